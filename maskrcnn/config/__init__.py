@@ -1,0 +1,73 @@
+"""Settings: what the network is, how it is trained, and the presets of the published families."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from maskrcnn.config.base import Settings, validate
+from maskrcnn.config.model import ModelSettings
+from maskrcnn.config.presets import PRESETS
+from maskrcnn.config.training import AugmentSettings, TrainSettings
+
+__all__ = [
+    "PRESETS",
+    "AugmentSettings",
+    "Config",
+    "ModelSettings",
+    "TrainSettings",
+    "load_config",
+    "model_settings",
+    "validate",
+]
+
+
+class Config(Settings):
+    """A whole configuration, as a YAML file under `configs/` gives it."""
+
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+
+
+def model_settings(preset: str = "maskrcnn", source: str = "model", **differences: Any) -> ModelSettings:
+    """Settings of a published family, or ours, with `differences` (nested dicts) laid over them.
+
+    Raises:
+        ValueError: for an unknown preset or key, naming `source`.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"{source}: unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+    return validate(ModelSettings, _overlay(PRESETS[preset], differences), source)
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a YAML file that holds the differences from the defaults; `model.preset` names a family to start from.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no YAML mapping, or a key or value is wrong; names the file and the dotted path.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no configuration file {path}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict) or not isinstance(values.get("model", {}), dict):
+        raise ValueError(f"{path}: expected a mapping with the keys model and train, got {type(values).__name__}")
+    model = dict(values.get("model") or {})
+    preset = model.pop("preset", "maskrcnn")
+    if preset not in PRESETS:
+        raise ValueError(f"{path}: unknown model.preset {preset!r}; known: {', '.join(PRESETS)}")
+    return validate(Config, {**values, "model": _overlay(PRESETS[preset], model)}, str(path))
+
+
+def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` laid over `below`, group by group."""
+    merged = dict(below)
+    for key, value in above.items():
+        both_groups = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _overlay(merged[key], value) if both_groups else value
+    return merged

@@ -1,0 +1,1 @@
+"""From files to training batches: images, annotations, transforms, loading."""

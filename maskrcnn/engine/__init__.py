@@ -1,0 +1,1 @@
+"""Activities: training, evaluating and predicting, each a few calls into the floors below."""

@@ -1,0 +1,39 @@
+"""A moving average of the weights, which is smoother than the last step's."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """Exponential average of a model's float tensors, batch-norm statistics included; integers are copied."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.num_updates = 0
+        self.tensors = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take in the current weights. Early on the average is shorter, so that it forgets the initial weights."""
+        self.num_updates += 1
+        decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point():
+                self.tensors[name].lerp_(tensor, 1 - decay)
+            else:
+                self.tensors[name].copy_(tensor)
+
+    def state_dict(self) -> dict[str, object]:
+        """All that `load_state_dict` needs."""
+        return {"num_updates": self.num_updates, "tensors": self.tensors}
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Continue where `state_dict` was taken."""
+        num_updates, tensors = state["num_updates"], state["tensors"]
+        assert isinstance(num_updates, int) and isinstance(tensors, dict)
+        self.num_updates = num_updates
+        for name, tensor in tensors.items():
+            assert isinstance(tensor, Tensor)
+            self.tensors[name].copy_(tensor)

@@ -1,0 +1,326 @@
+"""The training loop: one run in one folder, which can be killed and resumed at any moment.
+
+A run's folder holds config.yaml (resolved), losses.csv, metrics.csv, curves.png, predictions/ (pictures of val),
+tensorboard/, last.pt (everything that --resume needs), best.safetensors and last.safetensors (for use).
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from maskrcnn.config import AugmentSettings, Config, validate
+from maskrcnn.data.coco import CocoDataset
+from maskrcnn.data.loading import Batch, Transform, training_batches
+from maskrcnn.data.transforms import (
+    ColourJitter,
+    Grey,
+    HorizontalFlip,
+    Invert,
+    RandomCrop,
+    Resize,
+    Rotate90,
+    Scale,
+    VerticalFlip,
+)
+from maskrcnn.engine.averaging import WeightAverage
+from maskrcnn.engine.checkpoint import load_strictly, save_checkpoint
+from maskrcnn.engine.detecting import autocast, detect
+from maskrcnn.engine.evaluator import Evaluation, evaluate
+from maskrcnn.engine.optimisation import build_optimizer, build_schedule
+from maskrcnn.engine.run_records import LossRecord, MetricRecord
+from maskrcnn.files import atomic_path
+from maskrcnn.model.build import build_model
+from maskrcnn.model.mask_rcnn import MaskRCNN
+from maskrcnn.report.curves import plot_curves
+from maskrcnn.report.draw import figure
+from maskrcnn.report.export import write_image
+from maskrcnn.structures.image_batch import Size
+from maskrcnn.structures.instances import Instances
+
+EVALUATION_SCORE = 0.05  # AP needs the weak detections too
+NUM_PICTURES = 4  # val images that are drawn at every evaluation
+LOWER_IS_BETTER = ("count_mae",)
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became infinite or not a number."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands; with the seed it decides all that follows."""
+
+    step: int = 0
+    """Optimiser steps done."""
+    best: float | None = None
+    """Best value so far of what `best_by` names."""
+
+
+class Trainer:
+    """Trains one model. `run` does all; the parts of its state are saved together and restored together."""
+
+    def __init__(
+        self,
+        config: Config,
+        train: CocoDataset,
+        val: CocoDataset | None,
+        out: str | Path,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        settings = config.train
+        self.out, self.device = Path(out), torch.device(device)
+        self.train_data, self.val_data = train, val
+        model_settings = config.model.model_copy(
+            update={"class_names": train.class_names, "category_ids": train.category_ids}
+        )
+        self.config = config.model_copy(update={"model": model_settings})
+        torch.manual_seed(settings.seed)
+        self.model = build_model(model_settings).to(self.device, memory_format=torch.channels_last)  # pyright: ignore
+        self.optimizer = build_optimizer(self.model, settings)
+        self.schedule = build_schedule(self.optimizer, settings)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
+        self.average = WeightAverage(self.model, settings.average_decay) if settings.average_decay else None
+        self.progress = Progress()
+
+    def run(self, stop_at: int | None = None) -> Evaluation | None:
+        """Train up to the last step (or `stop_at`); gives the last evaluation on val.
+
+        Raises:
+            NonFiniteLossError: names the images of the batch.
+        """
+        settings = self.config.train
+        last_step = settings.steps if stop_at is None else min(stop_at, settings.steps)
+        if self.progress.step >= settings.steps:
+            raise ValueError(f"{self.out}: the run is complete, all {settings.steps} steps are done")
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_config(self.config, self.out / "config.yaml")
+        losses = LossRecord(self.out / "losses.csv", self.progress.step)
+        metrics = MetricRecord(self.out / "metrics.csv", self.progress.step)
+        board = SummaryWriter(str(self.out / "tensorboard"), purge_step=self.progress.step)
+        batches = training_batches(
+            self.train_data,
+            build_transforms(settings.augment, self.model.resize.output_size),
+            settings.batch_size,
+            settings.seed,
+            self.progress.step,
+            last_step - self.progress.step,
+            settings.workers,
+        )
+        bar = tqdm(total=settings.steps, initial=self.progress.step, unit="step", disable=None, dynamic_ncols=True)
+        evaluation = None
+        self.model.train()
+        for batch in batches:
+            started = time.perf_counter()
+            row = self._step(batch)
+            step = self.progress.step
+            row["seconds"] = time.perf_counter() - started
+            losses.append(step, row)
+            for name, value in row.items():
+                board.add_scalar(f"train/{name}", value, step)
+            bar.update()
+            bar.set_postfix({name: f"{row[name]:.3f}" for name in ("total", "class", "box", "mask")})
+            is_last = step == settings.steps
+            if self.val_data is not None and (step % settings.evaluate_every == 0 or is_last):
+                evaluation = self._evaluate(metrics, board)
+            if step % settings.checkpoint_every == 0 or step == last_step:
+                losses.flush()
+                self.save()
+                plot_curves(losses.path, self.out / "curves.png", metrics.path if metrics.path.exists() else None)
+        bar.close()
+        board.close()
+        if self.progress.step == settings.steps:
+            self._export("last.safetensors", evaluation)
+        return evaluation
+
+    def _step(self, batch: Batch) -> dict[str, float]:
+        """One optimiser step; the losses and the learning rate it used."""
+        settings = self.config.train
+        sizes = [(image.shape[-2], image.shape[-1]) for image in batch.images]
+        images = self.model.normalise(batch.images, sizes, self.device)
+        targets = [target.to(self.device) for target in batch.targets]
+        with autocast(self.device, settings.precision):
+            losses: dict[str, Tensor] = self.model(images, targets)
+        total = torch.stack(list(losses.values())).sum()
+        values = torch.stack([total, *losses.values()]).tolist()
+        row = dict(zip(("total", *losses), values, strict=True))
+        if not math.isfinite(row["total"]):
+            parts = ", ".join(f"{name} {value:g}" for name, value in row.items())
+            raise NonFiniteLossError(
+                f"the loss is not finite at step {self.progress.step + 1} ({parts}); images of the batch: "
+                f"{', '.join(batch.file_names)}; a smaller train.learning_rate or train.clip_gradient_norm may help"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(total).backward()
+        if settings.clip_gradient_norm:
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_gradient_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        row["lr"] = self.schedule.get_last_lr()[0]
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update(self.model)
+        self.progress = Progress(self.progress.step + 1, self.progress.best)
+        return row
+
+    def _evaluate(self, metrics: MetricRecord, board: SummaryWriter) -> Evaluation:
+        """Judge the (averaged) weights on val; keep them if they are the best so far."""
+        assert self.val_data is not None
+        settings, step = self.config.train, self.progress.step
+        model = self._model_for_use()
+        results = detect_all(model, self.val_data, settings.precision)
+        evaluation = evaluate(
+            results,
+            self.val_data.annotation_file,
+            self.val_data.category_ids,
+            self.config.model.detection.max_detections,
+            self.config.model.detection.score_threshold,
+        )
+        summary = evaluation.summary()
+        metrics.append(step, summary)
+        for name, value in summary.items():
+            if value is not None:
+                board.add_scalar(f"val/{name}", value, step)
+        value = summary[settings.best_by]
+        sign = -1 if settings.best_by in LOWER_IS_BETTER else 1
+        if value is not None and (self.progress.best is None or sign * value > sign * self.progress.best):
+            self.progress = Progress(step, value)
+            self._export("best.safetensors", evaluation)
+        self._draw(results)
+        tqdm.write(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in summary.items() if v is not None))
+        return evaluation
+
+    def _model_for_use(self) -> MaskRCNN:
+        """A copy in eval mode with the averaged weights, or with the current ones where there is no average."""
+        model = build_model(self.config.model)
+        model.detection_rules = evaluation_rules(model)
+        load_strictly(model, self.average.tensors if self.average else self.model.state_dict())
+        return model.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore
+
+    def _draw(self, results: dict[int, Instances]) -> None:
+        assert self.val_data is not None
+        threshold = self.config.model.detection.score_threshold
+        for index in range(min(NUM_PICTURES, len(self.val_data))):
+            found = results[self.val_data.image_ids[index]]
+            picture = figure(self.val_data.load(index).image, found[found.scores > threshold])
+            name = f"{Path(self.val_data.file_names[index]).stem}_{self.progress.step:06d}.png"
+            write_image(self.out / "predictions" / name, picture)
+
+    def _export(self, name: str, evaluation: Evaluation | None) -> None:
+        card: dict[str, Any] = {
+            "training": self.config.train.model_dump(mode="json"),
+            "steps_done": self.progress.step,
+            "num_train_images": len(self.train_data),
+            "val": evaluation.summary() if evaluation else None,
+            "num_val_images": len(self.val_data) if self.val_data is not None else 0,
+        }
+        tensors = self.average.tensors if self.average else self.model.state_dict()
+        save_checkpoint(self.out / name, tensors, self.config.model, card)
+
+    def save(self) -> None:
+        """Write all of the run's state to last.pt."""
+        state = {
+            "config": json.dumps(self.config.model_dump(mode="json")),
+            "step": self.progress.step,
+            "best": self.progress.best,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": {"last_epoch": self.schedule.last_epoch},
+            "scaler": self.scaler.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "torch_random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+        }
+        with atomic_path(self.out / "last.pt") as temporary:
+            torch.save(state, temporary)
+
+    def restore(self) -> None:
+        """Bring back what `save` wrote to the run's folder; the run then goes on as if it had not stopped.
+
+        Raises:
+            FileNotFoundError: there is no checkpoint in the folder.
+        """
+        path = self.out / "last.pt"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no checkpoint to resume from")
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.last_epoch = state["schedule"]["last_epoch"]
+        self.schedule._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+        self.scaler.load_state_dict(state["scaler"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        torch.set_rng_state(state["torch_random"].cpu())
+        if state["cuda_random"]:
+            torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda_random"]])
+        self.progress = Progress(state["step"], state["best"])
+
+
+def saved_config(run: str | Path) -> Config:
+    """The resolved configuration of a run's folder.
+
+    Raises:
+        FileNotFoundError: the folder holds no run.
+    """
+    path = Path(run) / "config.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: not found, so {run} is no folder of a training run")
+    return validate(Config, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+
+
+def write_config(config: Config, path: Path) -> None:
+    """All settings, defaults included, as YAML."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+
+
+def build_transforms(augment: AugmentSettings, output_size: Callable[[Size], Size]) -> list[Transform]:
+    """The augmentations in the order in which `AugmentSettings` lists them."""
+    transforms: list[Transform] = []
+    if augment.resize:
+        transforms.append(Resize(output_size))
+    if augment.scale:
+        transforms.append(Scale(*augment.scale))
+    if augment.crop:
+        transforms.append(RandomCrop(augment.crop, augment.crop, augment.min_visible_px))
+    if augment.horizontal_flip:
+        transforms.append(HorizontalFlip(augment.horizontal_flip))
+    if augment.vertical_flip:
+        transforms.append(VerticalFlip(augment.vertical_flip))
+    if augment.rotate90:
+        transforms.append(Rotate90())
+    if any((augment.brightness, augment.contrast, augment.saturation, augment.hue)):
+        transforms.append(ColourJitter(augment.brightness, augment.contrast, augment.saturation, augment.hue))
+    if augment.grey:
+        transforms.append(Grey(augment.grey))
+    if augment.invert:
+        transforms.append(Invert(augment.invert))
+    return transforms
+
+
+def evaluation_rules(model: MaskRCNN):
+    """The model's detection rules with a threshold low enough for AP."""
+    from dataclasses import replace
+
+    return replace(model.detection_rules, score_threshold=min(EVALUATION_SCORE, model.detection_rules.score_threshold))
+
+
+def detect_all(model: MaskRCNN, dataset: CocoDataset, precision) -> dict[int, Instances]:
+    """Instances of every image of `dataset`, by image id, one image at a time."""
+    results = {}
+    for index in tqdm(range(len(dataset)), unit="image", desc="val", disable=None, leave=False):
+        image: np.ndarray = dataset.load(index).image
+        results[dataset.image_ids[index]] = detect(model, [image], precision)[0].to("cpu")
+    return results

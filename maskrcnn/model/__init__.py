@@ -1,0 +1,1 @@
+"""The network: ResNet, FPN, RPN and the heads, and `build` which makes them from settings."""

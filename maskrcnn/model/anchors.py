@@ -1,0 +1,49 @@
+"""Anchors: the RPN's reference boxes on a regular grid over every level.
+
+Letters: A anchors of all levels. Paper: arXiv:1506.01497; sizes by level: arXiv:1612.03144.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from maskrcnn.model.fpn import STRIDES
+from maskrcnn.structures.image_batch import Size
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """One size for each level P2..P6, the same ratios (height / width) on all; see `AnchorSettings`."""
+
+    sizes: Sequence[float] = (32, 64, 128, 256, 512)
+    ratios: Sequence[float] = (0.5, 1.0, 2.0)
+    rounded: bool = False
+    stride: Literal["fixed", "from_grid"] = "fixed"
+
+    def __call__(self, padded_size: Size, grids: Sequence[Size], device: torch.device) -> list[Tensor]:
+        """Anchors (h * w * ratios, 4) for each grid (h, w), cell after cell in rows, the ratios of a cell together.
+
+        Centred on multiples of the stride, not clipped to the image.
+        """
+        levels = []
+        for i, (height, width) in enumerate(grids):
+            stride_y = stride_x = STRIDES[i]
+            if self.stride == "from_grid":
+                stride_y, stride_x = padded_size[0] // height, padded_size[1] // width
+            y = torch.arange(height, device=device, dtype=torch.float32) * stride_y
+            x = torch.arange(width, device=device, dtype=torch.float32) * stride_x
+            grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+            centres = torch.stack([grid_x, grid_y, grid_x, grid_y], dim=-1).reshape(-1, 1, 4)
+            levels.append((centres + self._cell(i).to(device)).reshape(-1, 4))
+        return levels
+
+    def _cell(self, level: int) -> Tensor:
+        """Anchors (ratios, 4) around the origin."""
+        ratios = torch.tensor(self.ratios, dtype=torch.float32)
+        heights = self.sizes[level] * ratios.sqrt()
+        widths = self.sizes[level] / ratios.sqrt()
+        cell = torch.stack([-widths, -heights, widths, heights], dim=1) / 2
+        return cell.round() if self.rounded else cell

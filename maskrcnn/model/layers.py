@@ -1,0 +1,81 @@
+"""Convolution with its norm, the unit that every part of the network is made of."""
+
+from functools import partial
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Norm = Literal["none", "frozen_bn", "bn", "gn"]
+GROUPS = 32  # arXiv:1803.08494's default
+
+
+class FrozenBatchNorm2d(nn.Module):
+    """Batch norm whose statistics and affine never change: buffers, not parameters."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+
+def build_norm(kind: Norm, channels: int, eps: float = 1e-5) -> nn.Module:
+    """The norm of that name over `channels`."""
+    if kind == "frozen_bn":
+        return FrozenBatchNorm2d(channels, eps)
+    if kind == "bn":
+        return nn.BatchNorm2d(channels, eps)
+    if kind == "gn":
+        if channels % GROUPS:
+            raise ValueError(f"group norm needs a multiple of {GROUPS} channels, got {channels}")
+        return nn.GroupNorm(GROUPS, channels, eps)
+    return nn.Identity()
+
+
+class ConvNorm(nn.Module):
+    """Convolution that keeps the size (at stride 1), then norm, then ReLU unless it is told not to."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        norm: Norm = "none",
+        stride: int = 1,
+        groups: int = 1,
+        bias: bool | None = None,
+        eps: float = 1e-5,
+        relu: bool = True,
+    ) -> None:
+        super().__init__()
+        has_bias = norm == "none" if bias is None else bias
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=has_bias)
+        self.norm = build_norm(norm, out_channels, eps)
+        self.relu = nn.ReLU(inplace=True) if relu else nn.Identity()
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu" if relu else "linear")
+        if self.conv.bias is not None:
+            nn.init.zeros_(self.conv.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) to (N, out, H / stride, W / stride)."""
+        return self.relu(self.norm(self.conv(x)))
+
+
+def conv_stack(in_channels: int, channels: int, num: int, norm: Norm) -> nn.Sequential:
+    """`num` 3x3 convolutions of `channels`, each with norm and ReLU."""
+    conv = partial(ConvNorm, kernel=3, norm=norm)
+    return nn.Sequential(*(conv(in_channels if i == 0 else channels, channels) for i in range(num)))

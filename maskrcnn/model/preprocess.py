@@ -1,0 +1,109 @@
+"""From an RGB picture to the network's input: resize, normalise, pad.
+
+Letters: N images, H W the padded frame.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from maskrcnn.structures.image_batch import ImageBatch, Size
+
+Interpolation = Literal["pil", "cv2", "torch", "skimage"]
+Rounding = Literal["half_up", "floor", "half_even"]
+
+
+@dataclass(frozen=True)
+class Resize:
+    """The size at which the network sees a picture, and how its pixels get there; see `ResizeSettings`."""
+
+    mode: Literal["shortest_edge", "scale", "square"] = "shortest_edge"
+    shortest_edge: int = 800
+    longest_edge: int = 1333
+    scale: float = 1.0
+    upscale_only: bool = False
+    interpolation: Interpolation = "pil"
+    rounding: Rounding = "half_up"
+
+    def output_size(self, size: Size) -> Size:
+        """(height, width) that a picture of `size` is brought to; at least 1 x 1."""
+        shortest, longest = min(size), max(size)
+        scale = self.scale if self.mode == "scale" else self.shortest_edge / shortest
+        if self.upscale_only:
+            scale = max(1.0, scale)
+        if self.mode == "square":  # matterport rounds the long side before it compares
+            scale = self.longest_edge / longest if round(longest * scale) > self.longest_edge else scale
+        else:
+            scale = min(scale, self.longest_edge / longest)
+        height, width = (max(1, _round(side * scale, self.rounding)) for side in size)
+        return height, width
+
+    def __call__(self, image: np.ndarray) -> Tensor:
+        """(3, h, w) float32 RGB 0..255 from an RGB uint8 (H, W, 3) array."""
+        height, width = self.output_size(image.shape[:2])
+        if self.interpolation == "torch":
+            pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+            return F.interpolate(pixels, size=(height, width), mode="bilinear", align_corners=False)[0]
+        if (height, width) != image.shape[:2]:
+            if self.interpolation == "pil":
+                image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+            elif self.interpolation == "cv2":
+                image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+            else:
+                image = _resize_order1(image, (height, width)).astype(np.uint8)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).float()
+
+
+def _round(value: float, rounding: Rounding) -> int:
+    if rounding == "half_up":
+        return int(value + 0.5)
+    return math.floor(value) if rounding == "floor" else round(value)
+
+
+def _resize_order1(image: np.ndarray, size: Size) -> np.ndarray:
+    """skimage's order 1: half-pixel centres, no antialias, 0 outside blended in, clipped to the picture's range."""
+    padded = np.pad(image.astype(np.float64), ((1, 1), (1, 1), (0, 0)))
+    for axis in (0, 1):
+        source, target = image.shape[axis], size[axis]
+        position = np.clip((np.arange(target) + 0.5) * source / target - 0.5 + 1, 0, source + 1)
+        low = np.minimum(position.astype(np.int64), source)
+        weight = (position - low).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+        padded = padded.take(low, axis) * (1 - weight) + padded.take(low + 1, axis) * weight
+    return np.clip(padded, image.min(), image.max())
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """Channel order, mean and deviation, and the padding of a batch; see `PixelSettings` and `PadSettings`."""
+
+    order: Literal["rgb", "bgr"] = "rgb"
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    pad_position: Literal["top_left", "centre"] = "top_left"
+    pad_divisor: int = 32
+    pad_value: Literal["mean", "black"] = "mean"
+
+    def __call__(self, images: Sequence[Tensor], original_sizes: Sequence[Size], device: torch.device) -> ImageBatch:
+        """Batch of `images` (3, h, w) RGB 0..255, uint8 or float, already at the network's size."""
+        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        height, width = (math.ceil(max(side) / self.pad_divisor) * self.pad_divisor for side in zip(*sizes, strict=True))
+        mean = torch.tensor(self.mean, device=device)[:, None, None]
+        std = torch.tensor(self.std, device=device)[:, None, None]
+        empty = -mean / std if self.pad_value == "black" else torch.zeros_like(mean)
+        pixels = empty.expand(len(images), 3, height, width).contiguous(memory_format=torch.channels_last)
+        origins: list[Size] = []
+        for i, (image, (h, w)) in enumerate(zip(images, sizes, strict=True)):
+            y, x = ((height - h) // 2, (width - w) // 2) if self.pad_position == "centre" else (0, 0)
+            image = image.to(device, non_blocking=True).float()
+            image = image.flip(0) if self.order == "bgr" else image
+            pixels[i, :, y : y + h, x : x + w] = (image - mean) / std
+            origins.append((y, x))
+        return ImageBatch(pixels, tuple(sizes), tuple(original_sizes), tuple(origins))

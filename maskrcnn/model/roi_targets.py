@@ -1,0 +1,48 @@
+"""Which proposals train the heads, and what each of them should say.
+
+Letters: P proposals, G objects, R sampled regions, F the positive ones among them, K classes.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maskrcnn.model.rpn import ignore_crowds
+from maskrcnn.ops.matching import match
+from maskrcnn.ops.sampling import sample_balanced
+from maskrcnn.structures.boxes import box_iou
+from maskrcnn.structures.targets import Targets
+
+
+@dataclass(frozen=True)
+class RoITargets:
+    """Sampled regions of one image; the positives come first."""
+
+    boxes: Tensor
+    """(R, 4) px of the padded frame."""
+    labels: Tensor
+    """(R,) int64, K for the background."""
+    object_idx: Tensor
+    """(F,) int64: the object that each positive region stands for."""
+
+
+@torch.no_grad()
+def sample_rois(
+    proposals: Tensor,
+    targets: Targets,
+    *,
+    num_classes: int,
+    foreground_iou: float,
+    per_image: int,
+    positive_fraction: float,
+) -> RoITargets:
+    """Draw regions from `proposals` (P, 4) and the objects' own boxes (arXiv:1703.06870, section 3.1)."""
+    candidates = torch.cat([proposals, targets.boxes])
+    object_idx, kind = match(box_iou(targets.boxes, candidates), foreground_iou, foreground_iou, False)
+    kind = ignore_crowds(kind, candidates, targets.ignore_boxes)
+    positives, negatives = sample_balanced(kind, per_image, positive_fraction)
+    labels = torch.full((len(positives) + len(negatives),), num_classes, device=proposals.device)
+    positive_object_idx = object_idx[positives]
+    labels[: len(positives)] = targets.labels[positive_object_idx]
+    return RoITargets(candidates[torch.cat([positives, negatives])], labels, positive_object_idx)

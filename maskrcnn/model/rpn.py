@@ -1,0 +1,202 @@
+"""Region proposal network: where something might be.
+
+Letters: N images, A anchors of all levels, P proposals of an image, G objects. Paper: arXiv:1506.01497.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from maskrcnn.model.layers import conv_stack
+from maskrcnn.ops.box_deltas import Clamp, Weights, decode_deltas, encode_deltas
+from maskrcnn.ops.matching import match
+from maskrcnn.ops.nms import grouped_nms
+from maskrcnn.ops.sampling import sample_balanced
+from maskrcnn.structures.boxes import box_iou, clip_boxes, intersection_over_area
+from maskrcnn.structures.image_batch import ImageBatch
+from maskrcnn.structures.targets import Targets
+
+CROWD_OVERLAP = 0.5  # a box that lies in a crowd region by more than this part is neither positive nor negative
+
+
+@dataclass(frozen=True)
+class ProposalRules:
+    """How many candidates survive and what they are compared by; see `RPNSettings`."""
+
+    pre_nms_top_n: int = 2000
+    post_nms_top_n: int = 2000
+    rank_by: Literal["logit", "probability"] = "logit"
+    pre_nms_scope: Literal["level", "image"] = "level"
+    nms_threshold: float = 0.7
+    nms_scope: Literal["level", "image"] = "level"
+    min_size: float = 0.0
+    clip_to: Literal["image", "padded"] = "image"
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Regions of one image, the most object-like first."""
+
+    boxes: Tensor
+    """(P, 4) px of the padded frame."""
+    objectness_logits: Tensor
+    """(P,)."""
+    hit_pre_nms: Tensor
+    """() bool: a candidate that looked like an object (objectness above one half) was cut before NMS."""
+    hit_post_nms: Tensor
+    """() bool: a proposal that looked like an object was cut after NMS."""
+
+
+class RPN(nn.Module):
+    """Convolutions shared by all levels, and for each anchor an objectness logit and four deltas."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_ratios: int = 3,
+        *,
+        convs: int = 1,
+        channels: int | None = None,
+        delta_weights: Weights = (1, 1, 1, 1),
+        delta_clamp: Clamp = "max",
+    ) -> None:
+        super().__init__()
+        channels = channels or in_channels
+        self.delta_weights = delta_weights
+        self.delta_clamp: Clamp = delta_clamp
+        self.convs = conv_stack(in_channels, channels, convs, "none")
+        self.objectness = nn.Conv2d(channels, num_ratios, 1)
+        self.deltas = nn.Conv2d(channels, 4 * num_ratios, 1)
+        for layer in (*(block.conv for block in self.convs), self.objectness, self.deltas):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, levels: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Objectness logits [(N, A_level)] and deltas [(N, A_level, 4)] in the order of the anchors."""
+        logits, deltas = [], []
+        for features in levels:
+            x = self.convs(features)
+            logits.append(self.objectness(x).float().permute(0, 2, 3, 1).flatten(1))
+            deltas.append(self.deltas(x).float().permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, 4)))
+        return logits, deltas
+
+    @torch.no_grad()
+    def propose(
+        self,
+        logits: Sequence[Tensor],
+        deltas: Sequence[Tensor],
+        anchors: Sequence[Tensor],
+        images: ImageBatch,
+        rules: ProposalRules,
+        edge: float = 0.0,
+    ) -> list[Proposals]:
+        """The best candidates of every image, decoded, clipped and freed of near duplicates.
+
+        Args:
+            logits: of each level, (N, A_level).
+            deltas: of each level, (N, A_level, 4).
+            anchors: of each level, (A_level, 4).
+            edge: what the last pixel's index lacks to the edge: 0 for continuous boxes, 1 for inclusive ones.
+        """
+        candidates = [self._top(*level, rules, edge) for level in zip(logits, deltas, anchors, strict=True)]
+        rank = torch.cat([c[0] for c in candidates], dim=1)  # (N, sum of top n)
+        boxes = torch.cat([c[1] for c in candidates], dim=1)
+        was_cut = torch.stack([c[2] for c in candidates]).any(dim=0)  # (N,)
+        level_idx = torch.cat(
+            [torch.full((c[0].shape[1],), i, device=rank.device) for i, c in enumerate(candidates)]
+        )
+        if rules.pre_nms_scope == "image" and rank.shape[1] > rules.pre_nms_top_n:
+            order = rank.sort(dim=1, descending=True, stable=True).indices
+            top, cut = order[:, : rules.pre_nms_top_n], order[:, rules.pre_nms_top_n]
+            was_cut = rank.gather(1, cut[:, None])[:, 0] > 0
+            rank, boxes = rank.gather(1, top), boxes.gather(1, top[..., None].expand(-1, -1, 4))
+            level_idx = level_idx[top]  # (N, pre_nms_top_n)
+        else:
+            level_idx = level_idx.expand_as(rank)
+        proposals = []
+        for i in range(len(images)):
+            (height, width), (y, x) = images.sizes[i], images.origins[i]
+            if rules.clip_to == "padded":
+                (height, width), (y, x) = images.padded_size, (0, 0)
+            shift = boxes.new_tensor([x, y, x, y])
+            clipped = clip_boxes(boxes[i] - shift, (height - edge, width - edge)) + shift
+            sides = clipped[:, 2:] - clipped[:, :2]
+            is_valid = torch.isfinite(clipped).all(dim=1)
+            if rules.min_size > 0:
+                is_valid &= (sides >= rules.min_size).all(dim=1)
+            elif edge == 0:
+                is_valid &= (sides > 0).all(dim=1)
+            valid = is_valid.nonzero().squeeze(1)
+            score = rank[i, valid].sigmoid() if rules.rank_by == "probability" else rank[i, valid]
+            groups = level_idx[i, valid] if rules.nms_scope == "level" else torch.zeros_like(valid)
+            all_kept = grouped_nms(clipped[valid], score, groups, rules.nms_threshold)
+            kept, rest = valid[all_kept[: rules.post_nms_top_n]], valid[all_kept[rules.post_nms_top_n :]]
+            hit_post_nms = (rank[i, rest] > 0).any()
+            proposals.append(Proposals(clipped[kept], rank[i, kept], was_cut[i], hit_post_nms))
+        return proposals
+
+    def _top(
+        self, logits: Tensor, deltas: Tensor, anchors: Tensor, rules: ProposalRules, edge: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (N, n) and boxes (N, n, 4) of a level's best, and whether an object-like one was left out (N,)."""
+        num = min(logits.shape[1], rules.pre_nms_top_n)
+        # One more than is kept shows whether the cut lost anything.
+        top = logits.topk(min(num + 1, logits.shape[1]), dim=1)
+        was_cut = top.values[:, num] > 0 if top.values.shape[1] > num else logits.new_zeros(len(logits), dtype=torch.bool)
+        idx = top.indices[:, :num]
+        chosen = deltas.gather(1, idx[..., None].expand(-1, -1, 4))
+        references = anchors[idx] - anchors.new_tensor([0, 0, edge, edge])
+        return top.values[:, :num], decode_deltas(chosen, references, self.delta_weights, self.delta_clamp), was_cut
+
+    def losses(
+        self,
+        logits: Sequence[Tensor],
+        deltas: Sequence[Tensor],
+        anchors: Sequence[Tensor],
+        targets: Sequence[Targets],
+        *,
+        foreground_iou: float,
+        background_iou: float,
+        anchors_per_image: int,
+        positive_fraction: float,
+        smooth_l1_beta: float,
+    ) -> tuple[Tensor, Tensor]:
+        """Objectness and box loss, both over the number of sampled anchors (arXiv:1506.01497, equation 1)."""
+        all_logits, all_deltas, all_anchors = torch.cat(list(logits), 1), torch.cat(list(deltas), 1), torch.cat(list(anchors))
+        sampled_logits, is_object, positive_deltas, delta_targets = [], [], [], []
+        for i, target in enumerate(targets):
+            object_idx, kind = match(box_iou(target.boxes, all_anchors), foreground_iou, background_iou, True)
+            kind = ignore_crowds(kind, all_anchors, target.ignore_boxes)
+            positives, negatives = sample_balanced(kind, anchors_per_image, positive_fraction)
+            sampled_logits += [all_logits[i, positives], all_logits[i, negatives]]
+            is_object += [torch.ones_like(sampled_logits[-2]), torch.zeros_like(sampled_logits[-1])]
+            positive_deltas.append(all_deltas[i, positives])
+            delta_targets.append(
+                encode_deltas(target.boxes[object_idx[positives]], all_anchors[positives], self.delta_weights)
+            )
+        num_sampled = max(sum(len(part) for part in sampled_logits), 1)
+        objectness_loss = F.binary_cross_entropy_with_logits(
+            torch.cat(sampled_logits), torch.cat(is_object), reduction="sum"
+        )
+        box_loss = smooth_l1(torch.cat(positive_deltas), torch.cat(delta_targets), smooth_l1_beta)
+        # Levels without a positive still take part, with weight 0, so that no parameter is left out of the graph.
+        return objectness_loss / num_sampled, box_loss / num_sampled + 0.0 * all_deltas.sum()
+
+
+def ignore_crowds(kind: Tensor, boxes: Tensor, ignore_boxes: Tensor) -> Tensor:
+    """`kind` (A,) of `match`, with negatives that lie in a crowd region turned to -1."""
+    if len(ignore_boxes) == 0:
+        return kind
+    in_crowd = intersection_over_area(boxes, ignore_boxes).amax(dim=1) > CROWD_OVERLAP
+    return torch.where(in_crowd & (kind == 0), torch.full_like(kind, -1), kind)
+
+
+def smooth_l1(deltas: Tensor, targets: Tensor, beta: float) -> Tensor:
+    """Sum over all elements of a loss that is quadratic below `beta` and linear above; L1 for 0."""
+    if beta == 0:
+        return F.l1_loss(deltas, targets, reduction="sum")
+    return F.smooth_l1_loss(deltas, targets, reduction="sum", beta=beta)

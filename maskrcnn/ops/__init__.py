@@ -1,0 +1,1 @@
+"""Building blocks without weights: box coding, matching, sampling, NMS, RoIAlign."""

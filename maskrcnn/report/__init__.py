@@ -1,0 +1,1 @@
+"""What comes out: counts, pictures and files made of `Instances`; nothing here knows of networks."""

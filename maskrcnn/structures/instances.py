@@ -1,0 +1,141 @@
+"""What was found in one image: a value that is filtered into new values.
+
+N instances, M mask cells on a side.
+"""
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskrcnn.structures.masks import PasteMode, masks_to_rles
+from maskrcnn.structures.polygons import Polygon, rle_to_polygons
+from maskrcnn.structures.rle import Rle, crop, decode, rle_areas
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """Detected objects of one image, best score first where a model made them; all tensors on one device.
+
+    Masks are kept in the frame of their box. Image-frame masks are made on request: `rles`, `polygons`, `crops`
+    (small) or `bitmaps` (N full images). Raises ValueError for a shape or dtype that does not fit.
+    """
+
+    image_size: tuple[int, int]
+    """(height, width) of the image that boxes and masks refer to."""
+    boxes: Tensor
+    """(N, 4) float32, x0 y0 x1 y1 in pixels."""
+    labels: Tensor
+    """(N,) int64, index into `class_names`."""
+    scores: Tensor
+    """(N,) float32, 0..1."""
+    mask_probs: Tensor
+    """(N, M, M) float, 0..1, stretched over the box."""
+    class_names: tuple[str, ...]
+    paste_mode: PasteMode = "exact"
+    """How the masks are laid into the image; see `masks_to_rles`."""
+    ceilings: tuple[str, ...] = ()
+    """One sentence for each limit that this result touched, and that may have hidden objects."""
+
+    def __post_init__(self) -> None:
+        num = len(self.boxes)
+        mask_size = self.mask_probs.shape[-1] if self.mask_probs.ndim else 0
+        expected = {
+            "boxes": ((num, 4), torch.float32),
+            "labels": ((num,), torch.int64),
+            "scores": ((num,), torch.float32),
+            "mask_probs": ((num, mask_size, mask_size), None),
+        }
+        for name, (shape, dtype) in expected.items():
+            tensor = getattr(self, name)
+            if tensor.shape != shape or (tensor.dtype != dtype if dtype else not tensor.is_floating_point()):
+                raise ValueError(
+                    f"expected {name} of shape {shape} and dtype {dtype or 'float'}, "
+                    f"got {tuple(tensor.shape)} and {tensor.dtype}"
+                )
+        if self.paste_mode not in get_args(PasteMode):
+            raise ValueError(f"expected a paste_mode out of {', '.join(get_args(PasteMode))}, got {self.paste_mode!r}")
+
+    @classmethod
+    def empty(
+        cls,
+        image_size: tuple[int, int],
+        class_names: tuple[str, ...],
+        mask_size: int = 28,
+        paste_mode: PasteMode = "exact",
+    ) -> "Instances":
+        """A result without objects, on the CPU."""
+        return cls(
+            image_size=image_size,
+            boxes=torch.zeros(0, 4),
+            labels=torch.zeros(0, dtype=torch.int64),
+            scores=torch.zeros(0),
+            mask_probs=torch.zeros(0, mask_size, mask_size),
+            class_names=class_names,
+            paste_mode=paste_mode,
+        )
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, index: int | slice | Tensor | np.ndarray | list[int]) -> "Instances":
+        """A new result with some of the instances: a bool mask (N,), indices, a slice, or one number.
+
+        Raises IndexError for an index outside -N..N-1 or a bool mask of another length.
+        """
+        rows = _row_idx(index, len(self)).to(self.boxes.device)
+        return replace(self, **{name: getattr(self, name)[rows] for name in self._tensor_names()})
+
+    def to(self, device: torch.device | str) -> "Instances":
+        """The same result on another device."""
+        return replace(self, **{name: getattr(self, name).to(device) for name in self._tensor_names()})
+
+    def rles(self) -> list[Rle]:
+        """The masks in the image as COCO compressed RLE; computed once."""
+        return list(self._rles)
+
+    def areas(self) -> np.ndarray:
+        """Pixels of each mask, int64 (N,)."""
+        return rle_areas(self._rles)
+
+    def polygons(self) -> list[list[Polygon]]:
+        """The parts of each mask with their holes; see `rle_to_polygons`."""
+        return [rle_to_polygons(rle) for rle in self._rles]
+
+    def bitmaps(self) -> np.ndarray:
+        """The masks as bool (N, H, W): H x W bytes an instance, so prefer `rles` or `crops` for many."""
+        bitmaps = np.zeros((len(self), *self.image_size), bool)
+        for bitmap, rle in zip(bitmaps, self._rles, strict=True):
+            bitmap[:] = decode(rle)
+        return bitmaps
+
+    def crops(self) -> list[tuple[int, int, np.ndarray]]:
+        """For each mask (x0, y0, bool bitmap (h, w)), only as large as the object; an empty mask has shape (0, 0)."""
+        return [crop(rle) for rle in self._rles]
+
+    @cached_property
+    def _rles(self) -> list[Rle]:
+        return masks_to_rles(self.mask_probs, self.boxes, self.image_size, self.paste_mode)
+
+    @classmethod
+    def _tensor_names(cls) -> list[str]:
+        return [field.name for field in fields(cls) if field.type is Tensor]
+
+
+def _row_idx(index: int | slice | Tensor | np.ndarray | list[int], num: int) -> Tensor:
+    if isinstance(index, slice):
+        return torch.tensor(range(num)[index], dtype=torch.int64)
+    rows = torch.as_tensor(index)
+    if rows.numel() == 0 and rows.dtype != torch.bool:  # [] is float to torch
+        rows = rows.long()
+    rows = rows.reshape(1) if rows.ndim == 0 else rows
+    if rows.dtype == torch.bool:
+        if rows.shape != (num,):
+            raise IndexError(f"expected a bool mask of length {num}, got {tuple(rows.shape)}")
+        return rows
+    if rows.ndim != 1 or rows.is_floating_point():
+        raise IndexError(f"expected indices (n,), got {tuple(rows.shape)} of {rows.dtype}")
+    return rows.long()

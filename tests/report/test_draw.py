@@ -1,0 +1,183 @@
+"""Pictures: objects are marked where they are and nowhere else, at every size, and nothing at all changes nothing."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from maskrcnn.report import text
+from maskrcnn.report.draw import draw, figure, figure_scale
+from maskrcnn.report.palette import palette_for, spread_colors
+from maskrcnn.structures.instances import Instances
+
+
+def _instances(
+    boxes: Sequence[Sequence[float]], image_size: tuple[int, int] = (100, 120), **changes: object
+) -> Instances:
+    n = len(boxes)
+    values = {
+        "image_size": image_size,
+        "boxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        "labels": torch.zeros(n, dtype=torch.int64),
+        "scores": torch.full((n,), 0.9),
+        "mask_probs": torch.ones(n, 8, 8),
+        "class_names": ("nut", "bolt"),
+        **changes,
+    }
+    return Instances(**values)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 60, (100, 120, 3), dtype=np.uint8)
+
+
+def test_nothing_changes_nothing(image: np.ndarray) -> None:
+    drawn = draw(image, _instances([]), legend=False)
+    assert np.array_equal(drawn, image)
+    assert drawn is not image
+    assert not np.array_equal(draw(image, _instances([])), image), "the legend says that there are 0 objects"
+
+
+def test_only_the_window_of_an_object_changes(image: np.ndarray) -> None:
+    before = image.copy()
+    drawn = draw(image, _instances([[30, 40, 60, 80]]), legend=False, labels="none")
+    assert np.array_equal(image, before), "the picture given was written to"
+    changed = (drawn != image).any(axis=2)
+    assert changed[40:80, 30:60].all()
+    changed[38:82, 28:62] = False  # a contour is at most 2 pixels outside
+    assert not changed.any()
+
+
+def test_a_hole_stays_clear(image: np.ndarray) -> None:
+    ring = torch.ones(1, 8, 8)
+    ring[:, 2:6, 2:6] = 0
+    drawn = draw(image, _instances([[10, 10, 90, 90]], mask_probs=ring), legend=False, labels="none")
+    assert np.array_equal(drawn[45:55, 45:55], image[45:55, 45:55])
+
+
+def test_objects_at_the_border_and_without_pixels(image: np.ndarray) -> None:
+    boxes = [[-20.0, -20.0, 15.0, 15.0], [100.0, 80.0, 140.0, 130.0], [50.0, 50.0, 50.0, 50.0]]
+    drawn = draw(image, _instances(boxes), labels="all")
+    assert drawn.shape == image.shape
+    assert not np.array_equal(drawn, image)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (30, 20)])
+def test_tiny_pictures(size: tuple[int, int]) -> None:
+    picture = np.zeros((*size, 3), np.uint8)
+    instances = _instances([[0, 0, size[1], size[0]]], size)
+    assert draw(picture, instances, labels="all").shape == picture.shape
+    page = figure(picture, instances)
+    assert page.shape[0] > size[0] * figure_scale(size)
+
+
+def test_labels_need_room(image: np.ndarray) -> None:
+    large, small = _instances([[10, 30, 110, 95]]), _instances([[10, 30, 25, 45]])
+
+    def writes(instances: Instances) -> bool:
+        labelled, plain = (draw(image, instances, legend=False, labels=mode) for mode in ("auto", "none"))
+        return not np.array_equal(labelled, plain)
+
+    assert writes(large)
+    assert not writes(small)
+    assert not np.array_equal(
+        draw(image, small, legend=False, labels="all"), draw(image, small, legend=False, labels="none")
+    )
+
+
+def test_hundreds_of_small_objects_are_not_buried() -> None:
+    picture = np.zeros((600, 600, 3), np.uint8)
+    boxes = [[x, y, x + 45.0, y + 45.0] for x in range(0, 600, 50) for y in range(0, 600, 50)]
+    instances = _instances(boxes, (600, 600))
+    assert np.array_equal(draw(picture, instances), draw(picture, instances, labels="none"))
+
+
+def test_legend_takes_the_empty_corner() -> None:
+    picture = np.zeros((300, 300, 3), np.uint8)
+    boxes = [[0, 0, 140, 140], [160, 0, 300, 140], [0, 160, 140, 300]]
+    with_legend, without = (draw(picture, _instances(boxes, (300, 300)), legend=flag) for flag in (True, False))
+    changed = np.argwhere((with_legend != without).any(axis=2))
+    assert len(changed)
+    assert (changed.min(axis=0) > 150).all(), "the fourth corner, lower right"
+
+
+def test_class_colors_are_the_same_for_one_class_and_differ_between_classes() -> None:
+    picture = np.zeros((100, 120, 3), np.uint8)
+    boxes = [[0, 0, 30, 30], [35, 0, 65, 30], [70, 0, 100, 30]]
+    instances = _instances(boxes, labels=torch.tensor([0, 0, 1]))
+    drawn = draw(picture, instances, legend=False, labels="none", colors="class")
+    first, second, third = (drawn[15, x].tolist() for x in (15, 50, 85))
+    assert first == second != third
+
+
+def test_neighbours_get_different_colors() -> None:
+    # A grid of touching squares: each has eight neighbours.
+    boxes = np.array([[x, y, x + 10.0, y + 10.0] for x in range(0, 100, 10) for y in range(0, 100, 10)])
+    palette = palette_for(np.zeros((4, 4, 3), np.uint8))
+    chosen = spread_colors(boxes, palette).reshape(10, 10)
+    assert (chosen[1:] != chosen[:-1]).all()
+    assert (chosen[:, 1:] != chosen[:, :-1]).all()
+    assert (chosen[1:, 1:] != chosen[:-1, :-1]).all()
+    assert spread_colors(np.zeros((0, 4)), palette).shape == (0,)
+
+
+def test_lone_objects_share_the_palette_evenly() -> None:
+    boxes = np.array([[x, 0, x + 5.0, 5.0] for x in range(0, 2400, 100)])
+    palette = palette_for(np.zeros((4, 4, 3), np.uint8))
+    assert np.bincount(spread_colors(boxes, palette)).tolist() == [2] * len(palette)
+
+
+def test_colors_stand_out_from_the_ground() -> None:
+    dark, bright = (palette_for(np.full((9, 9, 3), level, np.uint8)).mean(axis=1) for level in (20, 230))
+    assert dark.min() >= 120
+    assert bright.max() < 120
+
+
+def test_scale_draws_on_an_enlarged_picture() -> None:
+    picture = np.zeros((50, 60, 3), np.uint8)
+    instances = _instances([[10, 10, 30, 40]], (50, 60))
+    drawn = draw(picture, instances, legend=False, labels="none", scale=4)
+    assert drawn.shape == (200, 240, 3)
+    assert drawn[50:150, 50:110].any(axis=2).all()
+    assert not drawn[:36].any()
+
+
+def test_figure_adds_a_strip_and_the_limits() -> None:
+    picture = np.zeros((256, 256, 3), np.uint8)
+    plain = figure(picture, _instances([[10, 10, 50, 50]], (256, 256)))
+    assert plain.shape[1] == 1024
+    assert plain.shape[0] > 1024
+    limited = figure(picture, _instances([[10, 10, 50, 50]], (256, 256), ceilings=("More than 100 were there.",)))
+    assert limited.shape[0] > plain.shape[0]
+    assert np.array_equal(limited[: plain.shape[0]], plain)
+    assert [figure_scale((h, h)) for h in (1, 256, 512, 1000, 4000)] == [8, 4, 2, 1, 1]
+
+
+@pytest.mark.parametrize("opencv_face", [True, False])
+def test_any_class_name_can_be_written(image: np.ndarray, opencv_face: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not opencv_face:
+        monkeypatch.setattr(text, "_opencv_face", lambda: None)
+    names = ("Zelle é\n\x00", "細胞", "", "a" * 500)
+    boxes = [[0, 0, 60, 50], [60, 0, 120, 50], [0, 50, 60, 100], [60, 50, 120, 100]]
+    instances = _instances(boxes, labels=torch.arange(4), class_names=names)
+    assert draw(image, instances, labels="all").shape == image.shape
+    for name in names:
+        mask = text.text_mask(name, 20)
+        assert mask.shape[0] == text.line_height(20)
+        assert mask.any() == bool(name)
+        assert not mask[:, -1].any(), "the last letter is cut"
+
+
+def test_letters_are_whole() -> None:
+    # The ink of a line is that of its letters: nothing went to a second line or beyond the mask.
+    ink = sum(int(text.text_mask(letter, 24).sum()) for letter in "Mjg|")
+    assert abs(int(text.text_mask("Mjg|", 24).sum()) - ink) < 0.05 * ink
+
+
+def test_wrong_pictures(image: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"expected a \(H, W, 3\) uint8 RGB image, got \(100, 120\) uint8"):
+        draw(image[..., 0], _instances([]))
+    with pytest.raises(ValueError, match=r"expected an image of \(100, 120\).* got \(50, 120\)"):
+        draw(image[:50], _instances([]))

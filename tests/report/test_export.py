@@ -1,0 +1,103 @@
+"""Files for other programs: readable by the programs they are for, and never half written."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from maskrcnn.report.export import coco_dict, counts_csv, write_image, write_json
+from maskrcnn.structures.instances import Instances
+
+
+def _instances(image_size: tuple[int, int] = (20, 30)) -> Instances:
+    return Instances(
+        image_size=image_size,
+        boxes=torch.tensor([[1.25, 2.0, 9.5, 10.0], [10.0, 5.0, 14.0, 9.0]]),
+        labels=torch.tensor([1, 0]),
+        scores=torch.tensor([0.75, 0.5]),
+        mask_probs=torch.ones(2, 4, 4),
+        class_names=("chair", "Stühle, alte"),
+    )
+
+
+def test_coco_opens_what_was_written(tmp_path: Path) -> None:
+    empty = Instances.empty((5, 6), ("chair", "Stühle, alte"))
+    write_json(
+        tmp_path / "new" / "coco.json", coco_dict([("a.png", _instances()), ("b.png", empty)], category_ids=[62, 7])
+    )
+    coco = COCO(str(tmp_path / "new" / "coco.json"))
+    assert [coco.imgs[i] for i in (1, 2)] == [
+        {"id": 1, "file_name": "a.png", "width": 30, "height": 20},
+        {"id": 2, "file_name": "b.png", "width": 6, "height": 5},
+    ]
+    assert {i: c["name"] for i, c in coco.cats.items()} == {62: "chair", 7: "Stühle, alte"}
+    first, second = (dict[str, Any](a) for a in coco.loadAnns(coco.getAnnIds(imgIds=[1])))
+    assert coco.getAnnIds(imgIds=[2]) == []
+    assert (first["id"], first["category_id"], first["score"], first["iscrowd"]) == (1, 7, 0.75, 0)
+    assert first["bbox"] == [1.25, 2.0, 8.25, 8.0]
+    assert second["category_id"] == 62
+    for annotation, bitmap in zip((first, second), _instances().bitmaps(), strict=True):
+        assert isinstance(annotation["segmentation"]["counts"], str)
+        assert np.array_equal(coco_mask.decode(annotation["segmentation"]), bitmap)
+        assert annotation["area"] == bitmap.sum()
+
+
+def test_coco_default_ids_and_nothing() -> None:
+    assert [c["id"] for c in coco_dict([("a.png", _instances())])["categories"]] == [1, 2]
+    assert coco_dict([])["annotations"] == []
+
+
+@pytest.mark.parametrize("ids", [[1], [1, 1], [1, 2, 3]])
+def test_coco_ids_fit_the_classes(ids: list[int]) -> None:
+    with pytest.raises(ValueError, match="expected 2 distinct category ids"):
+        coco_dict([("a.png", _instances())], category_ids=ids)
+
+
+def test_coco_of_two_models() -> None:
+    with pytest.raises(ValueError, match=r"b\.png: expected the classes of a\.png"):
+        coco_dict([("a.png", _instances()), ("b.png", Instances.empty((4, 4), ("cat",)))])
+
+
+def test_csv(tmp_path: Path) -> None:
+    path = tmp_path / "counts.csv"
+    counts_csv(path, [("a,1.png", {"fig": 2, "Nuß": 0}), ("b.png", {"fig": 1, "date": 4})])
+    with path.open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [
+            ["file", "fig", "Nuß", "date", "total"],
+            ["a,1.png", "2", "0", "0", "2"],
+            ["b.png", "1", "0", "4", "5"],
+        ]
+    counts_csv(path, [])
+    assert path.read_text() == "file,total\n"
+
+
+def test_image(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (5, 7, 3), dtype=np.uint8)
+    write_image(tmp_path / "picture_ü.png", image)
+    data = np.fromfile(tmp_path / "picture_ü.png", np.uint8)
+    assert np.array_equal(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1], image)
+    for name in ("picture", "picture.xyz"):
+        with pytest.raises(ValueError, match="expected a picture's extension"):
+            write_image(tmp_path / name, image)
+
+
+def test_a_failure_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_json(tmp_path / "a.json", [1])
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "a.json", [float("nan")])
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("maskrcnn.report.export.os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_json(tmp_path / "a.json", [2])
+    assert json.loads((tmp_path / "a.json").read_text()) == [1]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"], "the unfinished file was left behind"
