@@ -1,1 +1,35 @@
-"""Mask R-CNN."""
+"""Mask R-CNN that finds, outlines, counts and draws every object in an image.
+
+import maskrcnn
+predictor = maskrcnn.Predictor()
+instances = predictor("cells.png")
+maskrcnn.count(instances)
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from maskrcnn.engine.predictor import Predictor
+    from maskrcnn.model.build import build_model
+    from maskrcnn.report.count import count
+    from maskrcnn.report.draw import draw
+    from maskrcnn.structures.instances import Instances
+
+__version__ = "0.1.0"
+__all__ = ["Instances", "Predictor", "build_model", "count", "draw"]
+
+_HOMES = {
+    "Predictor": "maskrcnn.engine.predictor",
+    "Instances": "maskrcnn.structures.instances",
+    "build_model": "maskrcnn.model.build",
+    "count": "maskrcnn.report.count",
+    "draw": "maskrcnn.report.draw",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `maskrcnn --help` does not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'maskrcnn' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

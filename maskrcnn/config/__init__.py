@@ -9,12 +9,13 @@ import yaml
 from maskrcnn.config.base import Settings, validate
 from maskrcnn.config.model import ModelSettings
 from maskrcnn.config.presets import PRESETS
-from maskrcnn.config.training import AugmentSettings, TrainSettings
+from maskrcnn.config.training import AugmentSettings, DataSettings, TrainSettings
 
 __all__ = [
     "PRESETS",
     "AugmentSettings",
     "Config",
+    "DataSettings",
     "ModelSettings",
     "TrainSettings",
     "load_config",
@@ -28,6 +29,7 @@ class Config(Settings):
 
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
+    data: DataSettings = DataSettings()
 
 
 def model_settings(preset: str = "maskrcnn", source: str = "model", **differences: Any) -> ModelSettings:
@@ -56,7 +58,7 @@ def load_config(path: str | Path) -> Config:
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict) or not isinstance(values.get("model", {}), dict):
-        raise ValueError(f"{path}: expected a mapping with the keys model and train, got {type(values).__name__}")
+        raise ValueError(f"{path}: expected a mapping with the keys model, train and data, got {type(values).__name__}")
     model = dict(values.get("model") or {})
     preset = model.pop("preset", "maskrcnn")
     if preset not in PRESETS:

@@ -42,6 +42,19 @@ class AugmentSettings(Settings):
     """Probability of the negative."""
 
 
+class DataSettings(Settings):
+    """Where the data of a run lies. Paths in a YAML file are relative to where the command is run."""
+
+    train: str | None = None
+    """COCO JSON to train on."""
+    val: str | None = None
+    """COCO JSON to evaluate on during training."""
+    images: str | None = None
+    """Folder of the images that both name."""
+    val_images: str | None = None
+    """Folder of the val images, where it is another one."""
+
+
 class TrainSettings(Settings):
     """Optimiser, schedule and bookkeeping."""
 

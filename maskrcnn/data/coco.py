@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,23 @@ def load_coco(
         rle_bytes=np.frombuffer(b"".join(rles), dtype=np.uint8),
         rle_offsets=np.cumsum([0, *(len(counts) for counts in rles)], dtype=np.int64),
     )
+
+
+def category_ids_of(class_names: Sequence[str], dataset: CocoDataset) -> tuple[int, ...]:
+    """The id that `dataset` gives to each class of a model, found by name.
+
+    Raises:
+        ValueError: the names differ; says which are missing on either side.
+    """
+    known = dict(zip(dataset.class_names, dataset.category_ids, strict=True))
+    missing = [name for name in class_names if name not in known]
+    if missing:
+        extra = [name for name in dataset.class_names if name not in class_names]
+        raise ValueError(
+            f"{dataset.annotation_file} has no category named {', '.join(missing)}"
+            + (f"; it has {', '.join(extra)} instead" if extra else "")
+        )
+    return tuple(known[name] for name in class_names)
 
 
 def _read_json(annotation_file: Path) -> dict:

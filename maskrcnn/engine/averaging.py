@@ -32,7 +32,8 @@ class WeightAverage:
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Continue where `state_dict` was taken."""
         num_updates, tensors = state["num_updates"], state["tensors"]
-        assert isinstance(num_updates, int) and isinstance(tensors, dict)
+        assert isinstance(num_updates, int)
+        assert isinstance(tensors, dict)
         self.num_updates = num_updates
         for name, tensor in tensors.items():
             assert isinstance(tensor, Tensor)

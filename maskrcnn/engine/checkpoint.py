@@ -71,7 +71,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
-        raise ValueError(f"{path}: expected a safetensors checkpoint of maskrcnn, got something else ({error})") from None
+        raise ValueError(
+            f"{path}: expected a safetensors checkpoint of maskrcnn, got something else ({error})"
+        ) from None
     if METADATA_KEY not in metadata:
         raise ValueError(f"{path}: a safetensors file without maskrcnn's settings in its metadata")
     content = json.loads(metadata[METADATA_KEY])

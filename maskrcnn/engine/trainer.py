@@ -7,35 +7,23 @@ tensorboard/, last.pt (everything that --resume needs), best.safetensors and las
 import json
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from maskrcnn.config import AugmentSettings, Config, validate
-from maskrcnn.data.coco import CocoDataset
-from maskrcnn.data.loading import Batch, Transform, training_batches
-from maskrcnn.data.transforms import (
-    ColourJitter,
-    Grey,
-    HorizontalFlip,
-    Invert,
-    RandomCrop,
-    Resize,
-    Rotate90,
-    Scale,
-    VerticalFlip,
-)
+from maskrcnn.config import Config, validate
+from maskrcnn.data.coco import CocoDataset, category_ids_of
+from maskrcnn.data.loading import Batch, training_batches
+from maskrcnn.engine.augmentation import build_transforms
 from maskrcnn.engine.averaging import WeightAverage
 from maskrcnn.engine.checkpoint import load_strictly, save_checkpoint
-from maskrcnn.engine.detecting import autocast, detect
+from maskrcnn.engine.detecting import autocast, detect_all, with_low_threshold
 from maskrcnn.engine.evaluator import Evaluation, evaluate
 from maskrcnn.engine.optimisation import build_optimizer, build_schedule
 from maskrcnn.engine.run_records import LossRecord, MetricRecord
@@ -45,10 +33,8 @@ from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.report.curves import plot_curves
 from maskrcnn.report.draw import figure
 from maskrcnn.report.export import write_image
-from maskrcnn.structures.image_batch import Size
 from maskrcnn.structures.instances import Instances
 
-EVALUATION_SCORE = 0.05  # AP needs the weak detections too
 NUM_PICTURES = 4  # val images that are drawn at every evaluation
 LOWER_IS_BETTER = ("count_mae",)
 
@@ -81,6 +67,7 @@ class Trainer:
         settings = config.train
         self.out, self.device = Path(out), torch.device(device)
         self.train_data, self.val_data = train, val
+        self.val_category_ids = category_ids_of(train.class_names, val) if val is not None else ()
         model_settings = config.model.model_copy(
             update={"class_names": train.class_names, "category_ids": train.category_ids}
         )
@@ -179,11 +166,11 @@ class Trainer:
         assert self.val_data is not None
         settings, step = self.config.train, self.progress.step
         model = self._model_for_use()
-        results = detect_all(model, self.val_data, settings.precision)
+        results = detect_all(with_low_threshold(model), self.val_data, settings.precision)
         evaluation = evaluate(
             results,
             self.val_data.annotation_file,
-            self.val_data.category_ids,
+            self.val_category_ids,
             self.config.model.detection.max_detections,
             self.config.model.detection.score_threshold,
         )
@@ -204,7 +191,6 @@ class Trainer:
     def _model_for_use(self) -> MaskRCNN:
         """A copy in eval mode with the averaged weights, or with the current ones where there is no average."""
         model = build_model(self.config.model)
-        model.detection_rules = evaluation_rules(model)
         load_strictly(model, self.average.tensors if self.average else self.model.state_dict())
         return model.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore
 
@@ -284,43 +270,3 @@ def write_config(config: Config, path: Path) -> None:
     """All settings, defaults included, as YAML."""
     with atomic_path(path) as temporary:
         temporary.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
-
-
-def build_transforms(augment: AugmentSettings, output_size: Callable[[Size], Size]) -> list[Transform]:
-    """The augmentations in the order in which `AugmentSettings` lists them."""
-    transforms: list[Transform] = []
-    if augment.resize:
-        transforms.append(Resize(output_size))
-    if augment.scale:
-        transforms.append(Scale(*augment.scale))
-    if augment.crop:
-        transforms.append(RandomCrop(augment.crop, augment.crop, augment.min_visible_px))
-    if augment.horizontal_flip:
-        transforms.append(HorizontalFlip(augment.horizontal_flip))
-    if augment.vertical_flip:
-        transforms.append(VerticalFlip(augment.vertical_flip))
-    if augment.rotate90:
-        transforms.append(Rotate90())
-    if any((augment.brightness, augment.contrast, augment.saturation, augment.hue)):
-        transforms.append(ColourJitter(augment.brightness, augment.contrast, augment.saturation, augment.hue))
-    if augment.grey:
-        transforms.append(Grey(augment.grey))
-    if augment.invert:
-        transforms.append(Invert(augment.invert))
-    return transforms
-
-
-def evaluation_rules(model: MaskRCNN):
-    """The model's detection rules with a threshold low enough for AP."""
-    from dataclasses import replace
-
-    return replace(model.detection_rules, score_threshold=min(EVALUATION_SCORE, model.detection_rules.score_threshold))
-
-
-def detect_all(model: MaskRCNN, dataset: CocoDataset, precision) -> dict[int, Instances]:
-    """Instances of every image of `dataset`, by image id, one image at a time."""
-    results = {}
-    for index in tqdm(range(len(dataset)), unit="image", desc="val", disable=None, leave=False):
-        image: np.ndarray = dataset.load(index).image
-        results[dataset.image_ids[index]] = detect(model, [image], precision)[0].to("cpu")
-    return results

@@ -94,7 +94,9 @@ class Normalise:
     def __call__(self, images: Sequence[Tensor], original_sizes: Sequence[Size], device: torch.device) -> ImageBatch:
         """Batch of `images` (3, h, w) RGB 0..255, uint8 or float, already at the network's size."""
         sizes = [(image.shape[-2], image.shape[-1]) for image in images]
-        height, width = (math.ceil(max(side) / self.pad_divisor) * self.pad_divisor for side in zip(*sizes, strict=True))
+        height, width = (
+            math.ceil(max(side) / self.pad_divisor) * self.pad_divisor for side in zip(*sizes, strict=True)
+        )
         mean = torch.tensor(self.mean, device=device)[:, None, None]
         std = torch.tensor(self.std, device=device)[:, None, None]
         empty = -mean / std if self.pad_value == "black" else torch.zeros_like(mean)

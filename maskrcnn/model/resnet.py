@@ -23,7 +23,9 @@ class ConvStyle:
     eps: float = 1e-5
     bias: bool = False
 
-    def conv(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, **options: int) -> ConvNorm:
+    def conv(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, *, groups: int = 1, relu: bool = True
+    ) -> ConvNorm:
         """A convolution of this style."""
         return ConvNorm(
             in_channels,
@@ -33,7 +35,8 @@ class ConvStyle:
             stride=stride,
             bias=self.bias,
             eps=self.eps,
-            **options,
+            groups=groups,
+            relu=relu,
         )
 
 

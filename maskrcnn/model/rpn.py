@@ -71,9 +71,10 @@ class RPN(nn.Module):
         self.convs = conv_stack(in_channels, channels, convs, "none")
         self.objectness = nn.Conv2d(channels, num_ratios, 1)
         self.deltas = nn.Conv2d(channels, 4 * num_ratios, 1)
-        for layer in (*(block.conv for block in self.convs), self.objectness, self.deltas):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.normal_(layer.weight, std=0.01)
+                nn.init.constant_(layer.bias, 0.0)  # pyright: ignore[reportArgumentType]
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Objectness logits [(N, A_level)] and deltas [(N, A_level, 4)] in the order of the anchors."""
@@ -106,9 +107,7 @@ class RPN(nn.Module):
         rank = torch.cat([c[0] for c in candidates], dim=1)  # (N, sum of top n)
         boxes = torch.cat([c[1] for c in candidates], dim=1)
         was_cut = torch.stack([c[2] for c in candidates]).any(dim=0)  # (N,)
-        level_idx = torch.cat(
-            [torch.full((c[0].shape[1],), i, device=rank.device) for i, c in enumerate(candidates)]
-        )
+        level_idx = torch.cat([torch.full((c[0].shape[1],), i, device=rank.device) for i, c in enumerate(candidates)])
         if rules.pre_nms_scope == "image" and rank.shape[1] > rules.pre_nms_top_n:
             order = rank.sort(dim=1, descending=True, stable=True).indices
             top, cut = order[:, : rules.pre_nms_top_n], order[:, rules.pre_nms_top_n]
@@ -146,7 +145,9 @@ class RPN(nn.Module):
         num = min(logits.shape[1], rules.pre_nms_top_n)
         # One more than is kept shows whether the cut lost anything.
         top = logits.topk(min(num + 1, logits.shape[1]), dim=1)
-        was_cut = top.values[:, num] > 0 if top.values.shape[1] > num else logits.new_zeros(len(logits), dtype=torch.bool)
+        was_cut = (
+            top.values[:, num] > 0 if top.values.shape[1] > num else logits.new_zeros(len(logits), dtype=torch.bool)
+        )
         idx = top.indices[:, :num]
         chosen = deltas.gather(1, idx[..., None].expand(-1, -1, 4))
         references = anchors[idx] - anchors.new_tensor([0, 0, edge, edge])
@@ -166,7 +167,11 @@ class RPN(nn.Module):
         smooth_l1_beta: float,
     ) -> tuple[Tensor, Tensor]:
         """Objectness and box loss, both over the number of sampled anchors (arXiv:1506.01497, equation 1)."""
-        all_logits, all_deltas, all_anchors = torch.cat(list(logits), 1), torch.cat(list(deltas), 1), torch.cat(list(anchors))
+        all_logits, all_deltas, all_anchors = (
+            torch.cat(list(logits), 1),
+            torch.cat(list(deltas), 1),
+            torch.cat(list(anchors)),
+        )
         sampled_logits, is_object, positive_deltas, delta_targets = [], [], [], []
         for i, target in enumerate(targets):
             object_idx, kind = match(box_iou(target.boxes, all_anchors), foreground_iou, background_iou, True)

@@ -3,14 +3,14 @@
 import csv
 import io
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from maskrcnn.files import atomic_path
 from maskrcnn.structures.instances import Instances
 
 
@@ -28,25 +28,27 @@ def counts_csv(path: str | Path, rows: Sequence[tuple[str, Mapping[str, int]]]) 
     _write(path, text.getvalue().encode())
 
 
-def coco_dict(results: Sequence[tuple[str, Instances]], category_ids: Sequence[int] | None = None) -> dict[str, Any]:
+def coco_dict(
+    results: Iterable[tuple[str, Instances]], class_names: Sequence[str], category_ids: Sequence[int] | None = None
+) -> dict[str, Any]:
     """COCO dataset of the detections in `results`, (file name, instances) of each image, that `pycocotools` opens.
 
     Masks are compressed RLE, `area` counts their pixels, `bbox` is x y width height of the predicted box, unrounded.
-    `category_ids` gives the COCO id of each label, 1..K by default. Images are numbered 1, 2, ... as they come.
+    `category_ids` gives the COCO id of each label, 1..K by default. Images are numbered 1, 2, ... as they come, and
+    `results` is gone through once, so that it may make one at a time.
 
     Raises:
-        ValueError: results with different class names, or not one distinct category id for each class.
+        ValueError: results with other class names, or not one distinct category id for each class.
     """
-    class_names = results[0][1].class_names if results else ()
+    class_names = tuple(class_names)
     ids = list(range(1, len(class_names) + 1)) if category_ids is None else [int(i) for i in category_ids]
-    if results and (len(ids) != len(class_names) or len(set(ids)) != len(ids)):
+    if len(ids) != len(class_names) or len(set(ids)) != len(ids):
         raise ValueError(f"expected {len(class_names)} distinct category ids, one for each class, got {ids}")
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image_id, (file_name, instances) in enumerate(results, start=1):
         if instances.class_names != class_names:
-            raise ValueError(
-                f"{file_name}: expected the classes of {results[0][0]}, {class_names}, got {instances.class_names}"
-            )
+            raise ValueError(f"{file_name}: expected the classes {class_names}, got {instances.class_names}")
         height, width = instances.image_size
         images.append({"id": image_id, "file_name": file_name, "width": width, "height": height})
         boxes = instances.boxes.tolist()
@@ -68,7 +70,7 @@ def coco_dict(results: Sequence[tuple[str, Instances]], category_ids: Sequence[i
                     "segmentation": rle,
                 }
             )
-    categories = [{"id": i, "name": name} for i, name in zip(ids, class_names, strict=False)]
+    categories = [{"id": i, "name": name} for i, name in zip(ids, class_names, strict=True)]
     info = {"description": "Objects found by Mask R-CNN"}
     return {"info": info, "images": images, "categories": categories, "annotations": annotations}
 
@@ -96,12 +98,5 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 
 
 def _write(path: str | Path, data: bytes) -> None:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder, since only there the last step is one indivisible renaming; a reader never sees half a file.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)

@@ -28,7 +28,7 @@ def intersection_over_area(boxes: Tensor, regions: Tensor) -> Tensor:
     return _ratio(_intersection(boxes, regions), area(boxes)[:, None])
 
 
-def clip_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
+def clip_boxes(boxes: Tensor, image_size: tuple[float, float]) -> Tensor:
     """Boxes (..., 4) with x limited to 0..width and y to 0..height; `image_size` is (height, width)."""
     height, width = image_size
     return torch.stack(

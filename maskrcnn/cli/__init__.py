@@ -1,0 +1,1 @@
+"""The doors: arguments in, one engine call, one sentence for what went wrong."""

@@ -1,0 +1,68 @@
+"""Measure a model on COCO data."""
+
+import argparse
+from pathlib import Path
+
+from maskrcnn.data.coco import category_ids_of, load_coco
+from maskrcnn.engine.detecting import detect_all, with_low_threshold
+from maskrcnn.engine.evaluator import evaluate
+from maskrcnn.engine.predictor import Predictor
+from maskrcnn.engine.weights import DEFAULT_WEIGHTS
+from maskrcnn.report.export import write_json
+
+
+def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
+    """The arguments of `evaluate`."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Measure a model on COCO data: box and mask AP, TP / (TP + FP + FN), counts.",
+        epilog="example: %(prog)s --annotations val.json --images images --weights run/best.safetensors",
+    )
+    add = parser.add_argument
+    add("--annotations", type=Path, required=True, help="COCO JSON")
+    add("--images", type=Path, required=True, help="folder of its images")
+    add("--weights", default=DEFAULT_WEIGHTS, help="a shipped name or a checkpoint file")
+    add("--score", type=float, help="threshold for masks and counts (default: the checkpoint's)")
+    add("--max-detections", type=int, help="limit for an image (default: the checkpoint's)")
+    add("--group-by", metavar="KEY", help="key of the image records to repeat the figures by")
+    add("--worst", type=int, default=5, help="images with the largest count error to list")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the dense layers")
+    add("--resize", type=float, help="factor in place of the checkpoint's resize rule")
+    add("--out", type=Path, help="folder for evaluation.json")
+    return parser
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run the command."""
+    predictor = Predictor(
+        args.weights,
+        device=args.device,
+        precision=args.precision,
+        score=args.score,
+        max_detections=args.max_detections,
+        resize=args.resize,
+    )
+    dataset = load_coco(args.annotations, args.images)
+    category_ids = category_ids_of(predictor.class_names, dataset)
+    results = detect_all(with_low_threshold(predictor.model), dataset, predictor.precision)
+    detection = predictor.config.detection
+    evaluation = evaluate(
+        results,
+        args.annotations,
+        category_ids,
+        detection.max_detections,
+        detection.score_threshold,
+        group_key=args.group_by,
+    )
+    print(evaluation.table())
+    print("\nlargest count errors:")
+    for image in evaluation.worst_images(args.worst):
+        print(
+            f"  {image.file_name}: {sum(image.predicted)} found, {sum(image.true)} annotated, "
+            f"mask score {image.mask_score:.3f}"
+        )
+    if args.out is not None:
+        write_json(args.out / "evaluation.json", evaluation.to_dict())
+        print(f"all figures are in {args.out / 'evaluation.json'}")
+    return 0

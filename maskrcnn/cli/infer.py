@@ -1,0 +1,121 @@
+"""Find, outline, count and draw every object in pictures."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from maskrcnn.data.images import find_images
+from maskrcnn.data.sample import draw_sample
+from maskrcnn.engine.inference_job import describe, infer_files
+from maskrcnn.engine.predictor import Predictor
+from maskrcnn.engine.weights import DEFAULT_WEIGHTS
+from maskrcnn.report.count import add_counts
+from maskrcnn.report.export import write_image
+
+
+def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
+    """The arguments of `infer`."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Find, outline, count and draw every object in pictures.",
+        epilog="example: %(prog)s scans/ 'plates/*.tif' --out results --score 0.6",
+    )
+    add = parser.add_argument
+    add(
+        "paths", nargs="*", metavar="PATH", help="picture files, folders (searched through) or patterns; none: a sample"
+    )
+    add("--out", type=Path, default=Path("out"), help="folder for the pictures, counts.csv and instances.json")
+    add("--weights", help=f"a shipped name or a checkpoint file (default: {DEFAULT_WEIGHTS})")
+    add("--score", type=float, help="keep detections that score more than this, 0..1 (default: the checkpoint's)")
+    add("--classes", help="only these classes, separated by commas (default: all)")
+    add("--max-detections", type=int, help="limit for a picture (default: the checkpoint's)")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add("--batch", type=int, default=1, help="pictures that go through the network together")
+    add("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the dense layers")
+    add(
+        "--resize",
+        type=parse_resize,
+        help="px of the shorter side (800) or factor (2.0x) at which the network sees it (default: the checkpoint's)",
+    )
+    add("--no-draw", action="store_true", help="write no pictures")
+    return parser
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run the command; 1 when a file had to be skipped."""
+    if args.batch < 1:
+        raise ValueError(f"--batch: expected at least 1, got {args.batch}")
+    files, missing = _find(args.paths)
+    if args.paths and not files:
+        return _report_missing(missing)
+    weights = args.weights
+    predictor = Predictor(
+        weights,
+        device=args.device,
+        precision=args.precision,
+        score=args.score,
+        max_detections=args.max_detections,
+        resize=args.resize,
+        batch_size=args.batch,
+    )
+    print(
+        f"{predictor.weights.stem}: {predictor.config.num_classes} class(es) ({_names(predictor.class_names)}), "
+        f"score above {predictor.config.detection.score_threshold:g}, {predictor.device}, {predictor.precision}"
+    )
+    if not args.paths:
+        files = [_write_sample(args.out)]
+    classes = args.classes.split(",") if args.classes is not None else None
+    summary = infer_files(predictor, files, args.out, classes=classes, is_drawn=not args.no_draw, say=tqdm.write)
+    total = add_counts(counts for _, counts in summary.counts)
+    if len(files) > 1 and summary.counts:
+        print(f"total of {len(summary.counts)} pictures: {describe(total)}")
+    if weights is None and args.paths and summary.counts and not sum(total.values()):
+        print(f"the default weights look for: {_names(predictor.class_names)}; --weights takes other ones")
+    written = "counts.csv and instances.json" if args.no_draw else "pictures, counts.csv and instances.json"
+    print(f"{written} are in {args.out}")
+    if summary.failures:
+        print(f"{len(summary.failures)} of {len(files)} files could not be read", file=sys.stderr)
+    return 1 if _report_missing(missing) or summary.failures else 0
+
+
+def parse_resize(text: str) -> int | float:
+    """A whole number of pixels, or a factor such as 1.5x."""
+    try:
+        value = float(text[:-1]) if text.endswith("x") else int(text)
+    except ValueError:
+        value = 0
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"expected pixels such as 800 or a factor such as 1.5x, got {text!r}")
+    return value
+
+
+def _find(paths: list[str]) -> tuple[list[Path], list[str]]:
+    """Files of all paths, each once, and a sentence for each path that gave none."""
+    found: dict[Path, None] = {}
+    missing = []
+    for path in paths:
+        try:
+            found.update(dict.fromkeys(find_images(path)))
+        except (OSError, ValueError) as error:
+            missing.append(str(error))
+    return list(found), missing
+
+
+def _report_missing(missing: list[str]) -> int:
+    for sentence in missing:
+        print(f"error: {sentence}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def _write_sample(out: Path) -> Path:
+    image, num_nuclei = draw_sample()
+    path = out / "sample.png"
+    write_image(path, image)
+    print(f"no path given: {path} is a made-up micrograph, drawn by this package with {num_nuclei} nuclei in it")
+    return path
+
+
+def _names(class_names: tuple[str, ...]) -> str:
+    return ", ".join(class_names[:5]) + (f" and {len(class_names) - 5} more" if len(class_names) > 5 else "")

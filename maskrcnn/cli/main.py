@@ -1,0 +1,45 @@
+"""`maskrcnn COMMAND`: infer, train, evaluate."""
+
+import argparse
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+COMMANDS = {
+    "infer": "find, outline, count and draw every object in pictures",
+    "train": "train or fine-tune a model on COCO data",
+    "evaluate": "measure a model on COCO data: AP, masks, counts",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; gives the exit status."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    parser = argparse.ArgumentParser(
+        prog="maskrcnn",
+        description="Mask R-CNN: find, outline, count and draw every object in an image.",
+        epilog="commands:\n" + "\n".join(f"  {name:10} {sentence}" for name, sentence in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="COMMAND --help says more")
+    command = parser.parse_args(argv[:1]).command
+    return run_tool(command, argv[1:], prog=f"maskrcnn {command}")
+
+
+def run_tool(command: str, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Run one command with its arguments; a mistake of the user becomes one sentence and exit status 1."""
+    tool = importlib.import_module(f"maskrcnn.cli.{command}")  # torch is imported only by the command that needs it
+    parser: argparse.ArgumentParser = tool.build_parser(prog)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    args = parser.parse_args(argv)
+    try:
+        return tool.execute(args)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except (OSError, ValueError, RuntimeError) as error:
+        if args.debug:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return 1

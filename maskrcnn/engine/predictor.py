@@ -1,0 +1,137 @@
+"""Weights, a device and a precision in one callable: picture in, instances out."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, overload
+
+import numpy as np
+import torch
+from PIL import Image
+
+from maskrcnn.config import validate
+from maskrcnn.config.model import DetectionSettings, ResizeSettings
+from maskrcnn.data.images import to_rgb
+from maskrcnn.engine.checkpoint import load_checkpoint
+from maskrcnn.engine.detecting import Precision, detect
+from maskrcnn.engine.weights import weights_path
+from maskrcnn.structures.instances import Instances
+
+ImageLike = str | Path | Image.Image | np.ndarray
+
+
+class Predictor:
+    """Finds the objects in pictures.
+
+    Args:
+        weights: a shipped name such as "nuclei", a checkpoint file, or None for the default.
+        device: "auto" takes CUDA where there is one, else the CPU; or "cpu", "cuda", "cuda:1".
+        precision: of the dense layers; "auto" is bf16 on CUDA (fp16 where it knows no bf16) and fp32 on a CPU.
+        score: detections must score more than this, 0..1; None takes what the checkpoint recommends.
+        max_detections: limit for an image; None takes the checkpoint's.
+        resize: how the network's input is made from a picture, in place of the checkpoint's rule: an int is its
+            shorter side in px, a float a factor. Bigger finds smaller objects and takes longer.
+        batch_size: pictures of a list that go through the network together.
+
+    Raises:
+        FileNotFoundError: no such weights.
+        ValueError: a file that is no checkpoint, a device that is not there, a setting out of range.
+    """
+
+    def __init__(
+        self,
+        weights: str | Path | None = None,
+        *,
+        device: str = "auto",
+        precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+        score: float | None = None,
+        max_detections: int | None = None,
+        resize: int | float | None = None,
+        batch_size: int = 1,
+    ) -> None:
+        self.weights = weights_path(weights)
+        checkpoint = load_checkpoint(self.weights)
+        overrides = {"score_threshold": score, "max_detections": max_detections}
+        detection = checkpoint.settings.detection.model_dump() | {k: v for k, v in overrides.items() if v is not None}
+        update: dict[str, object] = {"detection": validate(DetectionSettings, detection, "detection")}
+        if resize is not None:
+            update["resize"] = _resize_settings(checkpoint.settings.resize, resize)
+        self.config = checkpoint.settings.model_copy(update=update)
+        self.card = checkpoint.card
+        self.class_names = self.config.class_names
+        self.device = choose_device(device)
+        self.precision: Precision = choose_precision(precision, self.device)
+        self.batch_size = batch_size
+        model = replace(checkpoint, settings=self.config).build()
+        self.model = model.to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    @overload
+    def __call__(self, image: ImageLike) -> Instances: ...
+    @overload
+    def __call__(self, image: Sequence[ImageLike]) -> list[Instances]: ...
+    def __call__(self, image: ImageLike | Sequence[ImageLike]) -> Instances | list[Instances]:
+        """Instances of a picture: a path, a PIL image, or an (H, W, 3) uint8 RGB array; a list of them for a list.
+
+        Raises:
+            FileNotFoundError, ValueError: a picture that is not there or cannot be read.
+        """
+        if isinstance(image, str | Path | Image.Image | np.ndarray):
+            return self._detect([to_rgb(image)])[0]
+        pictures = list(image)
+        batches = (pictures[i : i + self.batch_size] for i in range(0, len(pictures), self.batch_size))
+        return [instances for batch in batches for instances in self._detect([to_rgb(one) for one in batch])]
+
+    def _detect(self, images: list[np.ndarray]) -> list[Instances]:
+        found = detect(self.model, images, self.precision)
+        return [
+            replace(instances, ceilings=instances.ceilings + self._shrinking(image)).to("cpu")
+            for instances, image in zip(found, images, strict=True)
+        ]
+
+    def _shrinking(self, image: np.ndarray) -> tuple[str, ...]:
+        """A sentence when the limit of the input's longer side made the network see less than it should."""
+        rule = self.model.resize
+        seen, wanted = rule.output_size(image.shape[:2]), replace(rule, longest_edge=10**9).output_size(image.shape[:2])
+        if rule.mode == "square" or max(seen) >= max(wanted):
+            return ()
+        part = max(seen) / max(wanted)
+        return (
+            f"the network saw the picture at {part:.0%} of its usual size (resize.longest_edge {rule.longest_edge})",
+        )
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" is CUDA where there is one.
+
+    Raises:
+        ValueError: an unknown name, or a CUDA device that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+        raise ValueError(f"device: expected auto, cpu, cuda or cuda:N, got {name!r}")
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "cuda" and int(index or 0) >= available:
+        raise ValueError(f"device {name}: this machine has {available or 'no'} CUDA device{'s' * (available != 1)}")
+    return torch.device(name)
+
+
+def choose_precision(name: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
+    """The precision of that name; "auto" is the fastest that keeps the results on CUDA, and fp32 on a CPU."""
+    if name != "auto":
+        return name
+    if device.type == "cpu":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def _resize_settings(settings: ResizeSettings, resize: int | float) -> ResizeSettings:
+    values = settings.model_dump()
+    if isinstance(resize, float):
+        values |= {"mode": "scale", "scale": resize}
+    else:
+        # The proportion of the two limits stays.
+        longest = max(resize, round(settings.longest_edge * resize / settings.shortest_edge))
+        values |= {"mode": "shortest_edge", "shortest_edge": resize, "longest_edge": longest}
+    return validate(ResizeSettings, values, "resize")

@@ -1,0 +1,1 @@
+"""Published checkpoints: one converter of names and layouts for each family."""
