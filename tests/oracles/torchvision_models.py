@@ -15,12 +15,12 @@ from torchvision.ops import FrozenBatchNorm2d
 BRANCH_GAIN = 0.2  # of the last norm of a residual branch; sums of many full branches would drown the early ones
 OUTPUTS = {  # mean and standard deviation that each output shall have over a picture
     "rpn.head.cls_logits": (-1.0, 2.0),
-    "rpn.head.bbox_pred": (0.0, 0.3),
-    "roi_heads.box_predictor.cls_score": (0.0, 2.0),
+    "rpn.head.bbox_pred": (0.0, 0.2),
+    "roi_heads.box_predictor.cls_score": (0.0, 1.5),
     "roi_heads.box_predictor.bbox_pred": (0.0, 1.0),
     "roi_heads.mask_predictor.mask_fcn_logits": (0.0, 2.0),
 }
-BACKGROUND_LOGIT = 4.0  # added to the background's mean
+BACKGROUND_LOGIT = 3.0  # added to the background's mean
 
 
 def build(body: str, **options: float) -> MaskRCNN:

@@ -15,6 +15,8 @@ from pycocotools.coco import COCO
 from maskrcnn.report.export import coco_dict, counts_csv, write_image, write_json
 from maskrcnn.structures.instances import Instances
 
+NAMES = ("chair", "Stühle, alte")
+
 
 def _instances(image_size: tuple[int, int] = (20, 30)) -> Instances:
     return Instances(
@@ -23,15 +25,13 @@ def _instances(image_size: tuple[int, int] = (20, 30)) -> Instances:
         labels=torch.tensor([1, 0]),
         scores=torch.tensor([0.75, 0.5]),
         mask_probs=torch.ones(2, 4, 4),
-        class_names=("chair", "Stühle, alte"),
+        class_names=NAMES,
     )
 
 
 def test_coco_opens_what_was_written(tmp_path: Path) -> None:
-    empty = Instances.empty((5, 6), ("chair", "Stühle, alte"))
-    write_json(
-        tmp_path / "new" / "coco.json", coco_dict([("a.png", _instances()), ("b.png", empty)], category_ids=[62, 7])
-    )
+    empty = Instances.empty((5, 6), NAMES)
+    write_json(tmp_path / "new" / "coco.json", coco_dict([("a.png", _instances()), ("b.png", empty)], NAMES, [62, 7]))
     coco = COCO(str(tmp_path / "new" / "coco.json"))
     assert [coco.imgs[i] for i in (1, 2)] == [
         {"id": 1, "file_name": "a.png", "width": 30, "height": 20},
@@ -50,19 +50,19 @@ def test_coco_opens_what_was_written(tmp_path: Path) -> None:
 
 
 def test_coco_default_ids_and_nothing() -> None:
-    assert [c["id"] for c in coco_dict([("a.png", _instances())])["categories"]] == [1, 2]
-    assert coco_dict([])["annotations"] == []
+    assert [c["id"] for c in coco_dict([("a.png", _instances())], NAMES)["categories"]] == [1, 2]
+    assert coco_dict([], NAMES)["annotations"] == []
 
 
 @pytest.mark.parametrize("ids", [[1], [1, 1], [1, 2, 3]])
 def test_coco_ids_fit_the_classes(ids: list[int]) -> None:
     with pytest.raises(ValueError, match="expected 2 distinct category ids"):
-        coco_dict([("a.png", _instances())], category_ids=ids)
+        coco_dict([("a.png", _instances())], NAMES, ids)
 
 
 def test_coco_of_two_models() -> None:
-    with pytest.raises(ValueError, match=r"b\.png: expected the classes of a\.png"):
-        coco_dict([("a.png", _instances()), ("b.png", Instances.empty((4, 4), ("cat",)))])
+    with pytest.raises(ValueError, match=r"b\.png: expected the classes"):
+        coco_dict([("a.png", _instances()), ("b.png", Instances.empty((4, 4), ("cat",)))], NAMES)
 
 
 def test_csv(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_failure_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("maskrcnn.report.export.os.replace", fail)
+    monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write_json(tmp_path / "a.json", [2])
     assert json.loads((tmp_path / "a.json").read_text()) == [1]

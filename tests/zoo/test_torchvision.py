@@ -1,0 +1,74 @@
+import re
+
+import pytest
+import torch
+from torch import Tensor
+
+from maskrcnn.config import model_settings
+from maskrcnn.model.build import build_model
+from maskrcnn.zoo.torchvision import convert
+from tests.oracles import torchvision_models
+
+NUM_PARAMETERS = {"resnet50": 44_401_393, "resnet101": 63_341_297, "resnet50_v2": 46_359_409}  # published, or computed
+DEPTHS = {"resnet18": 18, "resnet50": 50, "resnet101": 101, "resnet50_v2": 50}
+
+
+def state_of(body: str) -> dict[str, Tensor]:
+    with torch.device("meta"):
+        return torchvision_models.build(body).state_dict()
+
+
+def in_old_spelling(name: str) -> str:
+    """As in the published v1 file, of before torchvision 0.13."""
+    name = re.sub(r"(inner_blocks|layer_blocks)\.(\d)\.0\.", r"\1.\2.", name)
+    name = name.replace("rpn.head.conv.0.0.", "rpn.head.conv.")
+    return re.sub(r"mask_head\.(\d)\.0\.", lambda found: f"mask_head.mask_fcn{int(found[1]) + 1}.", name)
+
+
+@pytest.mark.parametrize("body", DEPTHS)
+def test_names_and_shapes_are_our_models(body: str) -> None:
+    converted = convert(state_of(body))
+    settings = model_settings(
+        "torchvision_v2" if body == "resnet50_v2" else "torchvision_v1",
+        backbone={"depth": DEPTHS[body]},
+        class_names=[str(i) for i in range(90)],
+    )
+    with torch.device("meta"):
+        own = build_model(settings).state_dict()
+    assert {name: tensor.shape for name, tensor in converted.items()} == {n: t.shape for n, t in own.items()}
+
+
+@pytest.mark.parametrize("body", NUM_PARAMETERS)
+def test_the_oracle_has_the_published_number_of_parameters(body: str) -> None:
+    with torch.device("meta"):
+        model = torchvision_models.build(body)
+    assert sum(p.numel() for p in model.parameters()) == NUM_PARAMETERS[body]
+
+
+def test_old_spelling_gives_the_same() -> None:
+    state = state_of("resnet50")
+    old = {in_old_spelling(name): tensor for name, tensor in state.items()}
+    assert len(set(old) - set(state)) == 2 * (4 + 4 + 1 + 4)  # weight and bias of FPN, RPN and mask head
+    assert {n: t.shape for n, t in convert(old).items()} == {n: t.shape for n, t in convert(state).items()}
+
+
+def test_background_moves_last_or_goes() -> None:
+    # Background and two classes; the value of a row says whose it is.
+    rows = torch.tensor([0.0, 1.0, 2.0])
+    converted = convert(
+        {
+            "roi_heads.box_predictor.cls_score.bias": rows,
+            "roi_heads.box_predictor.bbox_pred.bias": rows.repeat_interleave(4),
+            "roi_heads.mask_predictor.mask_fcn_logits.weight": rows[:, None],
+            "rpn.head.cls_logits.bias": rows,  # three ratios, no classes
+        }
+    )
+    assert converted["box_head.class_logits.bias"].tolist() == [1, 2, 0]
+    assert converted["box_head.deltas.bias"].tolist() == [1, 1, 1, 1, 2, 2, 2, 2]
+    assert converted["mask_head.logits.weight"].tolist() == [[1], [2]]
+    assert converted["rpn.objectness.bias"].tolist() == [0, 1, 2]
+
+
+def test_an_unknown_entry_is_named() -> None:
+    with pytest.raises(ValueError, match=r"got an entry named 'backbone\.bottom_up\.stem\.conv1\.weight'"):
+        convert({"backbone.bottom_up.stem.conv1.weight": torch.zeros(1)})
