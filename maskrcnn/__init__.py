@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from maskrcnn.data.images import read_image
     from maskrcnn.engine.predictor import Predictor
     from maskrcnn.model.build import build_model
     from maskrcnn.report.count import count
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from maskrcnn.structures.instances import Instances
 
 __version__ = "0.1.0"
-__all__ = ["Instances", "Predictor", "build_model", "count", "draw"]
+__all__ = ["Instances", "Predictor", "build_model", "count", "draw", "read_image"]
 
 _HOMES = {
     "Predictor": "maskrcnn.engine.predictor",
@@ -25,6 +26,7 @@ _HOMES = {
     "build_model": "maskrcnn.model.build",
     "count": "maskrcnn.report.count",
     "draw": "maskrcnn.report.draw",
+    "read_image": "maskrcnn.data.images",
 }
 
 

@@ -55,13 +55,7 @@ def execute(args: argparse.Namespace) -> int:
         detection.score_threshold,
         group_key=args.group_by,
     )
-    print(evaluation.table())
-    print("\nlargest count errors:")
-    for image in evaluation.worst_images(args.worst):
-        print(
-            f"  {image.file_name}: {sum(image.predicted)} found, {sum(image.true)} annotated, "
-            f"mask score {image.mask_score:.3f}"
-        )
+    print(evaluation.table(args.worst))
     if args.out is not None:
         write_json(args.out / "evaluation.json", evaluation.to_dict())
         print(f"all figures are in {args.out / 'evaluation.json'}")

@@ -2,13 +2,15 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
+from maskrcnn.cli.errors import report
 from maskrcnn.data.images import find_images
 from maskrcnn.data.sample import draw_sample
-from maskrcnn.engine.inference_job import describe, infer_files
+from maskrcnn.engine.inference_job import JobSummary, describe, infer_files
 from maskrcnn.engine.predictor import Predictor
 from maskrcnn.engine.weights import DEFAULT_WEIGHTS
 from maskrcnn.report.count import add_counts
@@ -44,15 +46,19 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Run the command; 1 when a file had to be skipped."""
+    """Run the command; 1 when something named could not be found or read."""
+    fail = partial(report, with_traceback=args.debug)
     if args.batch < 1:
         raise ValueError(f"--batch: expected at least 1, got {args.batch}")
-    files, missing = _find(args.paths)
+    if args.out.exists() and not args.out.is_dir():
+        raise ValueError(f"--out: expected a folder, {args.out} is a file")
+    files, errors = _find(args.paths, args.out)
     if args.paths and not files:
-        return _report_missing(missing)
-    weights = args.weights
+        for error in errors:
+            fail(error)
+        return 1
     predictor = Predictor(
-        weights,
+        args.weights,
         device=args.device,
         precision=args.precision,
         score=args.score,
@@ -60,24 +66,28 @@ def execute(args: argparse.Namespace) -> int:
         resize=args.resize,
         batch_size=args.batch,
     )
+    classes = [name.strip() for name in args.classes.split(",")] if args.classes is not None else None
+    rule = predictor.config.detection
     print(
-        f"{predictor.weights.stem}: {predictor.config.num_classes} class(es) ({_names(predictor.class_names)}), "
-        f"score above {predictor.config.detection.score_threshold:g}, {predictor.device}, {predictor.precision}"
+        f"{predictor.weights.stem}: looks for {_names(predictor.class_names)}; "
+        f"score above {rule.score_threshold:g}, {predictor.device}, {predictor.precision}"
     )
     if not args.paths:
         files = [_write_sample(args.out)]
-    classes = args.classes.split(",") if args.classes is not None else None
-    summary = infer_files(predictor, files, args.out, classes=classes, is_drawn=not args.no_draw, say=tqdm.write)
-    total = add_counts(counts for _, counts in summary.counts)
-    if len(files) > 1 and summary.counts:
-        print(f"total of {len(summary.counts)} pictures: {describe(total)}")
-    if weights is None and args.paths and summary.counts and not sum(total.values()):
-        print(f"the default weights look for: {_names(predictor.class_names)}; --weights takes other ones")
-    written = "counts.csv and instances.json" if args.no_draw else "pictures, counts.csv and instances.json"
-    print(f"{written} are in {args.out}")
-    if summary.failures:
+    summary = infer_files(
+        predictor, files, args.out, classes=classes, is_drawn=not args.no_draw, say=tqdm.write, on_failure=fail
+    )
+    if summary.counts:
+        _print_total(summary)
+        if args.weights is None and args.paths and not any(sum(counts.values()) for _, counts in summary.counts):
+            print(f"the default weights look for {_names(predictor.class_names)} only; --weights takes others")
+        written = "counts.csv and instances.json" if args.no_draw else "pictures, counts.csv and instances.json"
+        print(f"{written} are in {args.out}")
+    for error in errors:
+        fail(error)
+    if summary.failures and len(files) > 1:
         print(f"{len(summary.failures)} of {len(files)} files could not be read", file=sys.stderr)
-    return 1 if _report_missing(missing) or summary.failures else 0
+    return 1 if errors or summary.failures else 0
 
 
 def parse_resize(text: str) -> int | float:
@@ -91,22 +101,26 @@ def parse_resize(text: str) -> int | float:
     return value
 
 
-def _find(paths: list[str]) -> tuple[list[Path], list[str]]:
-    """Files of all paths, each once, and a sentence for each path that gave none."""
-    found: dict[Path, None] = {}
-    missing = []
+def _find(paths: list[str], out: Path) -> tuple[list[Path], list[Exception]]:
+    """Files of all paths, each once, and an error for each path that gave none."""
+    found: dict[Path, Path] = {}
+    errors: list[Exception] = []
     for path in paths:
         try:
-            found.update(dict.fromkeys(find_images(path)))
+            images = find_images(path)
+            chosen = [file for file in images if Path(path).is_file() or not _is_own_picture(file, out)]
+            if not chosen:
+                raise ValueError(f"{path}: holds only pictures that an earlier run wrote into {out}")
+            for file in chosen:
+                found.setdefault(file.resolve(), file)
         except (OSError, ValueError) as error:
-            missing.append(str(error))
-    return list(found), missing
+            errors.append(error)
+    return list(found.values()), errors
 
 
-def _report_missing(missing: list[str]) -> int:
-    for sentence in missing:
-        print(f"error: {sentence}", file=sys.stderr)
-    return 1 if missing else 0
+def _is_own_picture(file: Path, out: Path) -> bool:
+    """Whether an earlier run into the same folder wrote it: `infer .` twice must not count its own drawings."""
+    return file.stem.endswith("_instances") and file.resolve().parent == out.resolve()
 
 
 def _write_sample(out: Path) -> Path:
@@ -115,6 +129,14 @@ def _write_sample(out: Path) -> Path:
     write_image(path, image)
     print(f"no path given: {path} is a made-up micrograph, drawn by this package with {num_nuclei} nuclei in it")
     return path
+
+
+def _print_total(summary: JobSummary) -> None:
+    if len(summary.counts) > 1:
+        total = add_counts(counts for _, counts in summary.counts)
+        print(f"total of {len(summary.counts)} pictures: {describe(total)}")
+    for sentence, where in summary.ceilings.items():
+        print(f"limit reached in {where[0] if len(where) == 1 else f'{len(where)} pictures'}: {sentence}")
 
 
 def _names(class_names: tuple[str, ...]) -> str:

@@ -3,8 +3,9 @@
 import argparse
 import importlib
 import sys
-import traceback
 from collections.abc import Sequence
+
+from maskrcnn.cli.errors import report
 
 COMMANDS = {
     "infer": "find, outline, count and draw every object in pictures",
@@ -39,7 +40,5 @@ def run_tool(command: str, argv: Sequence[str] | None = None, prog: str | None =
         print("interrupted", file=sys.stderr)
         return 130
     except (OSError, ValueError, RuntimeError) as error:
-        if args.debug:
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+        report(error, with_traceback=args.debug)
         return 1

@@ -1,6 +1,7 @@
 """Train or fine-tune a model on COCO data."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from maskrcnn.config import Config, load_config, validate
@@ -34,29 +35,44 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 def execute(args: argparse.Namespace) -> int:
     """Run the command."""
-    config = saved_config(args.resume) if args.resume else _new_config(args)
+    config = _resumed_config(args) if args.resume else _new_config(args)
     train, val = _load_data(config)
     trainer = Trainer(config, train, val, args.resume or args.out, choose_device(args.device))
     if args.resume:
         trainer.restore()
         print(f"resuming {args.resume} at step {trainer.progress.step} of {config.train.steps}")
     print(
-        f"{len(train)} images to train on, {len(val) if val else 0} to evaluate on, "
-        f"{len(train.class_names)} class(es): {', '.join(train.class_names)}"
+        f"{len(train)} images to train on, {len(val) if val else 0} to evaluate on, on {trainer.device}; "
+        f"classes: {', '.join(train.class_names)}"
     )
-    evaluation = trainer.run()
+    try:
+        evaluation = trainer.run()
+    except KeyboardInterrupt:
+        if (trainer.out / "last.pt").exists():
+            print(f"--resume {trainer.out} goes on from the last checkpoint", file=sys.stderr)
+        raise
     if evaluation is not None:
         print(evaluation.table())
-    print(f"weights, curves and pictures are in {trainer.out}")
+    weights = next(path for name in ("best", "last") if (path := trainer.out / f"{name}.safetensors").exists())
+    print(f"use the model with --weights {weights}; curves and pictures of val are beside it")
     return 0
+
+
+def _resumed_config(args: argparse.Namespace) -> Config:
+    """The settings of the run's folder, which must not be mixed with others: it is to be the same run."""
+    given = [f"--{key.replace('_', '-')}" for key in ("config", *DATA_KEYS, "steps") if getattr(args, key) is not None]
+    if given:
+        raise ValueError(f"--resume continues a run with its own settings and data; leave out {', '.join(given)}")
+    return saved_config(args.resume)
 
 
 def _new_config(args: argparse.Namespace) -> Config:
     if (args.out / "last.pt").exists():
         raise ValueError(f"{args.out} holds a run already; continue it with --resume {args.out}, or give another --out")
     values = (load_config(args.config) if args.config else Config()).model_dump()
-    given = {key: str(Path(getattr(args, key)).resolve()) for key in DATA_KEYS if getattr(args, key) is not None}
-    values["data"] |= given
+    data = values["data"] | {key: getattr(args, key) for key in DATA_KEYS if getattr(args, key) is not None}
+    # Absolute, so that the run can be resumed from any folder.
+    values["data"] = {key: str(Path(path).resolve()) if path is not None else None for key, path in data.items()}
     if args.steps is not None:
         values["train"]["steps"] = args.steps
     return validate(Config, values, "command line")

@@ -57,11 +57,14 @@ def load_config(path: str | Path) -> Config:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict) or not isinstance(values.get("model", {}), dict):
+    if not isinstance(values, dict):
         raise ValueError(f"{path}: expected a mapping with the keys model, train and data, got {type(values).__name__}")
-    model = dict(values.get("model") or {})
+    values = {key: value for key, value in values.items() if value is not None}  # "model:" with nothing below it
+    if not isinstance(values.get("model", {}), dict):
+        raise ValueError(f"{path}: model: expected a mapping, got {values['model']!r}")
+    model = dict(values.get("model", {}))
     preset = model.pop("preset", "maskrcnn")
-    if preset not in PRESETS:
+    if preset not in list(PRESETS):  # a list is compared with anything, also with what cannot be a key
         raise ValueError(f"{path}: unknown model.preset {preset!r}; known: {', '.join(PRESETS)}")
     return validate(Config, {**values, "model": _overlay(PRESETS[preset], model)}, str(path))
 

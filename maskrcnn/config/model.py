@@ -76,7 +76,7 @@ class BackboneSettings(Settings):
     norm: Literal["frozen_bn", "bn", "gn"] = "frozen_bn"
     """`frozen_bn`: fixed statistics and affine; `bn`; `gn`: 32 groups (arXiv:1803.08494)."""
     norm_eps: Annotated[float, Field(ge=0)] = 1e-5
-    """Added to the variance; 0 in torchvision's first COCO file, 1e-3 in matterport's."""
+    """Added to the variance, also in the heads; 0 in torchvision's first COCO file, 1e-3 in matterport's."""
     stem_pool: Literal["symmetric", "same"] = "symmetric"
     """Padding of the stem's pooling: one on every side, or TensorFlow's SAME (right and bottom on even sizes)."""
     frozen_stages: Annotated[int, Field(ge=0, le=5)] = 0
@@ -135,7 +135,7 @@ class RPNSettings(Settings):
     post_nms_top_n: Positive = 2000
     """Proposals kept for an image when detecting."""
     min_size: Annotated[float, Field(ge=0)] = 0.0
-    """Proposals with a side of at most this go, px (torchvision: below)."""
+    """Proposals with a side below this go, px; those without any area go anyway."""
     clip_to: Literal["image", "padded"] = "image"
     """Frame that proposals are clipped to (matterport: the padded square)."""
     train_pre_nms_top_n: Positive = 2000
@@ -238,7 +238,7 @@ class DetectionSettings(Settings):
     classes_per_roi: Literal["all", "best"] = "all"
     """Whether one region may give several classes, or only its best one (matterport)."""
     min_size: Annotated[float, Field(ge=0)] = 0.0
-    """Detections with a side of at most this go, px of the network's input (torchvision: below)."""
+    """Detections with a side below this go before NMS, px of the network's input; empty ones go at the end anyway."""
     box_edges: Literal["continuous", "inclusive"] = "continuous"
     """Whether widths are x1 - x0, or boxes are coded on the pixels' inclusive indices (matterport)."""
 

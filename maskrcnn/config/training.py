@@ -89,6 +89,6 @@ class TrainSettings(Settings):
     """What makes an evaluation the best so far."""
     workers: Annotated[int, Field(ge=0)] = 2
     """Processes that read and augment."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     """Of the initial weights, the order of the images, the augmentation and the sampling."""
     augment: AugmentSettings = AugmentSettings()

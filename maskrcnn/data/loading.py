@@ -77,6 +77,7 @@ def training_batches(
         collate_fn=_pack,
         worker_init_fn=_start_worker,
         pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # its own, or starting would take a number from the random state of training
     )
     return map(_unpack, loader)
 
@@ -89,9 +90,13 @@ class _Augmented:
     transforms: tuple[Transform, ...]
     seed: int
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample:
+    def __getitem__(self, key: tuple[int, int]) -> Sample | Exception:
+        """An image that cannot be used comes back as its error: raised in a worker, it would arrive as a traceback."""
         epoch, index = key
-        sample = self.dataset.load(index)
+        try:
+            sample = self.dataset.load(index)
+        except (OSError, ValueError) as error:
+            return error
         rng = np.random.default_rng((self.seed, epoch, index))
         for transform in self.transforms:
             sample = transform(sample, rng)
@@ -119,9 +124,17 @@ def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)  # the workers are the parallelism
 
 
-def _pack(samples: list[Sample]) -> tuple[list[Tensor], list[tuple[np.ndarray, ...]], list[str]]:
+Packed = tuple[list[Tensor], list[tuple[np.ndarray, ...]], list[str]]
+
+
+def _pack(loaded: list[Sample | Exception]) -> Packed | Exception:
     """What a worker sends. Images go through shared memory; the many small tensors of the targets go as numpy arrays,
     by value, because each shared tensor holds a file descriptor open and systems allow about a thousand."""
+    samples = []
+    for sample in loaded:
+        if isinstance(sample, Exception):
+            return sample
+        samples.append(sample)
     images = [torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1))) for sample in samples]
     targets = []
     for sample in samples:
@@ -131,7 +144,9 @@ def _pack(samples: list[Sample]) -> tuple[list[Tensor], list[tuple[np.ndarray, .
     return images, targets, [sample.file_name for sample in samples]
 
 
-def _unpack(packed: tuple[list[Tensor], list[tuple[np.ndarray, ...]], list[str]]) -> Batch:
+def _unpack(packed: Packed | Exception) -> Batch:
+    if isinstance(packed, Exception):
+        raise packed
     images, arrays, file_names = packed
     targets = []
     for one in arrays:

@@ -71,15 +71,14 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
-        raise ValueError(
-            f"{path}: expected a safetensors checkpoint of maskrcnn, got something else ({error})"
-        ) from None
-    if METADATA_KEY not in metadata:
-        raise ValueError(f"{path}: a safetensors file without maskrcnn's settings in its metadata")
-    content = json.loads(metadata[METADATA_KEY])
-    settings = validate(ModelSettings, content["settings"], f"{path}: settings")
+        raise ValueError(f"{path}: no checkpoint of maskrcnn, or a damaged one ({error})") from None
+    try:
+        content = json.loads(metadata[METADATA_KEY])
+        settings, card = dict(content["settings"]), dict(content["card"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{path}: a safetensors file without maskrcnn's settings in its metadata") from None
     tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    return Checkpoint(settings, tensors, content["card"])
+    return Checkpoint(validate(ModelSettings, settings, f"{path}: settings"), tensors, card)
 
 
 def load_strictly(model: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:

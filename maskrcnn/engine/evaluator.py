@@ -80,9 +80,9 @@ class Evaluation:
         """Only what JSON knows; None stays for what has no value."""
         return dataclasses.asdict(self)
 
-    def table(self) -> str:
-        """Plain text for a terminal."""
-        return "\n\n".join([_ap_table(self), _class_table(self), _score_table(self), _sweep_lines(self)])
+    def table(self, num_worst: int = 5) -> str:
+        """Plain text for a terminal; names the `num_worst` images with the largest count error."""
+        return "\n\n".join([_ap_table(self), _class_table(self), _score_table(self), _sweep_lines(self, num_worst)])
 
 
 def evaluate(
@@ -272,7 +272,7 @@ def _score_table(evaluation: Evaluation) -> str:
     return f"{title}\n{_grid(rows)}"
 
 
-def _sweep_lines(evaluation: Evaluation) -> str:
+def _sweep_lines(evaluation: Evaluation, num_worst: int) -> str:
     lines = []
     for name, score in {"all": evaluation.overall, **evaluation.groups}.items():
         count, masks = score.sweep.best_count, score.sweep.best_mask_score
@@ -280,8 +280,10 @@ def _sweep_lines(evaluation: Evaluation) -> str:
             f"{name}: counts are best at score >= {count.score_threshold:.2f} (MAE {count.mae:.2f}), "
             f"masks at score >= {masks.score_threshold:.2f} ({masks.image_mean50:.3f} at IoU .50, image mean)"
         )
-    worst = [image for image in evaluation.worst_images(5) if image.count_error]
+    worst = [image for image in evaluation.worst_images(max(0, num_worst)) if image.count_error]
     lines += [
-        f"worst count: {image.file_name}, {sum(image.predicted)} predicted, {sum(image.true)} true" for image in worst
+        f"worst count: {image.file_name}, {sum(image.predicted)} predicted, {sum(image.true)} true, "
+        f"mask score {image.mask_score:.3f}"
+        for image in worst
     ]
     return "\n".join(lines)

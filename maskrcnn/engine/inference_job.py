@@ -23,8 +23,10 @@ class JobSummary:
 
     counts: list[tuple[str, dict[str, int]]] = field(default_factory=list)
     """File and count by class name, of every file that was done."""
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    """File and reason, of every file that could not be read."""
+    failures: list[Path] = field(default_factory=list)
+    """Files that could not be read."""
+    ceilings: dict[str, list[str]] = field(default_factory=dict)
+    """Limits that results touched, a sentence each, and the files it happened to."""
 
 
 def infer_files(
@@ -35,14 +37,17 @@ def infer_files(
     classes: Sequence[str] | None = None,
     is_drawn: bool = True,
     say: Callable[[str], None] = print,
+    on_failure: Callable[[Exception], None] | None = None,
 ) -> JobSummary:
     """Write `<stem>_instances.png` for each file, counts.csv and instances.json, all into `out`.
 
-    A file that cannot be read is reported and left out; the others are finished.
+    A file that cannot be read is reported and left out; the others are finished. Without any that can be read nothing
+    is written.
 
     Args:
         classes: names to keep; None keeps all.
-        say: takes one line for each file.
+        say: takes one line for each file that was done.
+        on_failure: takes the error of each file that could not be read; its text names the file. None says it.
 
     Raises:
         ValueError: an unknown name in `classes`.
@@ -52,7 +57,7 @@ def infer_files(
     summary = JobSummary()
 
     def results() -> Iterator[tuple[str, Instances]]:
-        for file, image, found in _detections(predictor, files, summary, say):
+        for file, image, found in _detections(predictor, files, summary, on_failure or (lambda e: say(f"error: {e}"))):
             instances = found[torch.isin(found.labels, labels)]
             counts = {
                 predictor.class_names[label]: n for label, n in enumerate(count(instances).values()) if label in labels
@@ -60,21 +65,21 @@ def infer_files(
             summary.counts.append((str(file), counts))
             say(f"{file}: {describe(counts)}")
             for sentence in instances.ceilings:
-                say(f"{file}: limit reached: {sentence}")
+                summary.ceilings.setdefault(sentence, []).append(str(file))
             if is_drawn:
                 write_image(out / names[file], figure(image, instances))
             yield str(file), instances
 
-    write_json(
-        out / "instances.json", coco_dict(results(), predictor.class_names, predictor.config.category_ids or None)
-    )
-    counts_csv(out / "counts.csv", summary.counts)
+    found = coco_dict(results(), predictor.class_names, predictor.config.category_ids or None)
+    if summary.counts:
+        write_json(out / "instances.json", found)
+        counts_csv(out / "counts.csv", summary.counts)
     return summary
 
 
 def describe(counts: dict[str, int]) -> str:
-    """Counts as words: "60 nucleus" or "2 cat, 1 dog, total 3"; classes without an object are left out."""
-    found = [f"{number} {name}" for name, number in counts.items() if number]
+    """Counts as words: "nucleus 60" or "cat 2, dog 1, total 3"; classes without an object are left out."""
+    found = [f"{name} {number}" for name, number in counts.items() if number]
     if len(found) > 1:
         found.append(f"total {sum(counts.values())}")
     return ", ".join(found) or f"nothing found ({', '.join(counts) if len(counts) <= 3 else f'{len(counts)} classes'})"
@@ -96,7 +101,7 @@ def figure_names(files: Sequence[Path]) -> dict[Path, str]:
 
 
 def _detections(
-    predictor: Predictor, files: Sequence[Path], summary: JobSummary, say: Callable[[str], None]
+    predictor: Predictor, files: Sequence[Path], summary: JobSummary, on_failure: Callable[[Exception], None]
 ) -> Iterator[tuple[Path, np.ndarray, Instances]]:
     """File, picture and instances of each file that can be read, a batch at a time."""
     batch: list[tuple[Path, np.ndarray]] = []
@@ -104,8 +109,8 @@ def _detections(
         try:
             batch.append((file, read_image(file)))
         except (OSError, ValueError) as error:
-            summary.failures.append((str(file), str(error)))
-            say(f"skipped: {error}")
+            summary.failures.append(file)
+            on_failure(error)
         if batch and (len(batch) == predictor.batch_size or i == len(files) - 1):
             found = predictor([image for _, image in batch])
             yield from ((file, image, one) for (file, image), one in zip(batch, found, strict=True))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, get_args, overload
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from maskrcnn.engine.weights import weights_path
 from maskrcnn.structures.instances import Instances
 
 ImageLike = str | Path | Image.Image | np.ndarray
+WORTH_TELLING = 0.9  # of its usual size: a picture that the network saw smaller than this may have lost small objects
 
 
 class Predictor:
@@ -49,6 +50,8 @@ class Predictor:
         resize: int | float | None = None,
         batch_size: int = 1,
     ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
         self.weights = weights_path(weights)
         checkpoint = load_checkpoint(self.weights)
         overrides = {"score_threshold": score, "max_detections": max_detections}
@@ -75,10 +78,9 @@ class Predictor:
         Raises:
             FileNotFoundError, ValueError: a picture that is not there or cannot be read.
         """
-        if isinstance(image, str | Path | Image.Image | np.ndarray):
+        if isinstance(image, str) or not isinstance(image, Sequence):
             return self._detect([to_rgb(image)])[0]
-        pictures = list(image)
-        batches = (pictures[i : i + self.batch_size] for i in range(0, len(pictures), self.batch_size))
+        batches = (image[i : i + self.batch_size] for i in range(0, len(image), self.batch_size))
         return [instances for batch in batches for instances in self._detect([to_rgb(one) for one in batch])]
 
     def _detect(self, images: list[np.ndarray]) -> list[Instances]:
@@ -92,9 +94,9 @@ class Predictor:
         """A sentence when the limit of the input's longer side made the network see less than it should."""
         rule = self.model.resize
         seen, wanted = rule.output_size(image.shape[:2]), replace(rule, longest_edge=10**9).output_size(image.shape[:2])
-        if rule.mode == "square" or max(seen) >= max(wanted):
-            return ()
         part = max(seen) / max(wanted)
+        if rule.mode == "square" or part >= WORTH_TELLING:
+            return ()
         return (
             f"the network saw the picture at {part:.0%} of its usual size (resize.longest_edge {rule.longest_edge})",
         )
@@ -118,8 +120,14 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
-    """The precision of that name; "auto" is the fastest that keeps the results on CUDA, and fp32 on a CPU."""
+    """The precision of that name; "auto" is the fastest that keeps the results on CUDA, and fp32 on a CPU.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if name != "auto":
+        if name not in get_args(Precision):
+            raise ValueError(f"precision: expected auto, {', '.join(get_args(Precision))}, got {name!r}")
         return name
     if device.type == "cpu":
         return "fp32"

@@ -4,6 +4,8 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from maskrcnn.files import atomic_path
+
 LOSS_COLUMNS = ("step", "lr", "total", "rpn_objectness", "rpn_box", "class", "box", "mask", "seconds")
 
 
@@ -41,16 +43,21 @@ class MetricRecord:
 def _write_rows(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     is_new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         if is_new:
             writer.writerow(columns)
         writer.writerows(rows)
 
 
 def _drop_after(path: Path, step: int) -> None:
-    """Remove the rows of steps that a resumed run will do again."""
+    """Remove the rows of steps that a resumed run will do again, and what a kill left half written."""
     if not path.exists():
         return
-    header, *rows = path.read_text(encoding="utf-8").splitlines()
-    kept = [row for row in rows if int(row.split(",", 1)[0]) <= step]
-    path.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
+    header, *rows = path.read_text(encoding="utf-8").splitlines() or [""]
+    if not header:
+        path.unlink()
+        return
+    whole = [row for row in rows if row.count(",") == header.count(",")]
+    kept = [row for row in whole if int(row.split(",", 1)[0]) <= step]
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from maskrcnn.config import Config, validate
+from maskrcnn.config import Config, load_config
 from maskrcnn.data.coco import CocoDataset, category_ids_of
 from maskrcnn.data.loading import Batch, training_batches
 from maskrcnn.engine.augmentation import build_transforms
@@ -85,6 +86,7 @@ class Trainer:
 
         Raises:
             NonFiniteLossError: names the images of the batch.
+            ValueError: all steps are done already, or an image cannot be used.
         """
         settings = self.config.train
         last_step = settings.steps if stop_at is None else min(stop_at, settings.steps)
@@ -94,7 +96,7 @@ class Trainer:
         write_config(self.config, self.out / "config.yaml")
         losses = LossRecord(self.out / "losses.csv", self.progress.step)
         metrics = MetricRecord(self.out / "metrics.csv", self.progress.step)
-        board = SummaryWriter(str(self.out / "tensorboard"), purge_step=self.progress.step)
+        board = SummaryWriter(str(self.out / "tensorboard"), purge_step=self.progress.step + 1)
         batches = training_batches(
             self.train_data,
             build_transforms(settings.augment, self.model.resize.output_size),
@@ -107,27 +109,30 @@ class Trainer:
         bar = tqdm(total=settings.steps, initial=self.progress.step, unit="step", disable=None, dynamic_ncols=True)
         evaluation = None
         self.model.train()
-        for batch in batches:
-            started = time.perf_counter()
-            row = self._step(batch)
-            step = self.progress.step
-            row["seconds"] = time.perf_counter() - started
-            losses.append(step, row)
-            for name, value in row.items():
-                board.add_scalar(f"train/{name}", value, step)
-            bar.update()
-            bar.set_postfix({name: f"{row[name]:.3f}" for name in ("total", "class", "box", "mask")})
-            is_last = step == settings.steps
-            if self.val_data is not None and (step % settings.evaluate_every == 0 or is_last):
-                evaluation = self._evaluate(metrics, board)
-            if step % settings.checkpoint_every == 0 or step == last_step:
-                losses.flush()
-                self.save()
-                plot_curves(losses.path, self.out / "curves.png", metrics.path if metrics.path.exists() else None)
-        bar.close()
-        board.close()
-        if self.progress.step == settings.steps:
-            self._export("last.safetensors", evaluation)
+        try:
+            for batch in batches:
+                started = time.perf_counter()
+                row = self._step(batch)
+                step = self.progress.step
+                row["seconds"] = time.perf_counter() - started
+                losses.append(step, row)
+                for name, value in row.items():
+                    board.add_scalar(f"train/{name}", value, step)
+                bar.update()
+                bar.set_postfix({name: f"{row[name]:.3f}" for name in ("total", "class", "box", "mask")})
+                is_last = step == settings.steps
+                if self.val_data is not None and (step % settings.evaluate_every == 0 or is_last):
+                    evaluation = self._evaluate(metrics, board)
+                if is_last:  # before last.pt, which says that the run is complete
+                    self._export("last.safetensors", evaluation)
+                if step % settings.checkpoint_every == 0 or step == last_step:
+                    losses.flush()
+                    self.save()
+                    plot_curves(losses.path, self.out / "curves.png", metrics.path)
+        finally:
+            bar.close()
+            board.close()
+            losses.flush()  # a loss that is not finite is understood by the steps before it
         return evaluation
 
     def _step(self, batch: Batch) -> dict[str, float]:
@@ -200,8 +205,9 @@ class Trainer:
         for index in range(min(NUM_PICTURES, len(self.val_data))):
             found = results[self.val_data.image_ids[index]]
             picture = figure(self.val_data.load(index).image, found[found.scores > threshold])
-            name = f"{Path(self.val_data.file_names[index]).stem}_{self.progress.step:06d}.png"
-            write_image(self.out / "predictions" / name, picture)
+            # With its folders, since files in two of them may have one name.
+            name = Path(self.val_data.file_names[index]).with_suffix("").as_posix().replace("/", "_")
+            write_image(self.out / "predictions" / f"{name}_{self.progress.step:06d}.png", picture)
 
     def _export(self, name: str, evaluation: Evaluation | None) -> None:
         card: dict[str, Any] = {
@@ -236,11 +242,19 @@ class Trainer:
 
         Raises:
             FileNotFoundError: there is no checkpoint in the folder.
+            ValueError: it is damaged, or of a model with other settings.
         """
         path = self.out / "last.pt"
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no checkpoint to resume from")
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except (UnpicklingError, EOFError, RuntimeError) as error:
+            raise ValueError(f"{path}: not a checkpoint of a run, or a damaged one ({error})") from None
+        saved, own = json.loads(state["config"])["model"], self.config.model.model_dump(mode="json")
+        changed = [key for key in own if own[key] != saved.get(key)]
+        if changed:
+            raise ValueError(f"{path}: the model has changed since this checkpoint: {', '.join(changed)} differ")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.last_epoch = state["schedule"]["last_epoch"]
@@ -249,7 +263,7 @@ class Trainer:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         torch.set_rng_state(state["torch_random"].cpu())
-        if state["cuda_random"]:
+        if state["cuda_random"] and self.device.type == "cuda":  # a run may go on on a CPU
             torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda_random"]])
         self.progress = Progress(state["step"], state["best"])
 
@@ -263,7 +277,7 @@ def saved_config(run: str | Path) -> Config:
     path = Path(run) / "config.yaml"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not found, so {run} is no folder of a training run")
-    return validate(Config, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    return load_config(path)
 
 
 def write_config(config: Config, path: Path) -> None:

@@ -19,6 +19,11 @@ def weights_path(name: str | Path | None = None) -> Path:
         return shipped[name]
     if Path(name).is_file():
         return Path(name)
+    if Path(name).is_dir():
+        inside = sorted(path.name for path in Path(name).glob("*.safetensors"))
+        raise FileNotFoundError(
+            f"expected a weights file, got the folder {name}; files in it: {', '.join(inside) or 'none'}"
+        )
     raise FileNotFoundError(f"no weights named {name!r} and no such file; shipped: {', '.join(shipped) or 'none'}")
 
 

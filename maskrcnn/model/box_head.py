@@ -30,7 +30,7 @@ class BoxHead(nn.Module):
         class_agnostic: bool = False,
     ) -> None:
         super().__init__()
-        self.convs = conv_stack(in_channels, conv_channels, convs, conv_norm)
+        self.convs = conv_stack(in_channels, conv_channels, convs, conv_norm, norm_eps)
         channels = (conv_channels if convs else in_channels) * resolution**2
         layers: list[nn.Module] = []
         for _ in range(fcs):

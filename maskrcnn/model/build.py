@@ -81,6 +81,7 @@ def build_model(settings: ModelSettings) -> MaskRCNN:
             convs=mask.convs,
             channels=mask.channels,
             norm=mask.norm,
+            norm_eps=body.norm_eps,
             class_agnostic=mask.class_agnostic,
         ),
         class_names=settings.class_names,

@@ -75,7 +75,7 @@ class ConvNorm(nn.Module):
         return self.relu(self.norm(self.conv(x)))
 
 
-def conv_stack(in_channels: int, channels: int, num: int, norm: Norm) -> nn.Sequential:
+def conv_stack(in_channels: int, channels: int, num: int, norm: Norm, eps: float = 1e-5) -> nn.Sequential:
     """`num` 3x3 convolutions of `channels`, each with norm and ReLU."""
-    conv = partial(ConvNorm, kernel=3, norm=norm)
+    conv = partial(ConvNorm, kernel=3, norm=norm, eps=eps)
     return nn.Sequential(*(conv(in_channels if i == 0 else channels, channels) for i in range(num)))

@@ -21,11 +21,12 @@ class MaskHead(nn.Module):
         convs: int = 4,
         channels: int = 256,
         norm: Norm = "none",
+        norm_eps: float = 1e-5,
         class_agnostic: bool = False,
     ) -> None:
         super().__init__()
         self.class_agnostic = class_agnostic
-        self.convs = conv_stack(in_channels, channels, convs, norm)
+        self.convs = conv_stack(in_channels, channels, convs, norm, norm_eps)
         self.deconv = nn.ConvTranspose2d(channels if convs else in_channels, channels, 2, stride=2)
         self.logits = nn.Conv2d(channels, 1 if class_agnostic else num_classes, 1)
         nn.init.kaiming_normal_(self.deconv.weight, mode="fan_out", nonlinearity="relu")

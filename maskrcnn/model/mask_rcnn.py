@@ -166,6 +166,7 @@ class MaskRCNN(nn.Module):
             anchors_per_image=rules.anchors_per_image,
             positive_fraction=rules.anchor_positive_fraction,
             smooth_l1_beta=rules.rpn_smooth_l1_beta,
+            edge=self.edge,
         )
         proposals = self._propose(dense, images, rules.proposals)
         rois = [
@@ -255,7 +256,7 @@ class MaskRCNN(nn.Module):
         size = mask_logits.shape[-1]
         mask_targets = []
         for roi, n, target, (y, x) in zip(rois, num_positives, targets, images.origins, strict=True):
-            shift = boxes.new_tensor([x, y, x, y])
+            shift = boxes.new_tensor([x, y, x - self.edge, y - self.edge])  # masks fill the box up to its edges
             mask_targets.append(target.masks.sample(roi.boxes[:n] - shift, roi.object_idx, size))
         return mask_loss(mask_logits, torch.cat(mask_targets))
 

@@ -165,13 +165,18 @@ class RPN(nn.Module):
         anchors_per_image: int,
         positive_fraction: float,
         smooth_l1_beta: float,
+        edge: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
-        """Objectness and box loss, both over the number of sampled anchors (arXiv:1506.01497, equation 1)."""
+        """Objectness and box loss, both over the number of sampled anchors (arXiv:1506.01497, equation 1).
+
+        `edge` is that of `propose`, which decodes what is learned here.
+        """
         all_logits, all_deltas, all_anchors = (
             torch.cat(list(logits), 1),
             torch.cat(list(deltas), 1),
             torch.cat(list(anchors)),
         )
+        all_anchors = all_anchors - all_anchors.new_tensor([0, 0, edge, edge])
         sampled_logits, is_object, positive_deltas, delta_targets = [], [], [], []
         for i, target in enumerate(targets):
             object_idx, kind = match(box_iou(target.boxes, all_anchors), foreground_iou, background_iou, True)

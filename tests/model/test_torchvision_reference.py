@@ -14,8 +14,6 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN as TorchvisionMaskRCNN
 from torchvision.models.detection import roi_heads
-from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import MultiScaleRoIAlign
 
 from maskrcnn.config import ModelSettings, model_settings
 from maskrcnn.data.sample import draw_sample
@@ -33,7 +31,15 @@ BODIES = ("resnet50", "resnet101", "resnet50_v2")
 CLASS_NAMES = tuple(str(i) for i in range(1, 91))  # torchvision's labels
 # Pictures come to at most 224 x 288, so that P5 has odd sides and P6 its uneven stride; few regions save time.
 MIN_SIZE, MAX_SIZE, NUM_PROPOSALS, NUM_DETECTIONS, ALL = 224, 288, 200, 60, 50_000
-DENSE, BOX, SCORE = 1e-5, 1e-4, 1e-4  # allowed differences
+DENSE, BOX, SCORE, LOSS = 1e-5, 1e-4, 1e-4, 1e-4  # allowed differences
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A batch of pictures, and what torchvision makes of it."""
+
+    pictures: list[np.ndarray]
+    trace: Trace
 
 
 @dataclass
@@ -42,6 +48,7 @@ class Pair:
 
     theirs: TorchvisionMaskRCNN
     ours: MaskRCNN
+    scenes: dict[int, Scene] = field(default_factory=dict)
     differences: dict[str, float] = field(default_factory=dict)
 
     def compare(self, name: str, ours: Tensor, theirs: Tensor, allowed: float) -> None:
@@ -52,14 +59,6 @@ class Pair:
 
     def note(self, name: str, value: float) -> None:
         self.differences[name] = max(value, self.differences.get(name, 0.0))
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A batch of pictures, and what torchvision makes of it."""
-
-    pictures: list[np.ndarray]
-    trace: Trace
 
 
 def settings_of(body: str, **differences: object) -> ModelSettings:
@@ -128,12 +127,15 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     print(f"\n{request.param}", *(f"{name}: {value:.1e}" for name, value in result.differences.items()), sep="\n  ")
 
 
-@pytest.fixture(scope="module", params=["one picture", "two sizes"])
+@pytest.fixture(params=[1, 2], ids=["one picture", "two sizes"])
 def scene(request: pytest.FixtureRequest, pair: Pair) -> Scene:
-    pictures = [draw_shapes((380, 500), seed=2)[0]]
-    if request.param == "two sizes":
-        pictures = [draw_sample((200, 330), seed=3)[0], draw_shapes((480, 600), seed=4)[0]]
-    return Scene(pictures, torchvision_models.trace(pair.theirs, [to_theirs(picture) for picture in pictures]))
+    if request.param not in pair.scenes:
+        pictures = [draw_shapes((380, 500), seed=2)[0]]
+        if request.param == 2:
+            pictures = [draw_sample((200, 330), seed=3)[0], draw_shapes((480, 600), seed=4)[0]]
+        trace = torchvision_models.trace(pair.theirs, [to_theirs(picture) for picture in pictures])
+        pair.scenes[request.param] = Scene(pictures, trace)
+    return pair.scenes[request.param]
 
 
 def nearest(boxes: Tensor, candidates: Tensor, penalty: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
@@ -181,7 +183,6 @@ def test_detections_are_torchvisions(pair: Pair, scene: Scene) -> None:
     found = pair.ours.detect(to_ours(pair.ours, scene.pictures))
     for mine, theirs in zip(found, scene.trace.detections, strict=True):
         boxes, labels, scores = theirs["boxes"], theirs["labels"], theirs["scores"]
-        print(len(boxes), len(labels.unique()), scores[-1])
         assert len(mine) == len(boxes) >= 20
         assert len(labels.unique()) >= 5
         pair.compare("scores by rank", mine.scores, scores, SCORE)
@@ -208,3 +209,42 @@ def _compare_masks(pair: Pair, ours: np.ndarray, their_probs: np.ndarray, is_sam
     pair.note("1 - IoU of a mask", float(1 - iou.min()))
     assert (ours & theirs).sum() / (ours | theirs).sum() >= 0.9999
     assert iou.min() >= 0.99
+
+
+@torch.no_grad()
+def test_losses_are_torchvisions(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    # At sizes that need no resizing, so that boxes and masks are the same in both.
+    drawn = [draw_shapes((224, 288), seed=5), draw_shapes((200, 288), seed=6)]
+    rng = np.random.default_rng(0)
+    their_targets, our_targets = [], []
+    for _, bitmaps in drawn:
+        boxes = torch.tensor(
+            [[x.min(), y.min(), x.max() + 1, y.max() + 1] for y, x in map(np.nonzero, bitmaps)]
+        ).float()
+        labels = torch.from_numpy(rng.integers(1, 91, len(bitmaps)))
+        masks = MaskCrops.from_bitmaps([(0, 0, bitmap) for bitmap in bitmaps])
+        their_targets.append({"boxes": boxes, "labels": labels, "masks": torch.from_numpy(np.stack(bitmaps)).byte()})
+        our_targets.append(Targets(boxes, labels - 1, masks, torch.zeros(0, 4)))
+
+    # Their mask targets are the mean of the mask over each cell, half a pixel aside; ours are 0 or 1, the mask at the
+    # cell's centre. So their loss is taken a second time, with our targets.
+    mask_loss, hard_mask_loss = roi_heads.maskrcnn_loss, []
+
+    def with_hard_targets(logits: Tensor, boxes: list[Tensor], *rest: list[Tensor]) -> Tensor:
+        masks = iter([targets.masks for targets in our_targets])
+        with monkeypatch.context() as patch:
+            patch.setattr(roi_heads, "project_masks_on_boxes", lambda _, b, idx, m: next(masks).sample(b, idx, m))
+            hard_mask_loss.append(mask_loss(logits, boxes, *rest))
+        assert len(logits) > sum(map(len, our_targets)), "no proposal is positive"
+        return mask_loss(logits, boxes, *rest)
+
+    monkeypatch.setattr(roi_heads, "maskrcnn_loss", with_hard_targets)
+    # Copies, because batch norm moves its statistics.
+    theirs = copy.deepcopy(pair.theirs).train()([to_theirs(picture) for picture, _ in drawn], their_targets)
+    ours = copy.deepcopy(pair.ours).train()(to_ours(pair.ours, [picture for picture, _ in drawn]), our_targets)
+    pair.compare("rpn_objectness loss", ours["rpn_objectness"], theirs["loss_objectness"], LOSS)
+    pair.compare("rpn_box loss", ours["rpn_box"], theirs["loss_rpn_box_reg"], LOSS)
+    pair.compare("class loss", ours["class"], theirs["loss_classifier"], LOSS)
+    pair.compare("box loss", ours["box"], theirs["loss_box_reg"], LOSS)
+    pair.compare("mask loss, our targets", ours["mask"], hard_mask_loss[0], LOSS)
+    pair.compare("mask loss, their targets", ours["mask"], theirs["loss_mask"], 0.1)

@@ -20,7 +20,7 @@ OUTPUTS = {  # mean and standard deviation that each output shall have over a pi
     "roi_heads.box_predictor.bbox_pred": (0.0, 1.0),
     "roi_heads.mask_predictor.mask_fcn_logits": (0.0, 2.0),
 }
-BACKGROUND_LOGIT = 3.0  # added to the background's mean
+BACKGROUND_LOGIT = 9.0  # added to the background's mean
 
 
 def build(body: str, **options: float) -> MaskRCNN:

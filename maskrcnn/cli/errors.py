@@ -1,0 +1,13 @@
+"""What the user is told when something goes wrong: one sentence, and the traceback for who asks."""
+
+import sys
+import traceback
+
+from tqdm import tqdm
+
+
+def report(error: Exception, *, with_traceback: bool) -> None:
+    """Write the sentence of `error` to stderr, above a progress bar if there is one."""
+    if with_traceback:
+        tqdm.write("".join(traceback.format_exception(error)).rstrip(), file=sys.stderr)
+    tqdm.write(f"error: {error}", file=sys.stderr)

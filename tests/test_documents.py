@@ -1,0 +1,127 @@
+"""What the documents show is run; every file in configs/ loads."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskrcnn.cli.main import run_tool
+from maskrcnn.config import load_config
+from maskrcnn.data.sample import draw_sample
+from maskrcnn.engine.weights import shipped_weights
+from maskrcnn.report.export import write_json
+from maskrcnn.structures.rle import encode
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+needs_weights = pytest.mark.skipif("nuclei" not in shipped_weights(), reason="the shipped weights are not in weights/")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def tool_lines() -> list[str]:
+    return [line for block in blocks("bash") for line in block.splitlines() if line.startswith("python tools/")]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder that holds the files the README speaks of."""
+    monkeypatch.chdir(tmp_path)
+    picture, _ = draw_sample((96, 128))
+    (tmp_path / "plates").mkdir()
+    (tmp_path / "images").mkdir()
+    Image.fromarray(picture).save("cells.png")
+    Image.fromarray(picture).save("plates/one.tif")
+    annotations = []
+    for i in range(4):
+        image = np.zeros((64, 64, 3), np.uint8)
+        image[10:40, 10 + i : 30 + i] = 200
+        Image.fromarray(image).save(f"images/{i}.png")
+        bitmap = image[..., 0] > 0
+        annotations.append(
+            {
+                "id": i + 1,
+                "image_id": i,
+                "category_id": 1,
+                "iscrowd": 0,
+                "bbox": [10 + i, 10, 20, 30],
+                "area": 600,
+                "segmentation": encode(bitmap),
+            }
+        )
+    images = [{"id": i, "file_name": f"{i}.png", "width": 64, "height": 64} for i in range(4)]
+    coco = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "nucleus"}]}
+    write_json("train.json", coco)
+    write_json("val.json", coco)
+    return tmp_path
+
+
+def test_two_setup_commands():
+    setup = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("pip install")]
+    assert len(setup) == 2
+    assert setup[0].endswith("&& python tools/infer.py")
+    assert "pytest" in setup[1]
+
+
+@needs_weights
+def test_first_command_counts_the_sample(tmp_path: Path):
+    command = [sys.executable, str(ROOT / "tools" / "infer.py")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "made-up" in done.stdout
+    assert (tmp_path / "out" / "sample_instances.png").is_file()
+
+
+@needs_weights
+def test_count_commands(folder: Path):
+    (line,) = (line for line in tool_lines() if "cells.png" in line)
+    _, tool, *arguments = shlex.split(line)
+    assert run_tool(Path(tool).stem, arguments) == 0
+    assert (folder / "results" / "one_instances.png").is_file()
+
+
+@needs_weights
+def test_library_block(folder: Path, capsys: pytest.CaptureFixture[str]):
+    (code,) = blocks("python")
+    names: dict[str, object] = {}
+    exec(code, names)
+    assert "nucleus" in capsys.readouterr().out
+    picture = names["picture"]
+    assert isinstance(picture, np.ndarray)
+    assert picture.shape == (96, 128, 3)
+
+
+def test_training_commands(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    lines = [line for line in tool_lines() if "train.py" in line or "run/best" in line]
+    assert [shlex.split(line)[1] for line in lines] == ["tools/train.py", "tools/evaluate.py", "tools/infer.py"]
+    config = (ROOT / "configs" / "nuclei.yaml").read_text(encoding="utf-8")
+    config = config.replace("batch_size: 8", "batch_size: 2").replace("crop: 256", "crop: 64")
+    (folder / "configs").mkdir()
+    (folder / "configs" / "nuclei.yaml").write_text(config, encoding="utf-8")
+    for line in lines:
+        _, tool, *arguments = shlex.split(line)
+        shortened = [*arguments, "--steps", "2"] if "train.py" in tool else arguments
+        assert run_tool(Path(tool).stem, shortened) == 0
+    assert (folder / "found" / "counts.csv").is_file()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_configuration_loads(path: Path):
+    load_config(path)
+
+
+def test_the_map_names_every_folder():
+    folders = {p.name for p in (ROOT / "maskrcnn").iterdir() if p.is_dir() and (p / "__init__.py").is_file()}
+    named = set(re.findall(r"`maskrcnn/(\w+)/`", README))
+    assert named == folders
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
