@@ -14,7 +14,7 @@ def main() -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="example: publish_weights.py RUN/best.safetensors weights/nuclei.safetensors --score 0.5 --card card.json",
+        epilog="example: %(prog)s RUN/last.safetensors weights/nuclei.safetensors --score 0.5 --card card.json",
     )
     parser.add_argument("source", type=Path, help="a checkpoint of a training run")
     parser.add_argument("target", type=Path, help="the file to write")
@@ -28,7 +28,8 @@ def main() -> int:
         settings = settings.model_copy(update={"detection": detection})
     card = checkpoint.card | (json.loads(args.card.read_text(encoding="utf-8")) if args.card else {})
     save_checkpoint(args.target, checkpoint.tensors, settings, card, torch.float16)
-    print(f"{args.target}: {args.target.stat().st_size / 1e6:.1f} MB, score above {settings.detection.score_threshold:g}")
+    size_mb = args.target.stat().st_size / 1e6
+    print(f"{args.target}: {size_mb:.1f} MB, score above {settings.detection.score_threshold:g}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """Find, outline, count and draw every object in pictures."""
 
 import argparse
+import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -96,7 +97,7 @@ def parse_resize(text: str) -> int | float:
         value = float(text[:-1]) if text.endswith("x") else int(text)
     except ValueError:
         value = 0
-    if value <= 0:
+    if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"expected pixels such as 800 or a factor such as 1.5x, got {text!r}")
     return value
 

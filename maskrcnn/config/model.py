@@ -73,7 +73,7 @@ class BackboneSettings(Settings):
     """Stride of a bottleneck in its first 1x1 convolution (MSRA, matterport) or in its 3x3 (torchvision)."""
     conv_bias: bool = False
     """Whether the convolutions have a bias of their own beside the norm (matterport)."""
-    norm: Literal["frozen_bn", "bn", "gn"] = "frozen_bn"
+    norm: Literal["frozen_bn", "bn", "gn"] = "bn"
     """`frozen_bn`: fixed statistics and affine; `bn`; `gn`: 32 groups (arXiv:1803.08494)."""
     norm_eps: Annotated[float, Field(ge=0)] = 1e-5
     """Added to the variance, also in the heads; 0 in torchvision's first COCO file, 1e-3 in matterport's."""

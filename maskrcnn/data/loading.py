@@ -146,7 +146,10 @@ def _pack(loaded: list[Sample | Exception]) -> Packed | Exception:
 
 def _unpack(packed: Packed | Exception) -> Batch:
     if isinstance(packed, Exception):
-        raise packed
+        try:
+            raise packed
+        finally:
+            del packed  # else error and frame hold each other, and the workers with them until they are collected
     images, arrays, file_names = packed
     targets = []
     for one in arrays:

@@ -78,17 +78,14 @@ class Predictor:
         Raises:
             FileNotFoundError, ValueError: a picture that is not there or cannot be read.
         """
-        if isinstance(image, str) or not isinstance(image, Sequence):
-            return self._detect([to_rgb(image)])[0]
-        batches = (image[i : i + self.batch_size] for i in range(0, len(image), self.batch_size))
-        return [instances for batch in batches for instances in self._detect([to_rgb(one) for one in batch])]
-
-    def _detect(self, images: list[np.ndarray]) -> list[Instances]:
-        found = detect(self.model, images, self.precision)
-        return [
-            replace(instances, ceilings=instances.ceilings + self._shrinking(image)).to("cpu")
-            for instances, image in zip(found, images, strict=True)
-        ]
+        if isinstance(image, str | Path | Image.Image | np.ndarray) or not isinstance(image, Sequence):
+            return self([image])[0]
+        results: list[Instances] = []
+        for first in range(0, len(image), self.batch_size):
+            batch = [to_rgb(picture) for picture in image[first : first + self.batch_size]]
+            for pixels, found in zip(batch, detect(self.model, batch, self.precision), strict=True):
+                results.append(replace(found, ceilings=found.ceilings + self._shrinking(pixels)).to("cpu"))
+        return results
 
     def _shrinking(self, image: np.ndarray) -> tuple[str, ...]:
         """A sentence when the limit of the input's longer side made the network see less than it should."""

@@ -126,6 +126,8 @@ class Trainer:
                 if is_last:  # before last.pt, which says that the run is complete
                     self._export("last.safetensors", evaluation)
                 if step % settings.checkpoint_every == 0 or step == last_step:
+                    if bar.disable:  # no terminal, so a log file is to show how far it is
+                        _say(f"step {step} of {settings.steps}: loss {row['total']:.3f}")
                     losses.flush()
                     self.save()
                     plot_curves(losses.path, self.out / "curves.png", metrics.path)
@@ -190,7 +192,7 @@ class Trainer:
             self.progress = Progress(step, value)
             self._export("best.safetensors", evaluation)
         self._draw(results)
-        tqdm.write(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in summary.items() if v is not None))
+        _say(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in summary.items() if v is not None))
         return evaluation
 
     def _model_for_use(self) -> MaskRCNN:
@@ -266,6 +268,12 @@ class Trainer:
         if state["cuda_random"] and self.device.type == "cuda":  # a run may go on on a CPU
             torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda_random"]])
         self.progress = Progress(state["step"], state["best"])
+
+
+def _say(line: str) -> None:
+    """Print above the progress bar, at once also into a file."""
+    with tqdm.external_write_mode():
+        print(line, flush=True)
 
 
 def saved_config(run: str | Path) -> Config:

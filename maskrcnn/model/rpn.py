@@ -103,7 +103,9 @@ class RPN(nn.Module):
             anchors: of each level, (A_level, 4).
             edge: what the last pixel's index lacks to the edge: 0 for continuous boxes, 1 for inclusive ones.
         """
-        candidates = [self._top(*level, rules, edge) for level in zip(logits, deltas, anchors, strict=True)]
+        candidates = []
+        for level in zip(logits, deltas, anchors, strict=True):
+            candidates.append(self._top(*level, rules, edge))
         rank = torch.cat([c[0] for c in candidates], dim=1)  # (N, sum of top n)
         boxes = torch.cat([c[1] for c in candidates], dim=1)
         was_cut = torch.stack([c[2] for c in candidates]).any(dim=0)  # (N,)

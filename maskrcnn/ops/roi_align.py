@@ -40,7 +40,7 @@ def _roi_align_by_cells(
     features: Tensor, boxes: Tensor, image_idx: Tensor, stride: float, size: int, sampling_ratio: int, aligned: bool
 ) -> Tensor:
     """The same numbers as torchvision's operation: every bin is a weighted sum over rows of a table of cells."""
-    num_images, channels, height, width = features.shape
+    channels, height, width = features.shape[1:]
     scaled = boxes / stride - (0.5 if aligned else 0.0)
     low, sides = scaled[:, :2], scaled[:, 2:] - scaled[:, :2]
     if not aligned:

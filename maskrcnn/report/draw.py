@@ -20,6 +20,7 @@ FIGURE_SIDE_PX = 1000  # `figure` enlarges smaller pictures to at least this, wh
 MAX_FIGURE_SCALE = 8
 MIN_FONT_PX = 10  # smaller letters cannot be read
 FONT_SHARE = 0.016  # of the longer side: the size of letters at a large object
+STRIP_FONT_SHARE = 0.04  # of the shorter side, at most: the letters of a strip must not be larger than the strip
 SMALL_FONT = 0.7  # of that: the size at a small object
 # With labels="auto" an object has room for a label if it is this many times as large as the small letters ...
 ROOM_FOR_TEXT = 4.0
@@ -116,7 +117,8 @@ def figure_scale(image_size: tuple[int, ...]) -> int:
 
 
 def _font_px(canvas: np.ndarray) -> int:
-    return max(MIN_FONT_PX, round(FONT_SHARE * max(canvas.shape[:2])))
+    longer, shorter = max(canvas.shape[:2]), min(canvas.shape[:2])
+    return max(MIN_FONT_PX, round(min(FONT_SHARE * longer, STRIP_FONT_SHARE * shorter)))
 
 
 def _object_colors(image: np.ndarray, instances: Instances, boxes: np.ndarray, colors: ColorMode) -> list[Color]:

@@ -15,6 +15,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from maskrcnn.config import model_settings
 from maskrcnn.model.build import build_model
 from maskrcnn.model.mask_rcnn import MaskRCNN
+from maskrcnn.ops.box_deltas import decode_deltas
 from maskrcnn.structures.image_batch import Size
 from tests.oracles import torchvision_models
 
@@ -118,3 +119,17 @@ def test_regions_of_every_size_are_read_alike(part: str) -> None:
     pooled = ours.pooler(levels, torch.cat(boxes), image_idx, padded_size, getattr(ours, f"{part}_resolution"))
     assert len(ours.pooler.level_of(torch.cat(boxes), padded_size).unique()) == 4
     torch.testing.assert_close(pooled, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("part", ["rpn", "roi_heads"])
+def test_large_deltas_are_limited_alike(part: str) -> None:
+    theirs, _ = build_both()
+    settings = model_settings("torchvision_v1")
+    group = settings.rpn if part == "rpn" else settings.box_head
+    torch.manual_seed(0)
+    deltas = torch.randn(100, 4) * 30
+    corners = torch.rand(100, 2) * 300
+    references = torch.cat([corners, corners + 1 + torch.rand(100, 2) * 100], dim=1)
+    expected = getattr(theirs, part).box_coder.decode_single(deltas, references)
+    decoded = decode_deltas(deltas, references, group.delta_weights, group.delta_clamp)
+    torch.testing.assert_close(decoded, expected, rtol=1e-5, atol=1e-3)

@@ -20,7 +20,6 @@ from maskrcnn.data.sample import draw_sample
 from maskrcnn.model.build import build_model
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.structures.image_batch import ImageBatch
-from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets
 from maskrcnn.zoo.torchvision import convert
@@ -31,7 +30,7 @@ BODIES = ("resnet50", "resnet101", "resnet50_v2")
 CLASS_NAMES = tuple(str(i) for i in range(1, 91))  # torchvision's labels
 # Pictures come to at most 224 x 288, so that P5 has odd sides and P6 its uneven stride; few regions save time.
 MIN_SIZE, MAX_SIZE, NUM_PROPOSALS, NUM_DETECTIONS, ALL = 224, 288, 200, 60, 50_000
-DENSE, BOX, SCORE, LOSS = 1e-5, 1e-4, 1e-4, 1e-4  # allowed differences
+DENSE, BOX, SCORE, LOSS = 1e-5, 1e-4, 2e-4, 1e-4  # allowed differences
 
 
 @dataclass(frozen=True)
@@ -159,15 +158,16 @@ def test_every_part_gives_what_torchvisions_gives(pair: Pair, scene: Scene) -> N
 
     grids = [(level.shape[-2], level.shape[-1]) for level in theirs.levels]
     anchors = ours.anchors(images.padded_size, grids, ours.device)
-    proposals = ours.rpn.propose(theirs.objectness_logits, theirs.deltas, anchors, images, ours.proposal_rules)
-    for mine, boxes in zip(proposals, theirs.proposals, strict=True):
+    rules = replace(ours.proposal_rules, post_nms_top_n=torchvision_models.PUBLISHED_POST_NMS)
+    proposals = ours.rpn.propose(theirs.objectness_logits, theirs.deltas, anchors, images, rules)
+    for mine, boxes in zip(proposals, theirs.all_proposals, strict=True):
         order, _ = nearest(boxes, mine.boxes)
         assert sorted(order.tolist()) == list(range(len(boxes))), "other proposals"
         pair.compare("proposals", mine.boxes[order], boxes, BOX)
         # Probabilities near 1 tie in float32, and torchvision leaves ties in any order.
         steps = mine.objectness_logits.sigmoid()[order].diff()
         assert steps.max() <= 0, "the order of the proposals is not only another one of ties"
-        pair.note("proposals in another place", int((order.diff() != 1).sum()) / 2)
+        pair.note("proposals in another place (ties)", int((order != torch.arange(len(order))).sum()))
 
     boxes = torch.cat(theirs.proposals)
     image_idx = torch.arange(len(images)).repeat_interleave(torch.tensor([len(p) for p in theirs.proposals]))

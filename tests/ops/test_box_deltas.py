@@ -64,7 +64,9 @@ def test_limits_of_the_scale():
     grow, shrink = torch.tensor([[0.0, 0, 9, 9]]), torch.tensor([[0.0, 0, -9, -9]])
     # 16 px grow to at most 16 * 1000 / 16 = 1000 px, and with both limits shrink to no less than 0.256 px.
     for clamp in ("max", "both"):
-        assert decode_deltas(grow, reference, ONES, clamp)[0].tolist() == pytest.approx([-500, -500, 500, 500], rel=1e-5)
+        assert decode_deltas(grow, reference, ONES, clamp)[0].tolist() == pytest.approx(
+            [-500, -500, 500, 500], rel=1e-5
+        )
     assert decode_deltas(shrink, reference, ONES, "both")[0, 2].item() == pytest.approx(0.128, rel=1e-4)
     assert decode_deltas(shrink, reference, ONES, "max")[0, 2].item() == pytest.approx(8 * math.exp(-9), rel=1e-4)
     assert decode_deltas(grow, reference, ONES, "none")[0, 2].item() == pytest.approx(8 * math.exp(9), rel=1e-4)

@@ -20,6 +20,7 @@ OUTPUTS = {  # mean and standard deviation that each output shall have over a pi
     "roi_heads.box_predictor.bbox_pred": (0.0, 1.0),
     "roi_heads.mask_predictor.mask_fcn_logits": (0.0, 2.0),
 }
+PUBLISHED_POST_NMS = 1000
 BACKGROUND_LOGIT = 9.0  # added to the background's mean
 
 
@@ -77,6 +78,8 @@ class Trace:
     objectness_logits: list[Tensor]
     deltas: list[Tensor]
     proposals: list[Tensor]
+    all_proposals: list[Tensor]
+    """As many as the published models keep, however few the heads were given."""
     class_logits: Tensor
     box_deltas: Tensor
     detections: list[dict[str, Tensor]]
@@ -93,8 +96,12 @@ def trace(model: MaskRCNN, pictures: Sequence[Tensor]) -> Trace:
     ]
     with torch.no_grad():
         detections = model.eval()(list(pictures))
-    for handle in handles:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
+        num_kept = model.rpn._post_nms_top_n["testing"]
+        model.rpn._post_nms_top_n["testing"] = PUBLISHED_POST_NMS
+        all_proposals, _ = model.rpn(seen["transform"][0], seen["backbone"])
+        model.rpn._post_nms_top_n["testing"] = num_kept
     class_logits, box_deltas = seen["predictor"]
     return Trace(
         pixels=seen["transform"][0].tensors,
@@ -102,6 +109,7 @@ def trace(model: MaskRCNN, pictures: Sequence[Tensor]) -> Trace:
         objectness_logits=[level.permute(0, 2, 3, 1).flatten(1) for level in seen["rpn.head"][0]],
         deltas=[level.permute(0, 2, 3, 1).reshape(len(level), -1, 4) for level in seen["rpn.head"][1]],
         proposals=seen["rpn"][0],
+        all_proposals=all_proposals,
         class_logits=class_logits,
         box_deltas=box_deltas.unflatten(1, (-1, 4)),
         detections=detections,

@@ -1,0 +1,44 @@
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Tool
+from tests.coco_files import VAL_SCENES, write_coco
+
+
+def test_figures(tool: Tool, weights: Path, coco: Path) -> None:
+    annotations = json.loads((coco / "val.json").read_text())
+    for record, plate in zip(annotations["images"], ("left", "right"), strict=True):
+        record["plate"] = plate
+    (coco / "val.json").write_text(json.dumps(annotations))
+    args = ("--annotations", "data/val.json", "--images", "data/images", "--weights", weights, "--device", "cpu")
+    said = tool("evaluate", *args, "--group-by", "plate", "--out", "judged", "--max-detections", 9)
+    assert (said.status, said.err) == (0, "")
+    assert said.out.startswith("2 images, 3 objects; AP of at most 9 detections of a class in an image\n")
+    assert "counts at score >= 0.2" in said.out
+    for word in ("box", "mask", "square", "disc", "left", "right"):
+        assert f"\n{word} " in said.out
+    figures = json.loads(Path("judged/evaluation.json").read_text())
+    assert set(figures["groups"]) == {"left", "right"}
+    assert figures["overall"]["count"]["total_true"] == 3
+    # 9 boxes at most are found in each picture, so that many are counted too many.
+    assert [sum(image["predicted"]) for image in figures["images"]] == [9, 9]
+    said = tool("evaluate", *args, "--score", "0.999", "--worst", 0)
+    assert "counts at score >= 0.999" in said.out
+    assert "worst" not in said.out
+
+
+def test_mistakes_are_one_sentence(tool: Tool, weights: Path, coco: Path) -> None:
+    write_coco(coco, "other", VAL_SCENES, class_names=("square", "circle"))
+    for annotations, images, more, sentence in (
+        ("gone.json", "images", (), "gone.json"),
+        ("val.json", "gone", (), "2 of 2 images of data/val.json are not in data/gone"),
+        ("val.json", "images", ("--weights", "gone"), "no weights named 'gone'"),
+        ("val.json", "images", ("--group-by", "plate"), "no image record of the annotations has the key 'plate'"),
+        ("other.json", "images", (), "data/other.json has no category named disc; it has circle instead"),
+    ):
+        args = ("--annotations", f"data/{annotations}", "--images", f"data/{images}", "--weights", weights, *more)
+        said = tool("evaluate", *args)
+        assert said.status == 1
+        (line,) = said.err.splitlines()
+        assert line.startswith("error: ")
+        assert sentence in line

@@ -1,0 +1,207 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from maskrcnn.engine.weights import shipped_weights
+from tests.cli.conftest import Tool
+
+
+def only_error(said) -> str:
+    """The one sentence that a failure leaves, without a traceback."""
+    assert said.status == 1
+    assert "Traceback" not in said.out + said.err
+    lines = said.err.splitlines()
+    assert len(lines) == 1, said.err
+    assert lines[0].startswith("error: ")
+    return lines[0].removeprefix("error: ")
+
+
+def test_files_folders_and_patterns(tool: Tool, weights: Path, pictures: Path) -> None:
+    for paths, files in (
+        (["scans/one.png"], ["scans/one.png"]),
+        (["scans"], ["scans/deep/er/two.JPG", "scans/deep/one.png", "scans/one.png"]),
+        (["scans/**/*.png"], ["scans/deep/one.png", "scans/one.png"]),
+        (["scans/one.png", "scans/../scans/*.png", "scans/deep/er"], ["scans/one.png", "scans/deep/er/two.JPG"]),
+    ):
+        said = tool("infer", *paths, "--weights", weights, "--out", "found")
+        assert said.status == 0
+        assert said.err == ""
+        with Path("found/counts.csv").open(newline="") as table:
+            rows = list(csv.DictReader(table))
+        assert [row["file"] for row in rows] == files
+        for row in rows:
+            counts = [f"{name} {row[name]}" for name in ("square", "disc") if row[name] != "0"]
+            words = ", ".join(counts + [f"total {row['total']}"] * (len(counts) > 1))
+            assert f"{row['file']}: {words}\n" in said.out
+        assert ("total of" in said.out) == (len(files) > 1)
+        assert [image["file_name"] for image in json.loads(Path("found/instances.json").read_text())["images"]] == files
+        assert "pictures, counts.csv and instances.json are in found\n" in said.out
+    assert {path.name for path in Path("found").glob("*.png")} == {
+        "one_instances.png",
+        "two_instances.png",
+        "deep_one_instances.png",
+        "scans_one_instances.png",
+    }
+
+
+def test_what_is_said(tool: Tool, weights: Path, pictures: Path) -> None:
+    said = tool("infer", "scans", "--weights", weights, "--classes", " square, disc", "--no-draw", "--batch", 3)
+    lines = said.out.splitlines()
+    assert lines[0] == "tiny: looks for square, disc; score above 0.2, cpu, fp32"
+    assert [line.partition(": ")[0] for line in lines[1:4]] == [
+        "scans/deep/er/two.JPG",
+        "scans/deep/one.png",
+        "scans/one.png",
+    ]
+    assert lines[4].startswith("total of 3 pictures: ")
+    assert lines[4].endswith("60")
+    limit = "limit reached in 3 pictures: more than 20 detections, the best 20 kept (detection.max_detections)"
+    assert limit in lines[5:]
+    assert lines[-1] == "counts.csv and instances.json are in out"
+    assert not list(Path("out").glob("*.png"))
+    assert said.err == ""
+
+
+def test_without_a_path_a_sample_is_drawn(tool: Tool, weights: Path) -> None:
+    said = tool("infer", "--weights", weights)
+    assert said.status == 0
+    assert (
+        "no path given: out/sample.png is a made-up micrograph, drawn by this package with 60 nuclei in it" in said.out
+    )
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "counts.csv",
+        "instances.json",
+        "sample.png",
+        "sample_instances.png",
+    ]
+
+
+@pytest.mark.skipif("nuclei" not in shipped_weights(), reason="the shipped weights are not in weights/")
+def test_the_default_counts_the_sample(tool: Tool) -> None:
+    said = tool("infer", "--device", "cpu")
+    with Path("out/counts.csv").open(newline="") as table:
+        (row,) = csv.DictReader(table)
+    assert abs(int(row["nucleus"]) - 60) <= 6
+    assert f"out/sample.png: nucleus {row['nucleus']}" in said.out
+
+
+def test_its_own_pictures_are_not_counted(tool: Tool, weights: Path, pictures: Path) -> None:
+    for _ in range(2):
+        tool("infer", ".", "--weights", weights, "--out", "scans")
+        assert len(Path("scans/counts.csv").read_text().splitlines()) == 4
+    for path in pictures.rglob("*"):
+        if path.is_file() and not path.stem.endswith("_instances"):
+            path.unlink()
+    said = tool("infer", "scans", "--weights", weights, "--out", "scans")
+    assert only_error(said) == "scans: holds only pictures that an earlier run wrote into scans"
+    named = "scans/scans_one_instances.png"
+    assert tool("infer", named, "--weights", weights, "--no-draw").status == 0
+
+
+def test_options(tool: Tool, weights: Path, pictures: Path) -> None:
+    one = ("scans/one.png", "--weights", weights, "--no-draw")
+
+    def total(*options: str) -> int:
+        assert tool("infer", *one, *options).status == 0
+        return int(Path("out/counts.csv").read_text().splitlines()[1].rsplit(",", 1)[1])
+
+    assert total() == 20
+    assert total("--max-detections", "7") == 7
+    assert total("--score", "0.99") == 0
+    both = total("--classes", "square") + total("--classes", "disc")
+    assert both == 20
+    for options in (("--resize", "2.0x"), ("--resize", "40"), ("--precision", "bf16"), ("--device", "cpu")):
+        assert total(*options) > 0
+    assert "nothing found (square, disc)" in tool("infer", *one, "--score", "0.99").out
+    said = tool("infer", *one, "--max-detections", "1")
+    assert "limit reached in scans/one.png: more than 1 detections, the best 1 kept" in said.out
+
+
+def test_bad_files_are_one_sentence_each(tool: Tool, weights: Path, pictures: Path) -> None:
+    Path("text.jpg").write_text("hello")
+    Path("zero.png").touch()
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save("whole.jpg")
+    Path("cut.jpg").write_bytes(Path("whole.jpg").read_bytes()[:400])
+    Path("nothing").mkdir()
+    for path, sentence in (
+        ("gone.png", "gone.png: there is no such file or folder"),
+        ("nothing", "nothing: no images in this folder"),
+        ("*.bmp", "*.bmp: nothing matches this pattern"),
+        ("scans/*.txt", "scans/*.txt: 1 matches, none of them an image"),
+        ("text.jpg", "text.jpg: not an image in a known format (the file begins with b'hello')"),
+        ("zero.png", "zero.png: the image file is empty (0 bytes)"),
+        ("cut.jpg", "cut.jpg: "),
+    ):
+        said = tool("infer", path, "--weights", weights)
+        assert only_error(said).startswith(sentence)
+        assert not Path("out").exists()
+        assert "Traceback" in tool("infer", path, "--weights", weights, "--debug").err or "no images" in sentence
+
+
+def test_a_bad_file_does_not_stop_the_others(tool: Tool, weights: Path, pictures: Path) -> None:
+    (pictures / "deep" / "broken.png").write_text("hello")
+    said = tool("infer", "gone.png", "scans", "gone*.tif", "--weights", weights, "--batch", 2)
+    assert said.status == 1
+    assert said.err.splitlines() == [
+        "error: scans/deep/broken.png: not an image in a known format (the file begins with b'hello')",
+        "error: gone.png: there is no such file or folder",
+        "error: gone*.tif: nothing matches this pattern",
+        "1 of 4 files could not be read",
+    ]
+    assert "total of 3 pictures: " in said.out
+    assert len(Path("out/counts.csv").read_text().splitlines()) == 4
+    assert len(list(Path("out").glob("*_instances.png"))) == 3
+
+
+def test_pictures_of_odd_sizes(tool: Tool, weights: Path) -> None:
+    Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save("one.png")
+    Image.fromarray(np.zeros((20, 20_000), np.uint8)).save("strip.png")
+    said = tool("infer", "one.png", "strip.png", "--weights", weights, "--batch", 2)
+    assert (said.status, said.err) == (0, "")
+    assert "limit reached in strip.png: the network saw the picture at 7% of its usual size" in said.out
+    assert Image.open("out/strip_instances.png").width >= 20_000
+
+
+def test_bad_weights_and_options_are_one_sentence(tool: Tool, weights: Path, pictures: Path) -> None:
+    shutil.copy(weights, "model.safetensors")
+    Path("cut.safetensors").write_bytes(weights.read_bytes()[:1000])
+    Path("a file").touch()
+    for options, sentence in (
+        (("--weights", "nuclej"), "no weights named 'nuclej' and no such file; shipped:"),
+        (("--weights", "scans/notes.txt"), "scans/notes.txt: no checkpoint of maskrcnn, or a damaged one"),
+        (("--weights", "cut.safetensors"), "cut.safetensors: no checkpoint of maskrcnn, or a damaged one"),
+        (("--weights", "."), "expected a weights file, got the folder .; files in it: cut.safetensors, model."),
+        (("--classes", "cat"), "classes: no class 'cat' in these weights; known: square, disc"),
+        (("--classes", ""), "classes: no class '' in these weights"),
+        (("--score", "2"), "detection: score_threshold: "),
+        (("--max-detections", "0"), "detection: max_detections: "),
+        (("--batch", "0"), "--batch: expected at least 1, got 0"),
+        (("--device", "tpu"), "device: expected auto, cpu, cuda or cuda:N, got 'tpu'"),
+        (("--out", "a file"), "--out: expected a folder, a file is a file"),
+    ):
+        said = tool("infer", "scans", "--weights", weights, *options)
+        assert only_error(said).startswith(sentence)
+        assert not Path("out").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_without_cuda(tool: Tool, weights: Path, pictures: Path) -> None:
+    said = tool("infer", "scans", "--weights", weights, "--device", "cuda")
+    assert only_error(said) == "device cuda: this machine has no CUDA devices"
+    said = tool("infer", "scans", "--weights", weights, "--device", "cuda", "--debug")
+    assert said.status == 1
+    assert "Traceback" in said.err
+
+
+@pytest.mark.parametrize("resize", ["0", "-5", "x", "nanx", "infx", "1.5", "big"])
+def test_resize_that_cannot_be(tool: Tool, capsys: pytest.CaptureFixture[str], resize: str) -> None:
+    with pytest.raises(SystemExit) as exit_status:
+        tool("infer", f"--resize={resize}")
+    assert exit_status.value.code == 2
+    assert f"expected pixels such as 800 or a factor such as 1.5x, got '{resize}'" in capsys.readouterr().err

@@ -1,0 +1,141 @@
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import maskrcnn
+from maskrcnn.engine.trainer import Trainer, saved_config
+from tests.cli.conftest import Said, Tool
+from tests.coco_files import SMALL, VAL_SCENES, write_coco
+from tests.tiny import tiny_settings
+
+STEPS = {"batch_size": 2, "workers": 0, "warmup_steps": 1, "learning_rate": 0.01, "steps": 9}
+
+
+def write_config(**differences: object) -> Path:
+    """config.yaml in the working folder."""
+    values = {"model": tiny_settings("maskrcnn", **SMALL).model_dump(mode="json", exclude_defaults=True), "train": STEPS}
+    Path("config.yaml").write_text(yaml.safe_dump({**values, **differences}))
+    return Path("config.yaml")
+
+
+def error(said: Said) -> str:
+    assert said.status == 1
+    assert "Traceback" not in said.err
+    (line,) = said.err.splitlines()
+    return line.removeprefix("error: ")
+
+
+def test_train_then_evaluate_then_infer(tool: Tool, coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = ("--train", "data/train.json", "--val", "data/val.json", "--images", "data/images")
+    said = tool("train", "--config", write_config(), *data, "--out", "run", "--steps", 2, "--device", "cpu")
+    assert said.status == 0, said.err
+    assert said.err == ""
+    assert "4 images to train on, 2 to evaluate on, on cpu; classes: square, disc\n" in said.out
+    assert "step 2: box_ap " in said.out
+    assert "step 2 of 2: loss " in said.out  # where there is no terminal for the progress bar
+    assert "2 images, 3 objects; AP of at most 20 detections" in said.out
+    assert "use the model with --weights run/best.safetensors; curves and pictures of val are beside it" in said.out
+    assert saved_config("run").train.steps == 2
+    assert saved_config("run").data.train == str(coco / "train.json")
+
+    assert error(tool("train", "--out", "run", *data)).startswith("run holds a run already; continue it with --resume")
+    monkeypatch.chdir(coco)  # a run can be resumed from any folder
+    assert error(tool("train", "--resume", "../run")) == "../run: the run is complete, all 2 steps are done"
+    monkeypatch.chdir("..")
+
+    # The counts depend on the score threshold, so that of an untrained model is asked for.
+    options = ("--weights", "run/best.safetensors", "--score", "0.05", "--device", "cpu")
+    said = tool(
+        "evaluate",
+        "--annotations",
+        "data/val.json",
+        "--images",
+        "data/images",
+        *options,
+        "--out",
+        "judged",
+        "--worst",
+        1,
+    )
+    assert (said.status, said.err) == (0, "")
+    assert "mask score TP/(TP+FP+FN)" in said.out
+    assert said.out.count("worst count: ") == 1
+    assert "all figures are in judged/evaluation.json" in said.out
+    assert '"mask_score"' in Path("judged/evaluation.json").read_text()
+
+    assert tool("infer", "data/images", *options, "--out", "found").status == 0
+    assert len(Path("found/counts.csv").read_text().splitlines()) == 7
+
+
+def test_an_interrupted_run_is_resumed(tool: Tool, coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = ("--train", "data/train.json", "--images", "data/images", "--device", "cpu")
+    config = write_config(train={**STEPS, "steps": 3, "checkpoint_every": 1})
+    step = Trainer._step
+
+    def interrupted(self: Trainer, batch: object) -> dict[str, float]:
+        if self.progress.step == 2:
+            raise KeyboardInterrupt
+        return step(self, batch)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_step", interrupted)
+        said = tool("train", "--config", config, *data, "--out", "run")
+    assert said.status == 130
+    assert said.err.splitlines() == ["--resume run goes on from the last checkpoint", "interrupted"]
+    said = tool("train", "--resume", "run", "--device", "cpu")
+    assert said.status == 0
+    assert "resuming run at step 2 of 3\n" in said.out
+    assert "use the model with --weights run/last.safetensors" in said.out
+    assert maskrcnn.Predictor("run/last.safetensors", device="cpu").class_names == ("square", "disc")
+
+
+def test_mistakes_are_one_sentence(tool: Tool, coco: Path) -> None:
+    data = ("--train", "data/train.json", "--images", "data/images", "--out", "run", "--device", "cpu")
+    for differences, sentence in (
+        ({"train": {"learning_rat": 1}}, "config.yaml: unknown key train.learning_rat; did you mean learning_rate?"),
+        ({"modle": {}}, "config.yaml: unknown key modle; did you mean model?"),
+        ({"train": {"steps": 0}}, "config.yaml: train.steps: "),
+        ({"train": {"seed": -1}}, "config.yaml: train.seed: "),
+    ):
+        assert error(tool("train", "--config", write_config(**differences), *data)).startswith(sentence)
+    config = write_config()
+    Path("notes.txt").write_text("a: [")
+    write_coco(coco, "other", VAL_SCENES, class_names=("square", "circle"))
+    for args, sentence in (
+        (("--config", "gone.yaml", *data), "no configuration file gone.yaml"),
+        (("--config", "notes.txt", *data), "notes.txt: not valid YAML: "),
+        (("--config", config, "--out", "run"), "expected --train JSON and --images DIR"),
+        (("--config", config, *data, "--train", "data/gone.json"), f"{coco / 'gone.json'}"),
+        (("--config", config, *data, "--train", "config.yaml"), "config.yaml is not JSON"),
+        (("--config", config, *data, "--images", "run"), "4 of 4 images of "),
+        (
+            ("--config", config, *data, "--val", "data/other.json"),
+            "other.json has no category named disc; it has circle",
+        ),
+        (("--config", config, *data, "--steps", 0), "command line: train.steps: "),
+        (("--config", config, *data, "--device", "tpu"), "device: expected auto, cpu, cuda or cuda:N"),
+        (("--resume", "gone"), "gone/config.yaml: not found, so gone is no folder of a training run"),
+        (
+            ("--resume", "run", "--steps", 5, "--val-images", "x"),
+            "--resume continues a run with its own settings and data; leave out --val-images, --steps",
+        ),
+    ):
+        said = tool("train", *args)
+        assert sentence in error(said), args
+        assert not Path("run").exists()
+
+
+def test_a_loss_that_is_not_finite(tool: Tool, coco: Path) -> None:
+    config = write_config(train={**STEPS, "learning_rate": 1e12, "warmup_steps": 0})
+    said = tool("train", "--config", config, "--train", "data/train.json", "--images", "data/images", "--out", "run")
+    sentence = error(said)
+    assert "the loss is not finite at step " in sentence
+    assert "images of the batch: train_" in sentence
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_without_cuda(tool: Tool, coco: Path) -> None:
+    args = ("--config", write_config(), "--train", "data/train.json", "--images", "data/images", "--out", "run")
+    assert error(tool("train", *args, "--device", "cuda")) == "device cuda: this machine has no CUDA devices"

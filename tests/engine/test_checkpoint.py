@@ -1,0 +1,111 @@
+"""Weights and their settings in one file: there and back, strictly, and readable errors."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from maskrcnn.engine.checkpoint import METADATA_KEY, load_checkpoint, load_strictly, save_checkpoint
+from maskrcnn.engine.detecting import detect
+from maskrcnn.model.mask_rcnn import MaskRCNN
+from tests.tiny import scene, tiny_model, tiny_settings
+
+CARD = {"licence": "CC0", "mask_ap": 0.25, "made": {"by": "a test", "steps": 3}}
+
+
+def saved(path: Path, model: MaskRCNN, **options) -> Path:
+    save_checkpoint(path, model.state_dict(), tiny_settings(), CARD, **options)
+    return path
+
+
+def test_there_and_back(tmp_path: Path):
+    model = tiny_model().to(memory_format=torch.channels_last)
+    checkpoint = load_checkpoint(saved(tmp_path / "new" / "a.safetensors", model))
+    assert checkpoint.settings == tiny_settings()
+    assert checkpoint.card == CARD
+    assert checkpoint.tensors.keys() == model.state_dict().keys()
+    assert all(torch.equal(checkpoint.tensors[name], tensor) for name, tensor in model.state_dict().items())
+    built = checkpoint.build()
+    assert not built.training
+    image, _ = scene([("disc", 30, 30, 40)])
+    ours, theirs = detect(model.eval(), [image])[0], detect(built, [image])[0]
+    assert len(ours) > 0
+    torch.testing.assert_close(ours.boxes, theirs.boxes, rtol=1e-4, atol=1e-2)
+    assert os.listdir(tmp_path / "new") == ["a.safetensors"]
+
+
+def test_half_precision_halves_the_file_and_loads_as_float32(tmp_path: Path):
+    model = tiny_model(backbone={"norm": "bn"})
+    whole, half = (
+        saved(tmp_path / f"{i}.safetensors", model, dtype=dtype)
+        for i, dtype in enumerate((torch.float32, torch.float16))
+    )
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    tensors = load_checkpoint(half).tensors
+    for name, tensor in model.state_dict().items():
+        assert tensors[name].dtype == tensor.dtype  # counters stay integers
+        torch.testing.assert_close(tensors[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_no_file(tmp_path: Path):
+    for absent in (tmp_path / "absent.safetensors", tmp_path):
+        with pytest.raises(FileNotFoundError, match=f"no weights file {absent}"):
+            load_checkpoint(absent)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint at all", None])
+def test_a_damaged_file_is_named(tmp_path: Path, content: bytes | None):
+    path = saved(tmp_path / "a.safetensors", tiny_model())
+    path.write_bytes(path.read_bytes()[:-1000] if content is None else content)
+    with pytest.raises(ValueError, match=r"a\.safetensors: no checkpoint of maskrcnn, or a damaged one"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, {"other": "{}"}, {METADATA_KEY: "no json"}, {METADATA_KEY: "[]"}, {METADATA_KEY: "{}"}]
+)
+def test_a_file_of_another_program_is_named(tmp_path: Path, metadata: dict[str, str] | None):
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", metadata)
+    with pytest.raises(ValueError, match=r"a\.safetensors: a safetensors file without maskrcnn's settings"):
+        load_checkpoint(tmp_path / "a.safetensors")
+
+
+def test_settings_of_a_later_version_are_named(tmp_path: Path):
+    settings = {**tiny_settings().model_dump(mode="json"), "quantum": True}
+    metadata = {METADATA_KEY: json.dumps({"settings": settings, "card": {}})}
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", metadata)
+    with pytest.raises(ValueError, match=r"a\.safetensors: settings: unknown key quantum"):
+        load_checkpoint(tmp_path / "a.safetensors")
+
+
+class TestStrictness:
+    def test_every_misfit_is_listed_and_nothing_is_loaded(self):
+        model = tiny_model()
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        tensors = {name: tensor + 1 for name, tensor in before.items()}
+        tensors["rpn.objectness.more"] = tensors.pop("rpn.objectness.bias")
+        tensors["box_head.deltas.bias"] = torch.zeros(5)
+        with pytest.raises(ValueError, match="weights do not fit the model: ") as error:
+            load_strictly(model, tensors)
+        for part in (
+            "missing rpn.objectness.bias",
+            "unexpected rpn.objectness.more",
+            "box_head.deltas.bias is (5,), the model has (8,)",
+        ):
+            assert part in str(error.value)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+    def test_a_long_list_is_cut(self):
+        with pytest.raises(ValueError, match="and [0-9]+ more$") as error:
+            load_strictly(tiny_model(), {})
+        assert str(error.value).count(";") == 7
+
+    def test_another_number_of_classes_does_not_load(self, tmp_path: Path):
+        path = saved(tmp_path / "a.safetensors", tiny_model())
+        checkpoint = load_checkpoint(path)
+        checkpoint.tensors["mask_head.logits.bias"] = torch.zeros(3)
+        with pytest.raises(ValueError, match="mask_head.logits.bias"):
+            checkpoint.build()

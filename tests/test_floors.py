@@ -1,0 +1,94 @@
+"""The floors of the house: a module imports only from lower ones. Read from the source, nothing is imported."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = {
+    "config": 0,
+    "structures": 0,
+    "files": 0,
+    "ops": 1,
+    "model": 2,
+    "data": 2,
+    "report": 2,
+    "engine": 3,
+    "zoo": 3,
+    "cli": 4,
+    "tools": 5,  # many are the command line by another name
+}
+KNOWS_CONFIG = {"maskrcnn/model/build.py"}  # the one place on floor 2 that knows both settings and modules
+ABOVE_ALL = {"maskrcnn/__init__.py", "maskrcnn/__main__.py"}  # the front door shows what users need
+SOURCES = sorted([*(ROOT / "maskrcnn").rglob("*.py"), *(ROOT / "tools").rglob("*.py")])
+NAMES = [path.relative_to(ROOT).as_posix() for path in SOURCES]
+
+
+def imports(name: str) -> list[ast.Import | ast.ImportFrom]:
+    tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def own_packages(name: str) -> set[str]:
+    """Parts of the package (config, ops, ...) that a file imports."""
+    modules = []
+    for node in imports(name):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif node.module == "maskrcnn":  # from maskrcnn import ops
+            modules += [f"maskrcnn.{alias.name}" for alias in node.names]
+        else:
+            modules.append(node.module or "")
+    parts = [module.split(".") for module in modules]
+    # A bare `import maskrcnn` says where the package lies and loads nothing of it.
+    return {part[1] for part in parts if part[0] == "maskrcnn" and len(part) > 1}
+
+
+def package_of(name: str) -> str:
+    folder, _, rest = name.partition("/")
+    return "tools" if folder == "tools" else rest.split("/")[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ABOVE_ALL])
+def test_a_module_imports_only_from_lower_floors(name: str):
+    package = package_of(name)
+    assert package in FLOORS, f"{name} is on no floor"
+    for other in own_packages(name) - {package}:
+        assert other in FLOORS, f"{name} imports maskrcnn.{other}, which is on no floor"
+        is_beside = {package, other} == {"engine", "zoo"}
+        assert FLOORS[other] < FLOORS[package] or is_beside, f"{name} imports maskrcnn.{other}"
+
+
+def test_engine_and_zoo_know_one_another_in_one_direction_only():
+    engine = {name for name in NAMES if package_of(name) == "engine" and "zoo" in own_packages(name)}
+    zoo = {name for name in NAMES if package_of(name) == "zoo" and "engine" in own_packages(name)}
+    assert not (engine and zoo), f"{engine} and {zoo} import one another's package"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if FLOORS.get(package_of(name)) in (1, 2)])
+def test_settings_stop_at_build(name: str):
+    assert ("config" in own_packages(name)) == (name in KNOWS_CONFIG)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_imports_are_absolute(name: str):
+    assert [node.lineno for node in imports(name) if isinstance(node, ast.ImportFrom) and node.level] == []
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ABOVE_ALL])
+def test_our_own_modules_are_imported_at_the_top(name: str):
+    # Inside a function an import is for an optional or slow package; one of ours there hides a cycle.
+    tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
+    at_top = {id(node) for node in tree.body}
+    hidden = [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("maskrcnn") and id(node) not in at_top
+    ]
+    assert hidden == []
+
+
+def test_modules_of_the_package_itself_are_found():
+    assert {package_of(name) for name in NAMES} >= {"config", "structures", "files", "ops", "model", "data", "engine"}
+    assert own_packages("maskrcnn/model/build.py") == {"config", "model"}
