@@ -19,14 +19,19 @@ def test_takes_its_name_when_all_went_well(tmp_path: Path):
     assert os.listdir(path.parent) == ["a.txt"]
 
 
+def fail_in_the_middle(path: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("hal")
+        raise RuntimeError("in the middle")
+
+
 @pytest.mark.parametrize("old", [None, "old"])
 def test_a_failure_leaves_what_was_there(tmp_path: Path, old: str | None):
     path = tmp_path / "a.txt"
     if old is not None:
         path.write_text(old)
-    with pytest.raises(RuntimeError, match="in the middle"), atomic_path(str(path)) as temporary:
-        temporary.write_text("hal")
-        raise RuntimeError("in the middle")
+    with pytest.raises(RuntimeError, match="in the middle"):
+        fail_in_the_middle(str(path))
     assert os.listdir(tmp_path) == ([] if old is None else ["a.txt"])
     assert old is None or path.read_text() == old
 

@@ -21,13 +21,18 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--annotations", type=Path, required=True, help="COCO JSON")
     add("--images", type=Path, required=True, help="folder of its images")
-    add("--weights", default=DEFAULT_WEIGHTS, help="a shipped name or a checkpoint file")
+    add("--weights", default=DEFAULT_WEIGHTS, help="a shipped name or a checkpoint file (default: %(default)s)")
     add("--score", type=float, help="threshold for masks and counts (default: the checkpoint's)")
     add("--max-detections", type=int, help="limit for an image (default: the checkpoint's)")
     add("--group-by", metavar="KEY", help="key of the image records to repeat the figures by")
-    add("--worst", type=int, default=5, help="images with the largest count error to list")
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    add("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the dense layers")
+    add("--worst", type=int, default=5, help="images with the largest count error to list (default: %(default)s)")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add(
+        "--precision",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        default="auto",
+        help="of the dense layers (default: %(default)s)",
+    )
     add("--resize", type=float, help="factor in place of the checkpoint's resize rule")
     add("--out", type=Path, help="folder for evaluation.json")
     return parser

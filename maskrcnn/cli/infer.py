@@ -29,14 +29,19 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add(
         "paths", nargs="*", metavar="PATH", help="picture files, folders (searched through) or patterns; none: a sample"
     )
-    add("--out", type=Path, default=Path("out"), help="folder for the pictures, counts.csv and instances.json")
+    add("--out", type=Path, default=Path("out"), help="folder for what is written (default: %(default)s)")
     add("--weights", help=f"a shipped name or a checkpoint file (default: {DEFAULT_WEIGHTS})")
     add("--score", type=float, help="keep detections that score more than this, 0..1 (default: the checkpoint's)")
     add("--classes", help="only these classes, separated by commas (default: all)")
     add("--max-detections", type=int, help="limit for a picture (default: the checkpoint's)")
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    add("--batch", type=int, default=1, help="pictures that go through the network together")
-    add("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the dense layers")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add("--batch", type=int, default=1, help="pictures that go through the network together (default: %(default)s)")
+    add(
+        "--precision",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        default="auto",
+        help="of the dense layers (default: %(default)s)",
+    )
     add(
         "--resize",
         type=parse_resize,

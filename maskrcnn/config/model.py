@@ -227,8 +227,8 @@ class MaskHeadSettings(Settings):
 class DetectionSettings(Settings):
     """What becomes of the scored regions."""
 
-    score_threshold: Fraction = 0.05
-    """Recommended threshold of the score."""
+    score_threshold: Fraction = 0.5
+    """Recommended threshold of the score; evaluation goes lower where AP needs it. The families publish 0.05."""
     score_inclusive: bool = False
     """Whether a score equal to the threshold passes (matterport)."""
     nms_threshold: Fraction = 0.5

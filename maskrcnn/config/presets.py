@@ -9,7 +9,7 @@ from typing import Any
 _IMAGENET_BGR: dict[str, Any] = {"order": "bgr", "mean": (103.53, 116.28, 123.675), "std": (1.0, 1.0, 1.0)}
 _RANKED_1000: dict[str, Any] = {"pre_nms_top_n": 1000, "post_nms_top_n": 1000}
 _CONV4_FC1_BN: dict[str, Any] = {"convs": 4, "conv_norm": "bn", "fcs": 1}
-_TOP_100: dict[str, Any] = {"max_detections": 100}
+_TOP_100: dict[str, Any] = {"max_detections": 100, "score_threshold": 0.05}
 
 _TORCHVISION_V1: dict[str, Any] = {
     "family": "torchvision_v1",

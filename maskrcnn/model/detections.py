@@ -17,7 +17,7 @@ from maskrcnn.ops.nms import grouped_nms
 class DetectionRules:
     """See `DetectionSettings`."""
 
-    score_threshold: float = 0.05
+    score_threshold: float = 0.5
     score_inclusive: bool = False
     nms_threshold: float = 0.5
     max_detections: int = 1000

@@ -15,8 +15,8 @@ STEPS = {"batch_size": 2, "workers": 0, "warmup_steps": 1, "learning_rate": 0.01
 
 def write_config(**differences: object) -> Path:
     """config.yaml in the working folder."""
-    values = {"model": tiny_settings("maskrcnn", **SMALL).model_dump(mode="json", exclude_defaults=True), "train": STEPS}
-    Path("config.yaml").write_text(yaml.safe_dump({**values, **differences}))
+    model = tiny_settings("maskrcnn", **SMALL).model_dump(mode="json", exclude_defaults=True)
+    Path("config.yaml").write_text(yaml.safe_dump({"model": model, "train": STEPS, **differences}))
     return Path("config.yaml")
 
 

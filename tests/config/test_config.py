@@ -50,7 +50,7 @@ class TestPresets:
         assert {path for path in plain if plain[path] != changed[path]} == {"rpn.convs"}
 
     def test_unknown(self):
-        with pytest.raises(ValueError, match="weights.pth: unknown preset 'yolo'; known: maskrcnn, torchvision_v1"):
+        with pytest.raises(ValueError, match=r"weights\.pth: unknown preset 'yolo'; known: maskrcnn, torchvision_v1"):
             model_settings("yolo", "weights.pth")
 
     def test_ours_is_the_default(self):
@@ -144,7 +144,7 @@ class TestMistakes:
         assert ", got " in str(error.value)
 
     def test_all_mistakes_are_told_at_once(self):
-        with pytest.raises(ValueError, match="model.fpn.chanels; did you mean channels.*train.steps"):
+        with pytest.raises(ValueError, match=r"model\.fpn\.chanels; did you mean channels.*train\.steps"):
             validate(Config, {"model": {"fpn": {"chanels": 1}}, "train": {"steps": 0}}, "a.yaml")
 
 

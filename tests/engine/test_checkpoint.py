@@ -99,7 +99,7 @@ class TestStrictness:
         assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
     def test_a_long_list_is_cut(self):
-        with pytest.raises(ValueError, match="and [0-9]+ more$") as error:
+        with pytest.raises(ValueError, match=r"and \d+ more$") as error:
             load_strictly(tiny_model(), {})
         assert str(error.value).count(";") == 7
 
@@ -107,5 +107,5 @@ class TestStrictness:
         path = saved(tmp_path / "a.safetensors", tiny_model())
         checkpoint = load_checkpoint(path)
         checkpoint.tensors["mask_head.logits.bias"] = torch.zeros(3)
-        with pytest.raises(ValueError, match="mask_head.logits.bias"):
+        with pytest.raises(ValueError, match=r"mask_head\.logits\.bias is \(3,\)"):
             checkpoint.build()

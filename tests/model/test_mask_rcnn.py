@@ -180,7 +180,7 @@ MATTERPORT = {
 
 
 class TestInclusiveBoxes:
-    """matterport codes boxes on the indices of their first and last pixels, in a square with the image in its centre."""
+    """matterport codes boxes on the indices of their first and last pixels; an image is centred in a square."""
 
     def test_back_to_the_image_on_paper(self):
         # An image of 20 x 10 px, doubled, at y 5 and x 7 of the frame. Its last pixels there are 5 + 39 and 7 + 19.

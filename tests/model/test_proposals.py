@@ -137,7 +137,7 @@ class TestLimitsThatWereHit:
 
 def test_images_do_not_mix():
     images = ImageBatch(torch.zeros(2, 3, 64, 64), ((64, 64), (30, 64)), ((64, 64), (30, 64)), ((0, 0), (0, 0)))
-    anchors = torch.tensor(squares(2) + [[0.0, 40, 8, 48]])
+    anchors = torch.tensor([*squares(2), [0.0, 40, 8, 48]])
     logits = torch.tensor([[1.0, 2.0, 3.0], [6.0, 5.0, 4.0]])
     first, second = RPN(4).propose([logits], [torch.zeros(2, 3, 4)], [anchors], images, ProposalRules())
     assert first.objectness_logits.tolist() == [3, 2, 1]

@@ -44,7 +44,8 @@ PROPOSALS = [
 def test_on_paper():
     rois = sample(PROPOSALS, OBJECTS)
     num = len(rois.object_idx)
-    found = {tuple(box): (label, i) for box, label, i in zip(rois.boxes[:num].tolist(), rois.labels, rois.object_idx)}
+    rows = zip(rois.boxes[:num].tolist(), rois.labels[:num].tolist(), rois.object_idx.tolist(), strict=True)
+    found = {tuple(box): (label, i) for box, label, i in rows}
     # The objects' own boxes are among the candidates.
     assert found == {
         (0, 0, 10, 5): (2, 0),
