@@ -65,6 +65,8 @@ def test_nms_is_within_a_class_and_an_image():
     assert select(probs, same).scores.tolist() == pytest.approx([0.8, 0.8])
     assert select(probs, same, image_idx=[0, 1, 1]).labels.tolist() == [0, 1, 0]
     assert len(select(probs, same, nms_threshold=1.0).labels) == 3
+    crossed = select([[0.05, 0.8, 0.15], [0.7, 0.05, 0.25]], same[:2], image_idx=[0, 1])
+    assert crossed.labels.tolist() == [1, 0]
 
 
 def test_the_overlap_that_is_allowed():

@@ -62,8 +62,8 @@ def test_eps_inside_and_outside_of_the_logarithm():
 @pytest.mark.parametrize("rule", ["floor", "round"])
 def test_an_empty_region_is_read_from_p2(eps: float, inside: bool, rule):
     pooler = RoIPooler(level_rule=rule, level_eps=eps, level_eps_inside_log=inside)
-    boxes = torch.tensor([[5.0, 5, 5, 9], [9.0, 9, 5, 5]])
-    assert pooler.level_of(boxes, FRAME).tolist() == [0, 0]
+    boxes = torch.tensor([[5.0, 5, 5, 9], [9.0, 9, 5, 5], [torch.nan, 0, 5, 5]])
+    assert pooler.level_of(boxes, FRAME).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("operation", ["roi_align", "crop_and_resize"])
