@@ -18,7 +18,7 @@ Shape = tuple[Literal["square", "disc"], int, int, int]  # kind, x0, y0, side
 
 _TINY: dict[str, dict[str, Any]] = {
     "resize": {"mode": "scale", "scale": 1.0, "interpolation": "pil"},
-    "backbone": {"depth": 18, "stem_channels": 32, "norm": "gn"},
+    "backbone": {"depth": 18, "stem_channels": 32, "norm": "gn", "stride_in_1x1": False},
     "fpn": {"channels": 32, "norm": "gn"},
     "anchors": {"sizes": (8, 16, 32, 64, 128)},
     "rpn": {

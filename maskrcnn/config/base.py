@@ -32,6 +32,8 @@ def validate(settings: type[SettingsT], values: Mapping[str, Any], source: str) 
 
 def _sentence(settings: type[Settings], item: Any) -> str:
     path = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "value_error":  # of our own validators, whose sentences say what came
+        return f"{path or 'settings'}: {item['ctx']['error']}"
     if item["type"] != "extra_forbidden":
         return f"{path or 'settings'}: {item['msg']}, got {item['input']!r}"
     known = _fields_at(settings, item["loc"][:-1])

@@ -82,6 +82,12 @@ class BackboneSettings(Settings):
     frozen_stages: Annotated[int, Field(ge=0, le=5)] = 0
     """Parts that are not trained, from the input: 1 the stem, 2 the stem and the first stage, ..."""
 
+    @model_validator(mode="after")
+    def _only_bottlenecks(self) -> "BackboneSettings":
+        if self.depth < 50 and (self.groups != 1 or self.width_per_group != 64 or self.stride_in_1x1):
+            raise ValueError(f"groups, width_per_group and stride_in_1x1 are for depth 50 and more, got {self.depth}")
+        return self
+
 
 class FPNSettings(Settings):
     """Feature pyramid P2..P6 (arXiv:1612.03144)."""

@@ -246,11 +246,8 @@ class MaskRCNN(nn.Module):
         image_idx = torch.arange(len(rois), device=boxes.device).repeat_interleave(
             torch.tensor(num_positives, device=boxes.device)
         )
-        if len(boxes) == 0:  # a stand-in region with weight 0 keeps the head in the graph
-            height, width = images.padded_size
-            stand_in = boxes.new_tensor([[0, 0, width, height]])
-            pooled = self.pooler(levels, stand_in, image_idx.new_zeros(1), images.padded_size, self.mask_resolution)
-            return 0.0 * self.mask_head(pooled).sum()
+        if len(boxes) == 0:  # nothing to learn from; weight 0 keeps the head's parameters in the graph
+            return 0.0 * torch.stack([parameter.sum() for parameter in self.mask_head.parameters()]).sum()
         pooled = self.pooler(levels, boxes, image_idx, images.padded_size, self.mask_resolution)
         mask_logits = self.mask_head.of_labels(self.mask_head(pooled), labels)
         size = mask_logits.shape[-1]

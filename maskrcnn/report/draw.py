@@ -171,20 +171,15 @@ def _draw_labels(
     sides = np.sqrt(areas)
     smallest = max(MIN_FONT_PX, round(SMALL_FONT * font_px))
     sizes = np.clip(np.rint(sides * 0.15), smallest, font_px).astype(int)
-    names = [_shorten(instances.class_names[label]) for label in instances.labels.tolist()]
-    scores = instances.scores.tolist()
-    masks = {
-        int(i): text_mask(f"{names[i]} {scores[i]:.2f}", int(sizes[i]))
-        for i in np.argsort(-np.array(scores), kind="stable")
+    names = [f"{_shorten(instances.class_names[label])} " for label in instances.labels.tolist()]
+    order = [
+        int(i)
+        for i in np.argsort(-instances.scores.numpy(), kind="stable")
         if labels == "all" or sides[i] >= ROOM_FOR_TEXT * smallest
-    }
-    if labels == "auto":
-        allowed = MAX_LABEL_COVER * canvas.shape[0] * canvas.shape[1]
-        masks = {i: mask for i, mask in masks.items() if mask.shape[1] <= 1.6 * (boxes[i, 2] - boxes[i, 0])}
-        if sum(mask.size for mask in masks.values()) > allowed:
-            masks = {i: mask for i, mask in masks.items() if mask.size <= MAX_OWN_COVER * areas[i]}
-        if sum(mask.size for mask in masks.values()) > allowed or len(masks) < MIN_LABELLED * len(boxes):
-            masks = {}
+    ]
+    masks = _label_masks(canvas, instances, boxes, sizes, order, names, labels)
+    if not masks and len(instances.class_names) == 1:  # the strip below tells the class; the score alone is shorter
+        masks = _label_masks(canvas, instances, boxes, sizes, order, [""] * len(boxes), labels)
     for i in masks:
         x0, y0, x1, y1 = (round(float(v)) for v in boxes[i])
         cv2.rectangle(canvas, (x0, y0), (x1 - 1, y1 - 1), object_colors[i], max(1, int(sizes[i]) // 14))
@@ -199,6 +194,30 @@ def _draw_labels(
         canvas[y:y1, x:x1] = color
         luma = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
         stamp(canvas, mask, x, y, (0, 0, 0) if luma > 130 else (255, 255, 255))
+
+
+def _label_masks(
+    canvas: np.ndarray,
+    instances: Instances,
+    boxes: np.ndarray,
+    sizes: np.ndarray,
+    order: list[int],
+    names: list[str],
+    labels: LabelMode,
+) -> dict[int, np.ndarray]:
+    """Letters of `name score` for the objects `order` that have room for them; none if they would bury the picture."""
+    scores = instances.scores.tolist()
+    masks = {i: text_mask(f"{names[i]}{scores[i]:.2f}", int(sizes[i])) for i in order}
+    if labels == "all":
+        return masks
+    areas = np.clip((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 0, None)
+    allowed = MAX_LABEL_COVER * canvas.shape[0] * canvas.shape[1]
+    masks = {i: mask for i, mask in masks.items() if mask.shape[1] <= 1.6 * (boxes[i, 2] - boxes[i, 0])}
+    if sum(mask.size for mask in masks.values()) > allowed:
+        masks = {i: mask for i, mask in masks.items() if mask.size <= MAX_OWN_COVER * areas[i]}
+    if sum(mask.size for mask in masks.values()) > allowed or len(masks) < MIN_LABELLED * len(boxes):
+        return {}
+    return masks
 
 
 def _free_place(

@@ -141,7 +141,6 @@ class TestMistakes:
         with pytest.raises(ValueError, match=r"^a\.yaml: ") as error:
             validate(Config, values, "a.yaml")
         assert str(error.value).startswith(f"a.yaml: {path}: ")
-        assert ", got " in str(error.value)
 
     def test_all_mistakes_are_told_at_once(self):
         with pytest.raises(ValueError, match=r"model\.fpn\.chanels; did you mean channels.*train\.steps"):
@@ -174,3 +173,8 @@ def is_group(group: type[Settings], name: str) -> bool:
 
 def test_num_classes_is_without_the_background():
     assert ModelSettings(class_names=("a", "b")).num_classes == 2
+
+
+def test_settings_of_bottlenecks_need_bottlenecks():
+    with pytest.raises(ValueError, match=r"test: backbone: groups, .* depth 50 and more, got 18$"):
+        model_settings("maskrcnn", "test", backbone={"depth": 18, "groups": 32})
