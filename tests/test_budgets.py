@@ -1,0 +1,67 @@
+"""How much of the package one reads to follow one picture, or the making of a model (the design's budgets)."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import pytest
+
+import maskrcnn
+from maskrcnn.config import model_settings
+from maskrcnn.engine.checkpoint import save_checkpoint
+from maskrcnn.engine.predictor import Predictor
+from maskrcnn.model.build import build_model
+from tests.tiny import tiny_model, tiny_settings
+
+PACKAGE = str(Path(maskrcnn.__file__).parent)
+
+
+def passed_through(call: Callable[[], object]) -> tuple[set[str], list[str]]:
+    """The package's files that run during `call`, and the longest chain of its functions that were open at once."""
+    files: set[str] = set()
+    chain: list[str] = []
+    longest: list[str] = []
+
+    def watch(frame: FrameType, event: str, _: object) -> None:
+        code = frame.f_code
+        # Comprehensions are functions of their own before Python 3.12.
+        if not code.co_filename.startswith(PACKAGE) or code.co_name.startswith("<"):
+            return
+        name = code.co_filename.removeprefix(PACKAGE).lstrip("/\\")
+        if event == "call":
+            files.add(name)
+            chain.append(f"{name}:{code.co_name}")
+            if len(chain) > len(longest):
+                longest[:] = chain
+        elif event == "return" and chain:
+            chain.pop()
+
+    sys.setprofile(watch)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return files, longest
+
+
+def test_predicting_one_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    settings = tiny_settings()
+    save_checkpoint(tmp_path / "tiny.safetensors", tiny_model().state_dict(), settings, {})
+    predictor = Predictor(tmp_path / "tiny.safetensors", score=0.0)
+    picture = np.zeros((64, 64, 3), np.uint8)
+    files, chain = passed_through(lambda: predictor(picture))
+    with capsys.disabled():
+        print(f"\npredicting: {len(files)} files, {len(chain)} calls deep: {' > '.join(chain)}")
+    assert len(files) <= 20
+    assert len(chain) <= 8
+
+
+def test_building_a_model(capsys: pytest.CaptureFixture[str]):
+    settings = model_settings()
+    files, chain = passed_through(lambda: build_model(settings))
+    with capsys.disabled():
+        print(f"\nbuilding: {len(files)} files, {len(chain)} calls deep: {' > '.join(chain)}")
+    assert len(files) <= 12
+    assert len(chain) <= 8
