@@ -3,11 +3,10 @@
 import argparse
 from pathlib import Path
 
+from maskrcnn.cli.model_arguments import add_model_arguments, load_predictor
 from maskrcnn.data.coco import category_ids_of, load_coco
 from maskrcnn.engine.detecting import detect_all, with_low_threshold
 from maskrcnn.engine.evaluator import evaluate
-from maskrcnn.engine.predictor import Predictor
-from maskrcnn.engine.weights import DEFAULT_WEIGHTS
 from maskrcnn.report.export import write_json
 
 
@@ -21,33 +20,16 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--annotations", type=Path, required=True, help="COCO JSON")
     add("--images", type=Path, required=True, help="folder of its images")
-    add("--weights", default=DEFAULT_WEIGHTS, help="a shipped name or a checkpoint file (default: %(default)s)")
-    add("--score", type=float, help="threshold for masks and counts (default: the checkpoint's)")
-    add("--max-detections", type=int, help="limit for an image (default: the checkpoint's)")
     add("--group-by", metavar="KEY", help="key of the image records to repeat the figures by")
     add("--worst", type=int, default=5, help="images with the largest count error to list (default: %(default)s)")
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    add(
-        "--precision",
-        choices=("auto", "fp32", "bf16", "fp16"),
-        default="auto",
-        help="of the dense layers (default: %(default)s)",
-    )
-    add("--resize", type=float, help="factor in place of the checkpoint's resize rule")
     add("--out", type=Path, help="folder for evaluation.json")
+    add_model_arguments(parser)
     return parser
 
 
 def execute(args: argparse.Namespace) -> int:
     """Run the command."""
-    predictor = Predictor(
-        args.weights,
-        device=args.device,
-        precision=args.precision,
-        score=args.score,
-        max_detections=args.max_detections,
-        resize=args.resize,
-    )
+    predictor = load_predictor(args)
     dataset = load_coco(args.annotations, args.images)
     category_ids = category_ids_of(predictor.class_names, dataset)
     results = detect_all(with_low_threshold(predictor.model), dataset, predictor.precision)

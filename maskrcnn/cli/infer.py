@@ -1,7 +1,6 @@
 """Find, outline, count and draw every object in pictures."""
 
 import argparse
-import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -9,11 +8,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from maskrcnn.cli.errors import report
+from maskrcnn.cli.model_arguments import add_model_arguments, load_predictor
 from maskrcnn.data.images import find_images
 from maskrcnn.data.sample import draw_sample
 from maskrcnn.engine.inference_job import JobSummary, describe, infer_files
-from maskrcnn.engine.predictor import Predictor
-from maskrcnn.engine.weights import DEFAULT_WEIGHTS
 from maskrcnn.report.count import add_counts
 from maskrcnn.report.export import write_image
 
@@ -30,24 +28,10 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         "paths", nargs="*", metavar="PATH", help="picture files, folders (searched through) or patterns; none: a sample"
     )
     add("--out", type=Path, default=Path("out"), help="folder for what is written (default: %(default)s)")
-    add("--weights", help=f"a shipped name or a checkpoint file (default: {DEFAULT_WEIGHTS})")
-    add("--score", type=float, help="keep detections that score more than this, 0..1 (default: the checkpoint's)")
     add("--classes", help="only these classes, separated by commas (default: all)")
-    add("--max-detections", type=int, help="limit for a picture (default: the checkpoint's)")
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--batch", type=int, default=1, help="pictures that go through the network together (default: %(default)s)")
-    add(
-        "--precision",
-        choices=("auto", "fp32", "bf16", "fp16"),
-        default="auto",
-        help="of the dense layers (default: %(default)s)",
-    )
-    add(
-        "--resize",
-        type=parse_resize,
-        help="px of the shorter side (800) or factor (2.0x) at which the network sees it (default: the checkpoint's)",
-    )
     add("--no-draw", action="store_true", help="write no pictures")
+    add_model_arguments(parser)
     return parser
 
 
@@ -63,15 +47,7 @@ def execute(args: argparse.Namespace) -> int:
         for error in errors:
             fail(error)
         return 1
-    predictor = Predictor(
-        args.weights,
-        device=args.device,
-        precision=args.precision,
-        score=args.score,
-        max_detections=args.max_detections,
-        resize=args.resize,
-        batch_size=args.batch,
-    )
+    predictor = load_predictor(args, args.batch)
     classes = [name.strip() for name in args.classes.split(",")] if args.classes is not None else None
     rule = predictor.config.detection
     print(
@@ -94,17 +70,6 @@ def execute(args: argparse.Namespace) -> int:
     if summary.failures and len(files) > 1:
         print(f"{len(summary.failures)} of {len(files)} files could not be read", file=sys.stderr)
     return 1 if errors or summary.failures else 0
-
-
-def parse_resize(text: str) -> int | float:
-    """A whole number of pixels, or a factor such as 1.5x."""
-    try:
-        value = float(text[:-1]) if text.endswith("x") else int(text)
-    except ValueError:
-        value = 0
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected pixels such as 800 or a factor such as 1.5x, got {text!r}")
-    return value
 
 
 def _find(paths: list[str], out: Path) -> tuple[list[Path], list[Exception]]:

@@ -113,7 +113,7 @@ class MaskRCNN(nn.Module):
         Call under `torch.inference_mode()` and in eval mode.
         """
         dense = self.dense(images.pixels)
-        proposals = self._propose(dense, images, self.proposal_rules)
+        proposals = self._propose(dense, self._anchors(dense, images), images, self.proposal_rules)
         boxes = torch.cat([p.boxes for p in proposals])  # (R, 4)
         image_idx = _image_idx(proposals)
         class_logits, deltas = self.box_head(
@@ -168,7 +168,7 @@ class MaskRCNN(nn.Module):
             smooth_l1_beta=rules.rpn_smooth_l1_beta,
             edge=self.edge,
         )
-        proposals = self._propose(dense, images, rules.proposals)
+        proposals = self._propose(dense, anchors, images, rules.proposals)
         rois = [
             sample_rois(
                 proposal.boxes,
@@ -193,10 +193,12 @@ class MaskRCNN(nn.Module):
         grids = [(level.shape[-2], level.shape[-1]) for level in dense.levels]
         return self.anchors(images.padded_size, grids, images.pixels.device)
 
-    def _propose(self, dense: Dense, images: ImageBatch, rules: ProposalRules) -> list[Proposals]:
+    def _propose(
+        self, dense: Dense, anchors: list[Tensor], images: ImageBatch, rules: ProposalRules
+    ) -> list[Proposals]:
         logits = [level.detach() for level in dense.objectness_logits]
         deltas = [level.detach() for level in dense.deltas]
-        return self.rpn.propose(logits, deltas, self._anchors(dense, images), images, rules, self.edge)
+        return self.rpn.propose(logits, deltas, anchors, images, rules, self.edge)
 
     def _decode_boxes(
         self, deltas: Tensor, boxes: Tensor, image_idx: Tensor, images: ImageBatch, roi: Tensor, label: Tensor
