@@ -202,7 +202,7 @@ class BoxHeadSettings(Settings):
     """Fully connected layers."""
     fc_channels: Positive = 1024
     """Their width."""
-    fc_norm: Literal["none", "bn"] = "none"
+    fc_norm: Literal["none", "frozen_bn", "bn"] = "none"
     """Batch norm behind each of them (matterport)."""
     delta_weights: Quad = (10, 10, 5, 5)
     """Divisors of dx, dy, dw, dh."""

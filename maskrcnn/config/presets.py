@@ -61,7 +61,8 @@ _DETECTRON2_LSJ: dict[str, Any] = {
 _MMDET_PYTORCH: dict[str, Any] = {
     "family": "mmdet_pytorch",
     "resize": {"interpolation": "cv2"},
-    "backbone": {"depth": 101, "norm": "bn"},
+    # mmdetection and matterport train with fixed batch statistics.
+    "backbone": {"depth": 101, "norm": "frozen_bn"},
     "rpn": {**_RANKED_1000, "rank_by": "probability", "delta_clamp": "both"},
     # mmdetection adds 1e-6 to sqrt(area) / 56, which is 2.5e-7 on sqrt(area) / 224.
     "roi": {"sampling_ratio": 0, "level_eps": 2.5e-7},
@@ -73,7 +74,7 @@ _MMDET_CAFFE: dict[str, Any] = {
     **_MMDET_PYTORCH,
     "family": "mmdet_caffe",
     "pixels": _IMAGENET_BGR,
-    "backbone": {"depth": 101, "norm": "bn", "stride_in_1x1": True},
+    "backbone": {"depth": 101, "norm": "frozen_bn", "stride_in_1x1": True},
 }
 
 _MATTERPORT: dict[str, Any] = {
@@ -90,7 +91,7 @@ _MATTERPORT: dict[str, Any] = {
     "pad": {"position": "centre", "divisor": 1024, "value": "black"},
     "backbone": {
         "depth": 101,
-        "norm": "bn",
+        "norm": "frozen_bn",
         "norm_eps": 1e-3,
         "stride_in_1x1": True,
         "conv_bias": True,
@@ -110,8 +111,8 @@ _MATTERPORT: dict[str, Any] = {
         "clip_to": "padded",
     },
     "roi": {"operation": "crop_and_resize", "level_rule": "round", "level_eps": 0.0},
-    "box_head": {"fc_norm": "bn", "delta_clamp": "none"},
-    "mask_head": {"norm": "bn", "paste": "integer"},
+    "box_head": {"fc_norm": "frozen_bn", "delta_clamp": "none"},
+    "mask_head": {"norm": "frozen_bn", "paste": "integer"},
     "detection": {
         **_TOP_100,
         "score_threshold": 0.7,

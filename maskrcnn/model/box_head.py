@@ -8,7 +8,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskrcnn.model.layers import Norm, conv_stack
+from maskrcnn.model.layers import FrozenBatchNorm, Norm, conv_stack
 
 
 class BoxHead(nn.Module):
@@ -25,7 +25,7 @@ class BoxHead(nn.Module):
         conv_norm: Norm = "none",
         fcs: int = 2,
         fc_channels: int = 1024,
-        fc_norm: Literal["none", "bn"] = "none",
+        fc_norm: Literal["none", "frozen_bn", "bn"] = "none",
         norm_eps: float = 1e-5,
         class_agnostic: bool = False,
     ) -> None:
@@ -35,8 +35,9 @@ class BoxHead(nn.Module):
         layers: list[nn.Module] = []
         for _ in range(fcs):
             layers.append(nn.Linear(channels, fc_channels))
-            if fc_norm == "bn":
-                layers.append(nn.BatchNorm1d(fc_channels, norm_eps))
+            if fc_norm != "none":
+                frozen = fc_norm == "frozen_bn"
+                layers.append((FrozenBatchNorm if frozen else nn.BatchNorm1d)(fc_channels, norm_eps))
             layers.append(nn.ReLU(inplace=True))
             channels = fc_channels
         self.fcs = nn.Sequential(*layers)

@@ -11,8 +11,8 @@ Norm = Literal["none", "frozen_bn", "bn", "gn"]
 GROUPS = 32  # arXiv:1803.08494's default
 
 
-class FrozenBatchNorm2d(nn.Module):
-    """Batch norm whose statistics and affine never change: buffers, not parameters."""
+class FrozenBatchNorm(nn.Module):
+    """Batch norm, of maps or of vectors, whose statistics and affine never change: buffers, not parameters."""
 
     weight: Tensor
     bias: Tensor
@@ -28,14 +28,14 @@ class FrozenBatchNorm2d(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape."""
+        """(N, C, ...) to the same shape."""
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
 
 def build_norm(kind: Norm, channels: int, eps: float = 1e-5) -> nn.Module:
     """The norm of that name over `channels`."""
     if kind == "frozen_bn":
-        return FrozenBatchNorm2d(channels, eps)
+        return FrozenBatchNorm(channels, eps)
     if kind == "bn":
         return nn.BatchNorm2d(channels, eps)
     if kind == "gn":

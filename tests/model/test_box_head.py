@@ -17,6 +17,7 @@ from maskrcnn.model.box_head import BoxHead, classification_loss
         {"convs": 4, "conv_channels": 32, "conv_norm": "gn", "fcs": 1},
         {"convs": 1, "conv_channels": 24, "conv_norm": "bn"},
         {"fc_norm": "bn", "norm_eps": 0.5},
+        {"fc_norm": "frozen_bn"},
         {"resolution": 5, "fcs": 3},
     ],
     ids=str,

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from maskrcnn.model.layers import ConvNorm, FrozenBatchNorm2d, build_norm, conv_stack
+from maskrcnn.model.layers import ConvNorm, FrozenBatchNorm, build_norm, conv_stack
 
 
-def filled_norm(eps: float) -> tuple[FrozenBatchNorm2d, nn.BatchNorm2d]:
+def filled_norm(eps: float) -> tuple[FrozenBatchNorm, nn.BatchNorm2d]:
     """A frozen and a plain batch norm with the same numbers, none of them trivial."""
-    frozen, plain = FrozenBatchNorm2d(5, eps), nn.BatchNorm2d(5, eps)
+    frozen, plain = FrozenBatchNorm(5, eps), nn.BatchNorm2d(5, eps)
     for name in ("weight", "bias", "running_mean", "running_var"):
         value = torch.rand(5) + 0.5
         getattr(frozen, name).copy_(value)
@@ -39,7 +39,7 @@ def test_frozen_batch_norm_never_changes():
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [("none", nn.Identity), ("frozen_bn", FrozenBatchNorm2d), ("bn", nn.BatchNorm2d), ("gn", nn.GroupNorm)],
+    [("none", nn.Identity), ("frozen_bn", FrozenBatchNorm), ("bn", nn.BatchNorm2d), ("gn", nn.GroupNorm)],
 )
 def test_norms_by_name(kind, expected: type[nn.Module]):
     norm = build_norm(kind, 64, 0.25)

@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from maskrcnn.model.layers import FrozenBatchNorm2d
+from maskrcnn.model.layers import FrozenBatchNorm
 from maskrcnn.model.resnet import Bottleneck, ConvStyle, ResNet
 
 
@@ -31,7 +31,7 @@ def test_layers_of_the_published_bodies(depth: int, convs: int, norm_channels: i
     with torch.device("meta"):
         body = ResNet(depth)
     assert len(convolutions(body)) == convs
-    norms = [part for part in body.modules() if isinstance(part, FrozenBatchNorm2d)]
+    norms = [part for part in body.modules() if isinstance(part, FrozenBatchNorm)]
     assert sum(len(norm.weight) for norm in norms) == norm_channels
 
 

@@ -1,0 +1,38 @@
+"""What the parts of the zoo hand to one another: a file's content, and how its weights must be used."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint of another package, read and not yet understood."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    """On the CPU, in the dtype and under the names of the file; of an HDF5 file `layer/weight`."""
+    meta: dict[str, Any] = field(default_factory=dict)
+    """What else the file says: plain values only."""
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """How the weights of a file must be used: what its names and shapes cannot tell."""
+
+    family: str
+    """What a person calls it: "torchvision v1"."""
+    preset: str
+    """Key of `maskrcnn.config.PRESETS`."""
+    differences: dict[str, Any] = field(default_factory=dict)
+    """Settings that differ from the preset, group by group."""
+    class_names: tuple[str, ...] = ()
+    """Of the labels 0..K-1, as far as the file or what lies beside it names them; else empty."""
+    category_ids: tuple[int, ...] = ()
+    """The data set's id of each label; empty where they are 1..K."""
+    facts: tuple[str, ...] = ()
+    """What is known, with where it is known from: "BGR, stride in 1x1: from the config beside it"."""
+    assumptions: tuple[str, ...] = ()
+    """What the file does not say and is taken for granted: "BGR", "the published file's norm eps of 0"."""
