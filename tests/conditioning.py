@@ -1,4 +1,4 @@
-"""Random weights under which a model behaves like a trained one: rounding stays rounding, and there is much to detect."""
+"""Random weights under which a model behaves like a trained one: rounding stays small, and there is much to detect."""
 
 from collections.abc import Sequence
 from functools import partial
