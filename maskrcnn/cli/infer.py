@@ -15,6 +15,9 @@ from maskrcnn.engine.inference_job import JobSummary, describe, infer_files
 from maskrcnn.report.count import add_counts
 from maskrcnn.report.export import write_image
 
+LIKELY = 0.5
+"""Score above which a detection of a published model is usually right."""
+
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `infer`."""
@@ -51,9 +54,11 @@ def execute(args: argparse.Namespace) -> int:
     classes = [name.strip() for name in args.classes.split(",")] if args.classes is not None else None
     rule = predictor.config.detection
     print(
-        f"{predictor.weights.stem}: looks for {_names(predictor.class_names)}; "
-        f"score above {rule.score_threshold:g}, {predictor.device}, {predictor.precision}"
+        f"looks for {_names(predictor.class_names)}; score above {rule.score_threshold:g}, "
+        f"{predictor.device}, {predictor.precision}"
     )
+    if args.score is None and rule.score_threshold < LIKELY / 2:
+        print(f"that low a threshold is for evaluation; --score {LIKELY:g} keeps what is likely")
     if not args.paths:
         files = [_write_sample(args.out)]
     summary = infer_files(
@@ -62,7 +67,10 @@ def execute(args: argparse.Namespace) -> int:
     if summary.counts:
         _print_total(summary)
         if args.weights is None and args.paths and not any(sum(counts.values()) for _, counts in summary.counts):
-            print(f"the default weights look for {_names(predictor.class_names)} only; --weights takes others")
+            print(
+                f"the default weights look for {_names(predictor.class_names)} only and found none; "
+                "--weights coco is for everyday photographs, maskrcnn zoo lists more"
+            )
         written = "counts.csv and instances.json" if args.no_draw else "pictures, counts.csv and instances.json"
         print(f"{written} are in {args.out}")
     for error in errors:

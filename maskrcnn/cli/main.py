@@ -11,6 +11,10 @@ COMMANDS = {
     "infer": "find, outline, count and draw every object in pictures",
     "train": "train or fine-tune a model on COCO data",
     "evaluate": "measure a model on COCO data: AP, masks, counts",
+    "check_dataset": "find what is wrong with a data set before training on it",
+    "convert_dataset": "annotations of other tools (VIA, LabelMe, YOLO, VOC, masks) as COCO JSON, in train and val",
+    "convert_weights": "make one of our checkpoints from another package's file",
+    "zoo": "list the public checkpoints that --weights knows by name",
 }
 
 
@@ -20,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="maskrcnn",
         description="Mask R-CNN: find, outline, count and draw every object in an image.",
-        epilog="commands:\n" + "\n".join(f"  {name:10} {sentence}" for name, sentence in COMMANDS.items()),
+        epilog="commands:\n" + "\n".join(f"  {name:15} {sentence}" for name, sentence in COMMANDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="COMMAND --help says more")

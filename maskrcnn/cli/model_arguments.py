@@ -2,15 +2,24 @@
 
 import argparse
 import math
+from pathlib import Path
 
+from maskrcnn.config import PRESETS
+from maskrcnn.engine.checkpoint import Checkpoint
 from maskrcnn.engine.predictor import Predictor
-from maskrcnn.engine.weights import DEFAULT_WEIGHTS
+from maskrcnn.engine.weights import DEFAULT_WEIGHTS, load_weights
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Which weights, and how they are used."""
     add = parser.add_argument
-    add("--weights", help=f"a shipped name or a checkpoint file (default: {DEFAULT_WEIGHTS})")
+    add(
+        "--weights",
+        help="a shipped name, a name of `maskrcnn zoo` such as coco, or a checkpoint file: ours, torchvision's, "
+        f"detectron2's, mmdetection's or matterport's (default: {DEFAULT_WEIGHTS})",
+    )
+    add_import_arguments(parser)
+    add("--force", action="store_true", help="use weights of which parts were never trained")
     add("--score", type=float, help="keep detections that score more than this, 0..1 (default: the checkpoint's)")
     add("--max-detections", type=int, help="limit for a picture (default: the checkpoint's)")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
@@ -27,17 +36,44 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_import_arguments(parser: argparse.ArgumentParser) -> None:
+    """How a file of another package is read."""
+    presets = [name for name in PRESETS if name != "maskrcnn"]
+    parser.add_argument(
+        "--preset", choices=presets, help="conventions of another package's file, where it does not say them itself"
+    )
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="load what fits of a file that does not fit as a whole; the rest is random",
+    )
+
+
+def load_checkpoint_of(args: argparse.Namespace, name: str | None, class_names: str | None = None) -> Checkpoint:
+    """The weights called `name`; prints a table of what fitted where that is not all."""
+    names = tuple(part.strip() for part in class_names.split(",")) if class_names is not None else None
+    checkpoint = load_weights(name, preset=args.preset, class_names=names, is_partial=args.partial)
+    if args.partial:
+        checkpoint, fit = checkpoint.completed()
+        if not fit.is_exact:
+            print(fit.table())
+    return checkpoint
+
+
 def load_predictor(args: argparse.Namespace, batch_size: int = 1) -> Predictor:
-    """The predictor that those arguments ask for."""
-    return Predictor(
-        args.weights,
+    """The predictor that those arguments ask for; says what weights it has."""
+    predictor = Predictor(
+        load_checkpoint_of(args, args.weights),
         device=args.device,
         precision=args.precision,
         score=args.score,
         max_detections=args.max_detections,
         resize=args.resize,
         batch_size=batch_size,
+        allow_untrained=args.force,
     )
+    print(f"{Path(args.weights or DEFAULT_WEIGHTS).name}: {predictor.description}")
+    return predictor
 
 
 def _resize(text: str) -> int | float:

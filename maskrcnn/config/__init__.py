@@ -20,6 +20,7 @@ __all__ = [
     "TrainSettings",
     "load_config",
     "model_settings",
+    "overlay",
     "validate",
 ]
 
@@ -40,7 +41,7 @@ def model_settings(preset: str = "maskrcnn", source: str = "model", **difference
     """
     if preset not in PRESETS:
         raise ValueError(f"{source}: unknown preset {preset!r}; known: {', '.join(PRESETS)}")
-    return validate(ModelSettings, _overlay(PRESETS[preset], differences), source)
+    return validate(ModelSettings, overlay(PRESETS[preset], differences), source)
 
 
 def load_config(path: str | Path) -> Config:
@@ -66,13 +67,13 @@ def load_config(path: str | Path) -> Config:
     preset = model.pop("preset", "maskrcnn")
     if preset not in list(PRESETS):  # a list is compared with anything, also with what cannot be a key
         raise ValueError(f"{path}: unknown model.preset {preset!r}; known: {', '.join(PRESETS)}")
-    return validate(Config, {**values, "model": _overlay(PRESETS[preset], model)}, str(path))
+    return validate(Config, {**values, "model": overlay(PRESETS[preset], model)}, str(path))
 
 
-def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """`above` laid over `below`, group by group."""
     merged = dict(below)
     for key, value in above.items():
         both_groups = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _overlay(merged[key], value) if both_groups else value
+        merged[key] = overlay(merged[key], value) if both_groups else value
     return merged

@@ -144,6 +144,9 @@ class RPNSettings(Settings):
     """Proposals with a side below this go, px; those without any area go anyway."""
     clip_to: Literal["image", "padded"] = "image"
     """Frame that proposals are clipped to (matterport: the padded square)."""
+    zero_padded: bool = False
+    """Fill up to `post_nms_top_n` with empty boxes in the frame's corner when detecting, which then take part
+    (matterport)."""
     train_pre_nms_top_n: Positive = 2000
     """As `pre_nms_top_n`, in training."""
     train_post_nms_top_n: Positive = 1000

@@ -109,6 +109,7 @@ _MATTERPORT: dict[str, Any] = {
         "nms_scope": "image",
         "post_nms_top_n": 1000,
         "clip_to": "padded",
+        "zero_padded": True,
     },
     "roi": {"operation": "crop_and_resize", "level_rule": "round", "level_eps": 0.0},
     "box_head": {"fc_norm": "frozen_bn", "delta_clamp": "none"},

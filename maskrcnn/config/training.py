@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from maskrcnn.config.base import Settings
 from maskrcnn.config.model import Fraction, Positive
@@ -16,6 +16,11 @@ class AugmentSettings(Settings):
 
     resize: bool = True
     """First bring the image to the size that the model's own `resize` gives it."""
+    shortest_edges: tuple[Positive, ...] = ()
+    """Take for the shorter side, in place of the model's, one of these, drawn for each image (multi-scale training)."""
+    jitter: Range | None = None
+    """Instead bring the image to fit a square of `crop` times a factor drawn evenly from this range: large-scale jitter
+    (arXiv:2012.07177: 0.1 to 2)."""
     scale: Range | None = None
     """Then scale by a factor from this range, drawn evenly in its logarithm."""
     crop: Positive | None = None
@@ -40,6 +45,14 @@ class AugmentSettings(Settings):
     """Probability of dropping the colours."""
     invert: Fraction = 0.0
     """Probability of the negative."""
+    copy_paste: Fraction = 0.0
+    """Probability of pasting objects of another image over this one (arXiv:2012.07177)."""
+
+    @model_validator(mode="after")
+    def _jitter_into_a_crop(self) -> "AugmentSettings":
+        if self.jitter is not None and self.crop is None:
+            raise ValueError("jitter needs crop, the side of the square that it fills")
+        return self
 
 
 class DataSettings(Settings):
@@ -58,10 +71,19 @@ class DataSettings(Settings):
 class TrainSettings(Settings):
     """Optimiser, schedule and bookkeeping."""
 
+    init_from: str | None = None
+    """Weights to start from: a shipped name, a name of the zoo, or a checkpoint file of any known package. The network
+    and its conventions are theirs wherever `model` does not say otherwise; heads are fitted to the data's classes."""
+    init_preset: str | None = None
+    """Preset of `init_from`, where it is another package's file that does not say it."""
     steps: Positive = 90_000
     """Optimiser steps of the whole run."""
+    layers: Literal["all", "3+", "4+", "5+", "heads"] = "all"
+    """What is trained: everything, the backbone from that stage on (C3, C4, C5), or nothing of the backbone."""
     batch_size: Positive = 16
-    """Images of a step."""
+    """Images of a step, of all processes together."""
+    accumulate: Positive = 1
+    """Parts in which a process takes its images through the network, one after the other, to save memory."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: Annotated[float, Field(gt=0)] = 0.02
     """Peak, at `batch_size`."""
@@ -87,8 +109,16 @@ class TrainSettings(Settings):
     """Steps between checkpoints: what a kill loses at most."""
     best_by: Literal["mask_ap", "box_ap", "count_mae"] = "mask_ap"
     """What makes an evaluation the best so far."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Evaluations in a row without a new best after which the run stops; 0 never stops early."""
+    val_loss: bool = True
+    """Whether an evaluation also takes the losses on val."""
+    sync_batch_norm: bool = False
+    """Batch statistics over all processes (CUDA only)."""
     workers: Annotated[int, Field(ge=0)] = 2
     """Processes that read and augment."""
+    repeat_threshold: Fraction = 0.0
+    """Images with classes that fewer than this part of all images have are seen more often (arXiv:1908.03195)."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the initial weights, the order of the images, the augmentation and the sampling."""
     augment: AugmentSettings = AugmentSettings()

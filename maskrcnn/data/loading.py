@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import cv2
@@ -10,11 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from maskrcnn.data.copy_paste import paste_objects
 from maskrcnn.data.transforms import Sample
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
+Key = tuple[int, int, int]  # epoch, image index, and which of its copies in the epoch
 
 
 class ImageDataset(Protocol):
@@ -26,6 +29,14 @@ class ImageDataset(Protocol):
 
 
 @dataclass(frozen=True)
+class CopyPaste:
+    """With probability `p`, objects of another image are pasted over one; see `paste_objects`."""
+
+    p: float
+    min_visible_px: float = 1.0
+
+
+@dataclass(frozen=True)
 class Batch:
     """B images, each of its own size, not yet padded."""
 
@@ -33,15 +44,24 @@ class Batch:
     """(3, H, W) uint8 RGB each."""
     targets: list[Targets]
     file_names: list[str]
+    seeds: list[int]
+    """For what training draws at random about each image: the same for an image of an epoch, whoever loads it."""
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def split(self, num_parts: int) -> "list[Batch]":
+        """Parts of equal size, as nearly as it goes; fewer where there are fewer images."""
+        bounds = [i * len(self) // num_parts for i in range(num_parts + 1)]
+        cuts = [slice(low, high) for low, high in pairwise(bounds) if high > low]
+        return [Batch(self.images[c], self.targets[c], self.file_names[c], self.seeds[c]) for c in cuts]
 
     def pin_memory(self) -> "Batch":
         return Batch(
             [image.pin_memory() for image in self.images],
             [targets.pin_memory() for targets in self.targets],
             self.file_names,
+            self.seeds,
         )
 
 
@@ -53,21 +73,30 @@ def training_batches(
     start_step: int,
     num_steps: int,
     workers: int,
+    share: tuple[int, int] = (0, 1),
+    copy_paste: CopyPaste | None = None,
+    repeats: np.ndarray | None = None,
 ) -> Iterator[Batch]:
     """Batches of the steps start_step .. start_step + num_steps - 1.
 
     Step s holds images s * batch_size and following of an endless row of epochs. The order within an epoch depends on
-    (seed, epoch) only, the augmentation on (seed, epoch, image index) only: a resumed run, and one with another number
-    of workers, sees exactly the same data. `seed` is at least 0; `workers` = 0 loads in this process.
+    (seed, epoch) only, the augmentation on (seed, epoch, image index, copy) only: a resumed run, and one with another
+    number of workers, sees exactly the same data. `seed` is at least 0; `workers` = 0 loads in this process. `share`
+    (i, n) gives the i-th of n equal parts of every batch, for process i of n. `repeats` (I,) is how often each image is
+    seen in an epoch on average, at least 1.
 
-    Raises ValueError for an empty data set or a batch size below 1; what loading an image raises is raised here.
+    Raises ValueError for an empty data set or a batch size that is not n or a multiple of it; what loading an image
+    raises is raised here.
     """
     if len(dataset) == 0:
         raise ValueError("the data set has no images to train on")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    augmented = _Augmented(dataset, tuple(transforms), seed)
-    schedule = _schedule(len(dataset), batch_size, seed, start_step, num_steps)
+    part, num_parts = share
+    if batch_size < 1 or batch_size % num_parts:
+        raise ValueError(f"batch_size must be a multiple of the {num_parts} processes, got {batch_size}")
+    own = slice(part * batch_size // num_parts, (part + 1) * batch_size // num_parts)
+    augmented = _Augmented(dataset, tuple(transforms), seed, copy_paste)
+    repeats = np.ones(len(dataset)) if repeats is None else repeats
+    schedule = (keys[own] for keys in _schedule(repeats, batch_size, seed, start_step, num_steps))
     if workers == 0:
         return (_unpack(_pack([augmented[key] for key in keys])) for keys in schedule)
     loader = DataLoader(
@@ -84,64 +113,84 @@ def training_batches(
 
 @dataclass(frozen=True)
 class _Augmented:
-    """Samples by (epoch, image index)."""
+    """Samples by key."""
 
     dataset: ImageDataset
     transforms: tuple[Transform, ...]
     seed: int
+    copy_paste: CopyPaste | None
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample | Exception:
-        """An image that cannot be used comes back as its error: raised in a worker, it would arrive as a traceback."""
-        epoch, index = key
+    def __getitem__(self, key: Key) -> tuple[Sample, int] | Exception:
+        """The image, and a seed for what follows.
+
+        One that cannot be used comes back as its error: raised in a worker, it would arrive as a traceback.
+        """
+        rng = np.random.default_rng((self.seed, *key))
         try:
-            sample = self.dataset.load(index)
+            sample = self._augmented(key[1], rng)
+            if self.copy_paste is not None and rng.random() < self.copy_paste.p:
+                other = self._augmented(int(rng.integers(len(self.dataset))), rng)
+                sample = paste_objects(sample, other, rng, self.copy_paste.min_visible_px)
         except (OSError, ValueError) as error:
             return error
-        rng = np.random.default_rng((self.seed, epoch, index))
+        return sample, int(rng.integers(2**63))
+
+    def _augmented(self, index: int, rng: np.random.Generator) -> Sample:
+        sample = self.dataset.load(index)
         for transform in self.transforms:
             sample = transform(sample, rng)
         return sample
 
 
-def _schedule(
-    num_images: int, batch_size: int, seed: int, start_step: int, num_steps: int
-) -> Iterator[list[tuple[int, int]]]:
-    """(epoch, image index) of the images of each step."""
-    known_epoch, order = -1, np.zeros(0, np.int64)
-    for step in range(start_step, start_step + num_steps):
-        keys = []
-        for position in range(step * batch_size, (step + 1) * batch_size):
-            epoch = position // num_images
-            if epoch != known_epoch:
-                known_epoch = epoch
-                # No image has the index num_images, so no augmentation draws the same numbers.
-                order = np.random.default_rng((seed, epoch, num_images)).permutation(num_images)
-            keys.append((epoch, int(order[position % num_images])))
-        yield keys
+def _schedule(repeats: np.ndarray, batch_size: int, seed: int, start_step: int, num_steps: int) -> Iterator[list[Key]]:
+    """Keys of the images of each step, epoch after epoch without a gap."""
+    wanted = range(start_step * batch_size, (start_step + num_steps) * batch_size)
+    epoch, first, keys = 0, 0, []
+    while first < wanted.stop:
+        indices, copies = _epoch(repeats, np.random.default_rng((seed, epoch, len(repeats))))
+        for position in range(max(first, wanted.start), min(first + len(indices), wanted.stop)):
+            keys.append((epoch, int(indices[position - first]), int(copies[position - first])))
+            if len(keys) == batch_size:
+                yield keys
+                keys = []
+        epoch, first = epoch + 1, first + len(indices)
+
+
+def _epoch(repeats: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Image indices in the order of an epoch, and which copy of its image each is; parts are rounded at random."""
+    num_images = len(repeats)
+    if (repeats == 1).all():
+        return rng.permutation(num_images), np.zeros(num_images, np.int64)
+    nums = np.floor(repeats).astype(np.int64) + (rng.random(num_images) < repeats % 1)
+    indices = np.arange(num_images).repeat(nums)
+    copies = np.arange(len(indices)) - (nums.cumsum() - nums).repeat(nums)
+    order = rng.permutation(len(indices))
+    return indices[order], copies[order]
 
 
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)  # the workers are the parallelism
 
 
-Packed = tuple[list[Tensor], list[tuple[np.ndarray, ...]], list[str]]
+Packed = tuple[list[Tensor], list[tuple[np.ndarray, ...]], list[str], list[int]]
 
 
-def _pack(loaded: list[Sample | Exception]) -> Packed | Exception:
+def _pack(loaded: list[tuple[Sample, int] | Exception]) -> Packed | Exception:
     """What a worker sends. Images go through shared memory; the many small tensors of the targets go as numpy arrays,
     by value, because each shared tensor holds a file descriptor open and systems allow about a thousand."""
-    samples = []
-    for sample in loaded:
-        if isinstance(sample, Exception):
-            return sample
-        samples.append(sample)
+    samples, seeds = [], []
+    for one in loaded:
+        if isinstance(one, Exception):
+            return one
+        samples.append(one[0])
+        seeds.append(one[1])
     images = [torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1))) for sample in samples]
     targets = []
     for sample in samples:
         masks, t = sample.targets.masks, sample.targets
         tensors = (t.boxes, t.labels, t.ignore_boxes, masks.pixels, masks.offsets, masks.windows, masks.to_source)
         targets.append(tuple(tensor.numpy() for tensor in tensors))
-    return images, targets, [sample.file_name for sample in samples]
+    return images, targets, [sample.file_name for sample in samples], seeds
 
 
 def _unpack(packed: Packed | Exception) -> Batch:
@@ -150,9 +199,9 @@ def _unpack(packed: Packed | Exception) -> Batch:
             raise packed
         finally:
             del packed  # else error and frame hold each other, and the workers with them until they are collected
-    images, arrays, file_names = packed
+    images, arrays, file_names, seeds = packed
     targets = []
     for one in arrays:
         boxes, labels, ignore_boxes, *masks = map(torch.from_numpy, one)
         targets.append(Targets(boxes, labels, MaskCrops(*masks), ignore_boxes))
-    return Batch(list(images), targets, list(file_names))
+    return Batch(list(images), targets, list(file_names), list(seeds))

@@ -42,6 +42,33 @@ class Resize:
 
 
 @dataclass(frozen=True)
+class ResizeToOneOf:
+    """As `Resize`, by one of several rules, drawn anew for each image."""
+
+    output_sizes: tuple[Callable[[tuple[int, int]], tuple[int, int]], ...]
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return Resize(self.output_sizes[int(rng.integers(len(self.output_sizes)))])(sample, rng)
+
+
+@dataclass(frozen=True)
+class LargeScaleJitter:
+    """Brings the image to fit a square of `side` times a factor drawn evenly from `minimum` to `maximum`.
+
+    Paper: arXiv:2012.07177, with a crop of `side` to follow.
+    """
+
+    side: int
+    minimum: float = 0.1
+    maximum: float = 2.0
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        height, width = sample.image.shape[:2]
+        factor = float(rng.uniform(self.minimum, self.maximum)) * self.side / max(height, width)
+        return _resized(sample, (max(1, round(height * factor)), max(1, round(width * factor))))
+
+
+@dataclass(frozen=True)
 class Scale:
     """Scales by a factor from `minimum` to `maximum`, uniform in its logarithm: halving is as likely as doubling."""
 

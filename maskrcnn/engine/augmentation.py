@@ -1,6 +1,6 @@
 """The augmentations that the settings ask for."""
 
-from collections.abc import Callable
+from dataclasses import replace
 
 from maskrcnn.config import AugmentSettings
 from maskrcnn.data.loading import Transform
@@ -9,20 +9,33 @@ from maskrcnn.data.transforms import (
     Grey,
     HorizontalFlip,
     Invert,
+    LargeScaleJitter,
     RandomCrop,
     Resize,
+    ResizeToOneOf,
     Rotate90,
     Scale,
     VerticalFlip,
 )
-from maskrcnn.structures.image_batch import Size
+from maskrcnn.model.preprocess import Resize as ModelResize
 
 
-def build_transforms(augment: AugmentSettings, output_size: Callable[[Size], Size]) -> list[Transform]:
-    """The augmentations in the order in which `AugmentSettings` lists them."""
+def build_transforms(augment: AugmentSettings, resize: ModelResize) -> list[Transform]:
+    """The augmentations in the order in which `AugmentSettings` lists them; `resize` is the model's own.
+
+    Raises:
+        ValueError: several shortest edges for a model that does not resize by the shortest edge.
+    """
     transforms: list[Transform] = []
-    if augment.resize:
-        transforms.append(Resize(output_size))
+    if augment.jitter and augment.crop:
+        transforms.append(LargeScaleJitter(augment.crop, *augment.jitter))
+    elif augment.shortest_edges:
+        if resize.mode != "shortest_edge":
+            raise ValueError(f"augment.shortest_edges is for resize.mode shortest_edge, the model has {resize.mode}")
+        rules = [replace(resize, shortest_edge=edge) for edge in augment.shortest_edges]
+        transforms.append(ResizeToOneOf(tuple(rule.output_size for rule in rules)))
+    elif augment.resize:
+        transforms.append(Resize(resize.output_size))
     if augment.scale:
         transforms.append(Scale(*augment.scale))
     if augment.crop:

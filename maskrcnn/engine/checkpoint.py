@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +15,44 @@ from maskrcnn.config import ModelSettings, validate
 from maskrcnn.files import atomic_path
 from maskrcnn.model.build import build_model
 from maskrcnn.model.mask_rcnn import MaskRCNN
+from maskrcnn.model.state import StateFit, load_state
 
 METADATA_KEY = "maskrcnn"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded file."""
+    """Weights with all that is needed to use them."""
 
     settings: ModelSettings
     tensors: dict[str, Tensor]
     """State of the model, float32."""
     card: dict[str, Any]
-    """How it was made, its licence, what it reached."""
+    """How it was made, its licence, what it reached; `imported` says what a file of another package was taken for."""
+    untrained: tuple[str, ...] = ()
+    """Entries of `tensors` that are still as they were drawn at random: nothing can be found with them."""
 
     def build(self) -> MaskRCNN:
         """The model with these weights, in eval mode, on the CPU.
 
         Raises:
-            ValueError: tensors are missing, unexpected or of the wrong shape; names them.
+            ValueError: tensors are missing, unexpected or of the wrong shape; with a table.
         """
         model = build_model(self.settings)
-        load_strictly(model, self.tensors)
+        load_state(model, self.tensors)
         return model.eval()
+
+    def completed(self) -> tuple["Checkpoint", StateFit]:
+        """With fresh random weights, the same at every call, in place of what lacks or has another shape.
+
+        What the model does not know goes. The second value says what fitted.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = build_model(self.settings)
+        fit = load_state(model, self.tensors, is_partial=True)
+        untrained = [name for name in model.state_dict() if name not in fit.matched or name in self.untrained]
+        return replace(self, tensors=model.state_dict(), untrained=tuple(untrained)), fit
 
 
 def save_checkpoint(
@@ -46,12 +61,14 @@ def save_checkpoint(
     settings: ModelSettings,
     card: Mapping[str, Any],
     dtype: torch.dtype = torch.float32,
+    untrained: tuple[str, ...] = (),
 ) -> None:
     """Write `tensors` in `dtype` (integer ones as they are) with everything that is needed to use them."""
     stored = {
         name: (t.to(dtype) if t.is_floating_point() else t).detach().cpu().contiguous() for name, t in tensors.items()
     }
-    metadata = {METADATA_KEY: json.dumps({"settings": settings.model_dump(mode="json"), "card": dict(card)})}
+    content = {"settings": settings.model_dump(mode="json"), "card": dict(card), "untrained": list(untrained)}
+    metadata = {METADATA_KEY: json.dumps(content)}
     with atomic_path(path) as temporary:
         temporary.write_bytes(save(stored, metadata))
 
@@ -75,27 +92,17 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     try:
         content = json.loads(metadata[METADATA_KEY])
         settings, card = dict(content["settings"]), dict(content["card"])
+        untrained = tuple(content.get("untrained", ()))
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{path}: a safetensors file without maskrcnn's settings in its metadata") from None
     tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    return Checkpoint(validate(ModelSettings, settings, f"{path}: settings"), tensors, card)
+    return Checkpoint(validate(ModelSettings, settings, f"{path}: settings"), tensors, card, untrained)
 
 
-def load_strictly(model: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Load `tensors` into `model`; every name and shape must agree.
-
-    Raises:
-        ValueError: lists what is missing, unexpected or of another shape.
-    """
-    own = model.state_dict()
-    problems = [f"missing {name}" for name in own if name not in tensors]
-    problems += [f"unexpected {name}" for name in tensors if name not in own]
-    problems += [
-        f"{name} is {tuple(tensors[name].shape)}, the model has {tuple(own[name].shape)}"
-        for name in own
-        if name in tensors and own[name].shape != tensors[name].shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
-        raise ValueError(f"weights do not fit the model: {'; '.join(problems[:8])}{more}")
-    model.load_state_dict(dict(tensors))
+def is_own_checkpoint(path: str | Path) -> bool:
+    """Whether the file is one that `save_checkpoint` wrote, by its content."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return METADATA_KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False

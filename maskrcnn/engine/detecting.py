@@ -1,6 +1,6 @@
 """One batch of pictures through a model, for prediction and for evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Literal
@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from maskrcnn.data.coco import CocoDataset
+from maskrcnn.engine.distributed import gather, is_first, rank, world_size
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.structures.instances import Instances
 
@@ -46,9 +47,19 @@ def with_low_threshold(model: MaskRCNN) -> MaskRCNN:
 
 
 def detect_all(model: MaskRCNN, dataset: CocoDataset, precision: Precision = "fp32") -> dict[int, Instances]:
-    """Instances of every image of `dataset`, by image id, one image at a time, on the CPU."""
-    results = {}
-    for index in tqdm(range(len(dataset)), unit="image", desc="val", disable=None, leave=False):
+    """Instances of every image of `dataset`, by image id, one image at a time, on the CPU.
+
+    Each process of a group takes its share of the images, and all of them get all results.
+    """
+    own = {}
+    for index in share_of_images(len(dataset), "val"):
         image = dataset.load(index).image
-        results[dataset.image_ids[index]] = detect(model, [image], precision)[0].to("cpu")
-    return results
+        own[dataset.image_ids[index]] = detect(model, [image], precision)[0].to("cpu")
+    results = {image_id: found for part in gather(own) for image_id, found in part.items()}
+    return {image_id: results[image_id] for image_id in dataset.image_ids}
+
+
+def share_of_images(num_images: int, what: str) -> Iterable[int]:
+    """Indices of the images that this process takes, with a progress bar in the first."""
+    own = range(rank(), num_images, world_size())
+    return tqdm(own, unit="image", desc=what, disable=None if is_first() else True, leave=False)

@@ -12,10 +12,11 @@ from PIL import Image
 from maskrcnn.config import validate
 from maskrcnn.config.model import DetectionSettings, ResizeSettings
 from maskrcnn.data.images import to_rgb
-from maskrcnn.engine.checkpoint import load_checkpoint
+from maskrcnn.engine.checkpoint import Checkpoint
 from maskrcnn.engine.detecting import Precision, detect
-from maskrcnn.engine.weights import weights_path
+from maskrcnn.engine.weights import load_weights
 from maskrcnn.structures.instances import Instances
+from maskrcnn.zoo.structure import body_name
 
 ImageLike = str | Path | Image.Image | np.ndarray
 WORTH_TELLING = 0.9  # of its usual size: a picture that the network saw smaller than this may have lost small objects
@@ -25,7 +26,8 @@ class Predictor:
     """Finds the objects in pictures.
 
     Args:
-        weights: a shipped name such as "nuclei", a checkpoint file, or None for the default.
+        weights: a shipped name such as "nuclei", a name of the zoo such as "coco", a checkpoint of ours or of
+            torchvision, detectron2, mmdetection or matterport, a loaded `Checkpoint`, or None for the default.
         device: "auto" takes CUDA where there is one, else the CPU; or "cpu", "cuda", "cuda:1".
         precision: of the dense layers; "auto" is bf16 on CUDA (fp16 where it knows no bf16) and fp32 on a CPU.
         score: detections must score more than this, 0..1; None takes what the checkpoint recommends.
@@ -33,15 +35,18 @@ class Predictor:
         resize: how the network's input is made from a picture, in place of the checkpoint's rule: an int is its
             shorter side in px, a float a factor. Bigger finds smaller objects and takes longer.
         batch_size: pictures of a list that go through the network together.
+        preset: conventions of a file of another package that does not say them; a key of `PRESETS`.
+        allow_untrained: accept weights of which parts were never trained, such as a backbone with fresh heads.
 
     Raises:
         FileNotFoundError: no such weights.
-        ValueError: a file that is no checkpoint, a device that is not there, a setting out of range.
+        ValueError: a file that is no checkpoint, a device that is not there, a setting out of range, weights that were
+            never trained.
     """
 
     def __init__(
         self,
-        weights: str | Path | None = None,
+        weights: str | Path | Checkpoint | None = None,
         *,
         device: str = "auto",
         precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
@@ -49,11 +54,17 @@ class Predictor:
         max_detections: int | None = None,
         resize: int | float | None = None,
         batch_size: int = 1,
+        preset: str | None = None,
+        allow_untrained: bool = False,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
-        self.weights = weights_path(weights)
-        checkpoint = load_checkpoint(self.weights)
+        checkpoint = weights if isinstance(weights, Checkpoint) else load_weights(weights, preset=preset)
+        if checkpoint.untrained and not allow_untrained:
+            raise ValueError(
+                f"{len(checkpoint.untrained)} of the {len(checkpoint.tensors)} tensors were never trained "
+                f"({', '.join(checkpoint.untrained[:3])}, ...), so what they find means nothing; fine-tune them first"
+            )
         overrides = {"score_threshold": score, "max_detections": max_detections}
         detection = checkpoint.settings.detection.model_dump() | {k: v for k, v in overrides.items() if v is not None}
         update: dict[str, object] = {"detection": validate(DetectionSettings, detection, "detection")}
@@ -61,6 +72,7 @@ class Predictor:
             update["resize"] = _resize_settings(checkpoint.settings.resize, resize)
         self.config = checkpoint.settings.model_copy(update=update)
         self.card = checkpoint.card
+        self.description = describe_weights(checkpoint)
         self.class_names = self.config.class_names
         self.device = choose_device(device)
         self.precision: Precision = choose_precision(precision, self.device)
@@ -97,6 +109,15 @@ class Predictor:
         return (
             f"the network saw the picture at {part:.0%} of its usual size (resize.longest_edge {rule.longest_edge})",
         )
+
+
+def describe_weights(checkpoint: Checkpoint) -> str:
+    """What the weights are: as recognised, where they came from another package."""
+    settings = checkpoint.settings
+    classes = f"{settings.num_classes} class{'es' * (settings.num_classes != 1)}"
+    return (
+        checkpoint.card.get("imported") or f"{settings.family} {body_name(settings.backbone.model_dump())}, {classes}"
+    )
 
 
 def choose_device(name: str) -> torch.device:

@@ -5,43 +5,41 @@ tensorboard/, last.pt (everything that --resume needs), best.safetensors and las
 """
 
 import json
-import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
-import yaml
-from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
+from torch import nn
 
 from maskrcnn.config import Config, load_config
 from maskrcnn.data.coco import CocoDataset, category_ids_of
-from maskrcnn.data.loading import Batch, training_batches
+from maskrcnn.data.loading import CopyPaste, training_batches
+from maskrcnn.data.repeat_factors import repeat_factors
 from maskrcnn.engine.augmentation import build_transforms
 from maskrcnn.engine.averaging import WeightAverage
-from maskrcnn.engine.checkpoint import load_strictly, save_checkpoint
-from maskrcnn.engine.detecting import autocast, detect_all, with_low_threshold
+from maskrcnn.engine.checkpoint import Checkpoint, save_checkpoint
+from maskrcnn.engine.detecting import detect_all, with_low_threshold
+from maskrcnn.engine.distributed import gather, is_first, rank, world_size
 from maskrcnn.engine.evaluator import Evaluation, evaluate
 from maskrcnn.engine.optimisation import build_optimizer, build_schedule
-from maskrcnn.engine.run_records import LossRecord, MetricRecord
+from maskrcnn.engine.run_records import RunRecords, say
+from maskrcnn.engine.training_step import TrainingStep
+from maskrcnn.engine.transfer import transfer
+from maskrcnn.engine.validation import validation_losses
 from maskrcnn.files import atomic_path
 from maskrcnn.model.build import build_model
 from maskrcnn.model.mask_rcnn import MaskRCNN
-from maskrcnn.report.curves import plot_curves
+from maskrcnn.model.state import load_state
 from maskrcnn.report.draw import figure
 from maskrcnn.report.export import write_image
 from maskrcnn.structures.instances import Instances
 
 NUM_PICTURES = 4  # val images that are drawn at every evaluation
 LOWER_IS_BETTER = ("count_mae",)
-
-
-class NonFiniteLossError(RuntimeError):
-    """The loss became infinite or not a number."""
+FROZEN_PARTS = {"all": 0, "3+": 2, "4+": 3, "5+": 4, "heads": 5}  # of the stem and the four stages
 
 
 @dataclass(frozen=True)
@@ -52,10 +50,15 @@ class Progress:
     """Optimiser steps done."""
     best: float | None = None
     """Best value so far of what `best_by` names."""
+    evaluations_since_best: int = 0
+    stopped_early: bool = False
 
 
 class Trainer:
-    """Trains one model. `run` does all; the parts of its state are saved together and restored together."""
+    """Trains one model. `run` does all; the parts of its state are saved together and restored together.
+
+    Every process of a group makes one with the same arguments; the first writes the files.
+    """
 
     def __init__(
         self,
@@ -64,7 +67,9 @@ class Trainer:
         val: CocoDataset | None,
         out: str | Path,
         device: str | torch.device = "cpu",
+        init: Checkpoint | None = None,
     ) -> None:
+        """`init`: weights to start from, of the settings that `config.model` took from them (see `settings_from`)."""
         settings = config.train
         self.out, self.device = Path(out), torch.device(device)
         self.train_data, self.val_data = train, val
@@ -74,15 +79,23 @@ class Trainer:
         )
         self.config = config.model_copy(update={"model": model_settings})
         torch.manual_seed(settings.seed)
-        self.model = build_model(model_settings).to(self.device, memory_format=torch.channels_last)  # pyright: ignore
+        model = build_model(model_settings)
+        self.transfer = transfer(model, model_settings, init) if init is not None else None
+        model.backbone.freeze(FROZEN_PARTS[settings.layers])
+        if settings.sync_batch_norm:
+            if self.device.type != "cuda":
+                raise ValueError("train.sync_batch_norm needs CUDA; on CPUs take norms without batch statistics")
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        self.model: MaskRCNN = model.to(self.device, memory_format=torch.channels_last)  # pyright: ignore
         self.optimizer = build_optimizer(self.model, settings)
         self.schedule = build_schedule(self.optimizer, settings)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
+        self.step = TrainingStep(self.model, settings, self.device)
         self.average = WeightAverage(self.model, settings.average_decay) if settings.average_decay else None
         self.progress = Progress()
+        self.last_summary: dict[str, float | None] | None = None
 
     def run(self, stop_at: int | None = None) -> Evaluation | None:
-        """Train up to the last step (or `stop_at`); gives the last evaluation on val.
+        """Train up to the last step (or `stop_at`); gives the last evaluation on val, in the first process.
 
         Raises:
             NonFiniteLossError: names the images of the batch.
@@ -90,115 +103,93 @@ class Trainer:
         """
         settings = self.config.train
         last_step = settings.steps if stop_at is None else min(stop_at, settings.steps)
+        if self.progress.stopped_early:
+            raise ValueError(f"{self.out}: the run stopped early at step {self.progress.step} (train.patience)")
         if self.progress.step >= settings.steps:
             raise ValueError(f"{self.out}: the run is complete, all {settings.steps} steps are done")
-        self.out.mkdir(parents=True, exist_ok=True)
-        write_config(self.config, self.out / "config.yaml")
-        losses = LossRecord(self.out / "losses.csv", self.progress.step)
-        metrics = MetricRecord(self.out / "metrics.csv", self.progress.step)
-        board = SummaryWriter(str(self.out / "tensorboard"), purge_step=self.progress.step + 1)
         batches = training_batches(
             self.train_data,
-            build_transforms(settings.augment, self.model.resize.output_size),
+            build_transforms(settings.augment, self.model.resize),
             settings.batch_size,
             settings.seed,
             self.progress.step,
             last_step - self.progress.step,
             settings.workers,
+            (rank(), world_size()),
+            CopyPaste(settings.augment.copy_paste, settings.augment.min_visible_px),
+            repeat_factors(self.train_data, settings.repeat_threshold),
         )
-        bar = tqdm(total=settings.steps, initial=self.progress.step, unit="step", disable=None, dynamic_ncols=True)
+        records = RunRecords(self.out, self.config, self.progress.step) if is_first() else None
         evaluation = None
         self.model.train()
         try:
             for batch in batches:
                 started = time.perf_counter()
-                row = self._step(batch)
+                row = self.step(batch, self.optimizer, self.progress.step + 1)
+                row["lr"] = float(self.schedule.get_last_lr()[0])
+                self.schedule.step()
+                if self.average is not None:
+                    self.average.update(self.model)
+                self.progress = replace(self.progress, step=self.progress.step + 1)
                 step = self.progress.step
                 row["seconds"] = time.perf_counter() - started
-                losses.append(step, row)
-                for name, value in row.items():
-                    board.add_scalar(f"train/{name}", value, step)
-                bar.update()
-                bar.set_postfix({name: f"{row[name]:.3f}" for name in ("total", "class", "box", "mask")})
+                if records is not None:
+                    records.add(step, row)
                 is_last = step == settings.steps
                 if self.val_data is not None and (step % settings.evaluate_every == 0 or is_last):
-                    evaluation = self._evaluate(metrics, board)
+                    evaluation = self._evaluate(records)
+                    is_last = is_last or self.progress.stopped_early
                 if is_last:  # before last.pt, which says that the run is complete
-                    self._export("last.safetensors", evaluation)
-                if step % settings.checkpoint_every == 0 or step == last_step:
-                    if bar.disable:  # no terminal, so a log file is to show how far it is
-                        _say(f"step {step} of {settings.steps}: loss {row['total']:.3f}")
-                    losses.flush()
+                    self._export("last.safetensors", self.last_summary)
+                if step % settings.checkpoint_every == 0 or step == last_step or is_last:
+                    if records is not None:
+                        records.flush(f"step {step} of {settings.steps}: loss {row['total']:.3f}")
                     self.save()
-                    plot_curves(losses.path, self.out / "curves.png", metrics.path)
+                if self.progress.stopped_early:
+                    say(f"stopped early: no better {settings.best_by} in {settings.patience} evaluations")
+                    break
         finally:
-            bar.close()
-            board.close()
-            losses.flush()  # a loss that is not finite is understood by the steps before it
+            if records is not None:
+                records.close()
         return evaluation
 
-    def _step(self, batch: Batch) -> dict[str, float]:
-        """One optimiser step; the losses and the learning rate it used."""
-        settings = self.config.train
-        sizes = [(image.shape[-2], image.shape[-1]) for image in batch.images]
-        images = self.model.normalise(batch.images, sizes, self.device)
-        targets = [target.to(self.device) for target in batch.targets]
-        with autocast(self.device, settings.precision):
-            losses: dict[str, Tensor] = self.model(images, targets)
-        total = torch.stack(list(losses.values())).sum()
-        values = torch.stack([total, *losses.values()]).tolist()
-        row = dict(zip(("total", *losses), values, strict=True))
-        if not math.isfinite(row["total"]):
-            parts = ", ".join(f"{name} {value:g}" for name, value in row.items())
-            raise NonFiniteLossError(
-                f"the loss is not finite at step {self.progress.step + 1} ({parts}); images of the batch: "
-                f"{', '.join(batch.file_names)}; a smaller train.learning_rate or train.clip_gradient_norm may help"
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(total).backward()
-        if settings.clip_gradient_norm:
-            self.scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_gradient_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        row["lr"] = self.schedule.get_last_lr()[0]
-        self.schedule.step()
-        if self.average is not None:
-            self.average.update(self.model)
-        self.progress = Progress(self.progress.step + 1, self.progress.best)
-        return row
-
-    def _evaluate(self, metrics: MetricRecord, board: SummaryWriter) -> Evaluation:
+    def _evaluate(self, records: RunRecords | None) -> Evaluation | None:
         """Judge the (averaged) weights on val; keep them if they are the best so far."""
         assert self.val_data is not None
         settings, step = self.config.train, self.progress.step
         model = self._model_for_use()
+        losses = validation_losses(model, self.val_data, settings.precision) if settings.val_loss else {}
         results = detect_all(with_low_threshold(model), self.val_data, settings.precision)
-        evaluation = evaluate(
-            results,
-            self.val_data.annotation_file,
-            self.val_category_ids,
-            self.config.model.detection.max_detections,
-            self.config.model.detection.score_threshold,
-        )
-        summary = evaluation.summary()
-        metrics.append(step, summary)
-        for name, value in summary.items():
-            if value is not None:
-                board.add_scalar(f"val/{name}", value, step)
+        evaluation = None
+        if is_first():
+            evaluation = evaluate(
+                results,
+                self.val_data.annotation_file,
+                self.val_category_ids,
+                self.config.model.detection.max_detections,
+                self.config.model.detection.score_threshold,
+            )
+        summary = gather(evaluation.summary() if evaluation is not None else None)[0] | losses
         value = summary[settings.best_by]
         sign = -1 if settings.best_by in LOWER_IS_BETTER else 1
         if value is not None and (self.progress.best is None or sign * value > sign * self.progress.best):
             self.progress = Progress(step, value)
-            self._export("best.safetensors", evaluation)
-        self._draw(results)
-        _say(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in summary.items() if v is not None))
+            self._export("best.safetensors", summary)
+        else:
+            since_best = self.progress.evaluations_since_best + 1
+            is_enough = 0 < settings.patience <= since_best
+            self.progress = Progress(step, self.progress.best, since_best, is_enough)
+        if records is not None:
+            records.add_evaluation(step, summary)
+            self._draw(results)
+        say(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in summary.items() if v is not None))
+        self.last_summary = summary
         return evaluation
 
     def _model_for_use(self) -> MaskRCNN:
         """A copy in eval mode with the averaged weights, or with the current ones where there is no average."""
         model = build_model(self.config.model)
-        load_strictly(model, self.average.tensors if self.average else self.model.state_dict())
+        load_state(model, self.average.tensors if self.average else self.model.state_dict())
         return model.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore
 
     def _draw(self, results: dict[int, Instances]) -> None:
@@ -211,12 +202,14 @@ class Trainer:
             name = Path(self.val_data.file_names[index]).with_suffix("").as_posix().replace("/", "_")
             write_image(self.out / "predictions" / f"{name}_{self.progress.step:06d}.png", picture)
 
-    def _export(self, name: str, evaluation: Evaluation | None) -> None:
+    def _export(self, name: str, summary: dict[str, float | None] | None) -> None:
+        if not is_first():
+            return
         card: dict[str, Any] = {
             "training": self.config.train.model_dump(mode="json"),
             "steps_done": self.progress.step,
             "num_train_images": len(self.train_data),
-            "val": evaluation.summary() if evaluation else None,
+            "val": summary,
             "num_val_images": len(self.val_data) if self.val_data is not None else 0,
         }
         tensors = self.average.tensors if self.average else self.model.state_dict()
@@ -224,14 +217,15 @@ class Trainer:
 
     def save(self) -> None:
         """Write all of the run's state to last.pt."""
+        if not is_first():
+            return
         state = {
             "config": json.dumps(self.config.model_dump(mode="json")),
-            "step": self.progress.step,
-            "best": self.progress.best,
+            "progress": asdict(self.progress),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": {"last_epoch": self.schedule.last_epoch},
-            "scaler": self.scaler.state_dict(),
+            "scaler": self.step.scaler.state_dict(),
             "average": self.average.state_dict() if self.average else None,
             "torch_random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
@@ -261,19 +255,13 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.last_epoch = state["schedule"]["last_epoch"]
         self.schedule._last_lr = [group["lr"] for group in self.optimizer.param_groups]
-        self.scaler.load_state_dict(state["scaler"])
+        self.step.scaler.load_state_dict(state["scaler"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         torch.set_rng_state(state["torch_random"].cpu())
         if state["cuda_random"] and self.device.type == "cuda":  # a run may go on on a CPU
             torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda_random"]])
-        self.progress = Progress(state["step"], state["best"])
-
-
-def _say(line: str) -> None:
-    """Print above the progress bar, at once also into a file."""
-    with tqdm.external_write_mode():
-        print(line, flush=True)
+        self.progress = Progress(**state["progress"])
 
 
 def saved_config(run: str | Path) -> Config:
@@ -286,9 +274,3 @@ def saved_config(run: str | Path) -> Config:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not found, so {run} is no folder of a training run")
     return load_config(path)
-
-
-def write_config(config: Config, path: Path) -> None:
-    """All settings, defaults included, as YAML."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")

@@ -38,6 +38,7 @@ def build_model(settings: ModelSettings) -> MaskRCNN:
         nms_scope=rpn.nms_scope,
         min_size=rpn.min_size,
         clip_to=rpn.clip_to,
+        zero_padded=rpn.zero_padded,
     )
     return MaskRCNN(
         resize=Resize(**settings.resize.model_dump()),
@@ -101,7 +102,10 @@ def _training_rules(settings: ModelSettings, proposal_rules: ProposalRules) -> T
     rpn, roi = settings.rpn, settings.roi
     return TrainingRules(
         proposals=replace(
-            proposal_rules, pre_nms_top_n=rpn.train_pre_nms_top_n, post_nms_top_n=rpn.train_post_nms_top_n
+            proposal_rules,
+            pre_nms_top_n=rpn.train_pre_nms_top_n,
+            post_nms_top_n=rpn.train_post_nms_top_n,
+            zero_padded=False,
         ),
         anchor_foreground_iou=rpn.foreground_iou,
         anchor_background_iou=rpn.background_iou,

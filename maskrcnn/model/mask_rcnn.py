@@ -58,6 +58,16 @@ class Dense:
     """Of each level, (N, A_level, 4)."""
 
 
+@dataclass(frozen=True)
+class Losses:
+    """The losses of a batch, each a mean, and over how many things: the means of several batches weigh by these."""
+
+    means: dict[str, Tensor]
+    """rpn_objectness, rpn_box, class, box, mask; scalars."""
+    counts: dict[str, int]
+    """Sampled anchors, sampled regions, positive regions."""
+
+
 class MaskRCNN(nn.Module):
     """The parts and the order in which an image passes through them. `build_model` makes one from settings."""
 
@@ -147,16 +157,27 @@ class MaskRCNN(nn.Module):
         return instances
 
     def forward(self, images: ImageBatch, targets: Sequence[Targets]) -> dict[str, Tensor]:
-        """The five losses of a batch: rpn_objectness, rpn_box, class, box, mask; scalars.
+        """The five losses of a batch: rpn_objectness, rpn_box, class, box, mask; scalars."""
+        return self.losses(images, targets).means
+
+    def losses(
+        self,
+        images: ImageBatch,
+        targets: Sequence[Targets],
+        generators: Sequence[torch.Generator | None] | None = None,
+    ) -> Losses:
+        """The five losses of a batch, and what they are means over.
 
         The keys are always the same and every trainable parameter takes part, also where there is no object. Boxes
-        of `targets` are in the pixels of the resized images.
+        of `targets` are in the pixels of the resized images. `generators`, on the CPU, draw what is drawn about each
+        image; None is torch's global random state.
         """
         rules = self.training_rules
         dense = self.dense(images.pixels)
         anchors = self._anchors(dense, images)
         targets = [_to_padded_frame(t, origin, self.edge) for t, origin in zip(targets, images.origins, strict=True)]
-        objectness_loss, rpn_box_loss = self.rpn.losses(
+        draw = generators or [None] * len(targets)
+        objectness_loss, rpn_box_loss, num_anchors = self.rpn.losses(
             dense.objectness_logits,
             dense.deltas,
             anchors,
@@ -167,6 +188,7 @@ class MaskRCNN(nn.Module):
             positive_fraction=rules.anchor_positive_fraction,
             smooth_l1_beta=rules.rpn_smooth_l1_beta,
             edge=self.edge,
+            generators=draw,
         )
         proposals = self._propose(dense, anchors, images, rules.proposals)
         rois = [
@@ -177,17 +199,21 @@ class MaskRCNN(nn.Module):
                 foreground_iou=rules.roi_foreground_iou,
                 per_image=rules.rois_per_image,
                 positive_fraction=rules.roi_positive_fraction,
+                generator=generator,
             )
-            for proposal, target in zip(proposals, targets, strict=True)
+            for proposal, target, generator in zip(proposals, targets, draw, strict=True)
         ]
         class_loss, box_loss = self._box_losses(dense.levels, rois, targets, images)
-        return {
+        means = {
             "rpn_objectness": objectness_loss,
             "rpn_box": rpn_box_loss,
             "class": class_loss,
             "box": box_loss,
             "mask": self._mask_loss(dense.levels, rois, targets, images),
         }
+        num_rois, num_masks = sum(len(r.labels) for r in rois), sum(len(r.object_idx) for r in rois)
+        counts = (num_anchors, num_anchors, num_rois, num_rois, num_masks)
+        return Losses(means, dict(zip(means, counts, strict=True)))
 
     def _anchors(self, dense: Dense, images: ImageBatch) -> list[Tensor]:
         grids = [(level.shape[-2], level.shape[-1]) for level in dense.levels]

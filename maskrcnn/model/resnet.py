@@ -146,6 +146,11 @@ class ResNet(nn.Module):
                 in_channels = channels * Bottleneck.expansion
             self.stages.append(nn.Sequential(*blocks))
             self.out_channels.append(in_channels)
+        self.freeze(frozen_stages)
+
+    def freeze(self, num_parts: int) -> None:
+        """Train no longer the first `num_parts` of stem and stages, beside those that are frozen already."""
+        self.frozen_stages = max(self.frozen_stages, num_parts)
         for part in self._frozen_parts():
             part.requires_grad_(False)
 

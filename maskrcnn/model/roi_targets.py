@@ -36,12 +36,13 @@ def sample_rois(
     foreground_iou: float,
     per_image: int,
     positive_fraction: float,
+    generator: torch.Generator | None = None,
 ) -> RoITargets:
     """Draw regions from `proposals` (P, 4) and the objects' own boxes (arXiv:1703.06870, section 3.1)."""
     candidates = torch.cat([proposals, targets.boxes])
     object_idx, kind = match(box_iou(targets.boxes, candidates), foreground_iou, foreground_iou, False)
     kind = ignore_crowds(kind, candidates, targets.ignore_boxes)
-    positives, negatives = sample_balanced(kind, per_image, positive_fraction)
+    positives, negatives = sample_balanced(kind, per_image, positive_fraction, generator)
     labels = torch.full((len(positives) + len(negatives),), num_classes, device=proposals.device)
     positive_object_idx = object_idx[positives]
     labels[: len(positives)] = targets.labels[positive_object_idx]

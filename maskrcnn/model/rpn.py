@@ -35,6 +35,7 @@ class ProposalRules:
     nms_scope: Literal["level", "image"] = "level"
     min_size: float = 0.0
     clip_to: Literal["image", "padded"] = "image"
+    zero_padded: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ class RPN(nn.Module):
         was_cut = torch.stack([c[2] for c in candidates]).any(dim=0)  # (N,)
         level_idx = torch.cat([torch.full((c[0].shape[1],), i, device=rank.device) for i, c in enumerate(candidates)])
         if rules.pre_nms_scope == "image" and rank.shape[1] > rules.pre_nms_top_n:
-            order = rank.sort(dim=1, descending=True, stable=True).indices
+            score = rank.sigmoid() if rules.rank_by == "probability" else rank
+            order = score.sort(dim=1, descending=True, stable=True).indices
             top, cut = order[:, : rules.pre_nms_top_n], order[:, rules.pre_nms_top_n]
             was_cut = rank.gather(1, cut[:, None])[:, 0] > 0
             rank, boxes = rank.gather(1, top), boxes.gather(1, top[..., None].expand(-1, -1, 4))
@@ -137,7 +139,15 @@ class RPN(nn.Module):
             all_kept = grouped_nms(clipped[valid], score, groups, rules.nms_threshold)
             kept, rest = valid[all_kept[: rules.post_nms_top_n]], valid[all_kept[rules.post_nms_top_n :]]
             hit_post_nms = (rank[i, rest] > 0).any()
-            proposals.append(Proposals(clipped[kept], rank[i, kept], was_cut[i], hit_post_nms))
+            lacking = rules.post_nms_top_n - len(kept) if rules.zero_padded else 0
+            proposals.append(
+                Proposals(
+                    F.pad(clipped[kept], (0, 0, 0, lacking)),
+                    F.pad(rank[i, kept], (0, lacking), value=float("-inf")),
+                    was_cut[i],
+                    hit_post_nms,
+                )
+            )
         return proposals
 
     def _top(
@@ -151,9 +161,12 @@ class RPN(nn.Module):
             top.values[:, num] > 0 if top.values.shape[1] > num else logits.new_zeros(len(logits), dtype=torch.bool)
         )
         idx = top.indices[:, :num]
+        if rules.pre_nms_scope == "image":  # equal probabilities then keep the order of the anchors, as TensorFlow's do
+            idx = idx.sort(dim=1).values
         chosen = deltas.gather(1, idx[..., None].expand(-1, -1, 4))
         references = anchors[idx] - anchors.new_tensor([0, 0, edge, edge])
-        return top.values[:, :num], decode_deltas(chosen, references, self.delta_weights, self.delta_clamp), was_cut
+        boxes = decode_deltas(chosen, references, self.delta_weights, self.delta_clamp)
+        return logits.gather(1, idx), boxes, was_cut
 
     def losses(
         self,
@@ -168,10 +181,11 @@ class RPN(nn.Module):
         positive_fraction: float,
         smooth_l1_beta: float,
         edge: float = 0.0,
-    ) -> tuple[Tensor, Tensor]:
-        """Objectness and box loss, both over the number of sampled anchors (arXiv:1506.01497, equation 1).
+        generators: Sequence[torch.Generator | None] | None = None,
+    ) -> tuple[Tensor, Tensor, int]:
+        """Objectness and box loss, both over the number of sampled anchors (arXiv:1506.01497, equation 1); that number.
 
-        `edge` is that of `propose`, which decodes what is learned here.
+        `edge` is that of `propose`, which decodes what is learned here; `generators` draw the anchors of each image.
         """
         all_logits, all_deltas, all_anchors = (
             torch.cat(list(logits), 1),
@@ -183,20 +197,23 @@ class RPN(nn.Module):
         for i, target in enumerate(targets):
             object_idx, kind = match(box_iou(target.boxes, all_anchors), foreground_iou, background_iou, True)
             kind = ignore_crowds(kind, all_anchors, target.ignore_boxes)
-            positives, negatives = sample_balanced(kind, anchors_per_image, positive_fraction)
+            positives, negatives = sample_balanced(
+                kind, anchors_per_image, positive_fraction, generators[i] if generators else None
+            )
             sampled_logits += [all_logits[i, positives], all_logits[i, negatives]]
             is_object += [torch.ones_like(sampled_logits[-2]), torch.zeros_like(sampled_logits[-1])]
             positive_deltas.append(all_deltas[i, positives])
             delta_targets.append(
                 encode_deltas(target.boxes[object_idx[positives]], all_anchors[positives], self.delta_weights)
             )
-        num_sampled = max(sum(len(part) for part in sampled_logits), 1)
+        num_sampled = sum(len(part) for part in sampled_logits)
+        divisor = max(num_sampled, 1)
         objectness_loss = F.binary_cross_entropy_with_logits(
             torch.cat(sampled_logits), torch.cat(is_object), reduction="sum"
         )
         box_loss = smooth_l1(torch.cat(positive_deltas), torch.cat(delta_targets), smooth_l1_beta)
         # Levels without a positive still take part, with weight 0, so that no parameter is left out of the graph.
-        return objectness_loss / num_sampled, box_loss / num_sampled + 0.0 * all_deltas.sum()
+        return objectness_loss / divisor, box_loss / divisor + 0.0 * all_deltas.sum(), num_sampled
 
 
 def ignore_crowds(kind: Tensor, boxes: Tensor, ignore_boxes: Tensor) -> Tensor:

@@ -4,11 +4,13 @@ import torch
 from torch import Tensor
 
 
-def sample_balanced(kind: Tensor, num_samples: int, positive_fraction: float) -> tuple[Tensor, Tensor]:
+def sample_balanced(
+    kind: Tensor, num_samples: int, positive_fraction: float, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
     """Draw at most `num_samples` candidates, at most `positive_fraction` of them positive.
 
-    Negatives fill up what the positives leave; fewer come back only when there are not enough. Draws from torch's
-    global random state.
+    Negatives fill up what the positives leave; fewer come back only when there are not enough. Draws from
+    `generator`, which lives on the CPU, or from torch's global random state.
 
     Args:
         kind: (A,) integers: 1 positive, 0 negative, others never drawn.
@@ -20,9 +22,9 @@ def sample_balanced(kind: Tensor, num_samples: int, positive_fraction: float) ->
     negatives = (kind == 0).nonzero().squeeze(1)
     num_positives = min(len(positives), int(num_samples * positive_fraction))
     num_negatives = min(len(negatives), num_samples - num_positives)
-    return _draw(positives, num_positives), _draw(negatives, num_negatives)
+    return _draw(positives, num_positives, generator), _draw(negatives, num_negatives, generator)
 
 
-def _draw(idx: Tensor, num: int) -> Tensor:
+def _draw(idx: Tensor, num: int, generator: torch.Generator | None) -> Tensor:
     # Drawn on the CPU, so that a seed gives the same sample on every device.
-    return idx[torch.randperm(len(idx))[:num].to(idx.device)]
+    return idx[torch.randperm(len(idx), generator=generator)[:num].to(idx.device)]

@@ -3,69 +3,88 @@
 import re
 from collections.abc import Mapping
 from math import isqrt
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from maskrcnn.model.resnet import BLOCKS
 
-REQUIRED = (
-    "backbone.stem.conv.weight",
-    "backbone.stages.0.0.conv2.conv.weight",
-    "fpn.lateral.0.conv.weight",
-    "rpn.convs.0.conv.weight",
-    "rpn.objectness.weight",
-    "box_head.fcs.0.weight",
-    "box_head.class_logits.weight",
-    "box_head.deltas.weight",
-    "mask_head.convs.0.conv.weight",
-    "mask_head.logits.weight",
-)
-"""Without these the network cannot be told."""
+PARTS = {
+    "backbone": "backbone.stages.0.0.conv1.conv.weight",
+    "fpn": "fpn.lateral.0.conv.weight",
+    "rpn": "rpn.convs.0.conv.weight",
+    "box_head": "box_head.fcs.0.weight",
+    "class_logits": "box_head.class_logits.weight",
+    "mask_head": "mask_head.convs.0.conv.weight",
+    "mask_logits": "mask_head.logits.weight",
+}
+"""An entry of every part, without which nothing can be said about it."""
 
 
-def structure_of(tensors: Mapping[str, Tensor], batch_norm: Literal["bn", "frozen_bn"]) -> tuple[int, dict[str, Any]]:
-    """Number of classes without the background, and the differences of `ModelSettings` that the shapes decide.
+def missing_parts(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Those of a whole Mask R-CNN that `tensors` lack, by the entry that should be there."""
+    return [name for name in PARTS.values() if name not in tensors]
 
-    Whether a batch norm is frozen leaves no trace in them, so `batch_norm` says it.
+
+def num_classes_of(tensors: Mapping[str, Tensor]) -> int | None:
+    """K, without the background; None where nothing tells."""
+    if PARTS["class_logits"] in tensors:
+        return tensors[PARTS["class_logits"]].shape[0] - 1
+    return None
+
+
+def structure_of(tensors: Mapping[str, Tensor], batch_norm: str = "bn") -> dict[str, Any]:
+    """The differences of `ModelSettings` that names and shapes decide, group by group; parts that lack are left out.
+
+    Whether a batch norm is frozen leaves no trace in them, so `batch_norm` ("bn" or "frozen_bn") says it.
 
     Raises:
-        ValueError: a part is missing, or the body is no ResNet that can be built.
+        ValueError: the body is no ResNet that can be built.
     """
-    missing = [name for name in REQUIRED if name not in tensors]
-    if missing:
-        raise ValueError(f"not a whole Mask R-CNN: no {', '.join(missing)}")
-    rows = {name: tensors[name].shape[0] for name in REQUIRED}
-    num_classes = rows["box_head.class_logits.weight"] - 1
-    box_convs = _count(r"box_head\.convs\.(\d+)\.conv\.weight", tensors)
-    fcs = [name for name in tensors if re.fullmatch(r"box_head\.fcs\.\d+\.weight", name) and tensors[name].ndim == 2]
-    fc_channels, flat = tensors["box_head.fcs.0.weight"].shape
-    fpn_channels = rows["fpn.lateral.0.conv.weight"]
-    conv_channels = tensors["box_head.convs.0.conv.weight"].shape[0] if box_convs else fpn_channels
-    return num_classes, {
-        "backbone": _body(tensors, batch_norm),
-        "fpn": {"channels": fpn_channels, "norm": _norm_of("fpn.lateral.0.norm", tensors, batch_norm)},
-        "rpn": {
-            "convs": _count(r"rpn\.convs\.(\d+)\.conv\.weight", tensors),
-            "channels": rows["rpn.convs.0.conv.weight"],
-        },
-        "roi": {"box_resolution": isqrt(flat // conv_channels)},
-        "box_head": {
-            "convs": box_convs,
-            "conv_channels": conv_channels,
-            "conv_norm": _norm_of("box_head.convs.0.norm", tensors, batch_norm),
-            "fcs": len(fcs),
-            "fc_channels": fc_channels,
-            "fc_norm": _norm_of("box_head.fcs.1", tensors, batch_norm),
-            "class_agnostic": num_classes > 1 and rows["box_head.deltas.weight"] == 4,
-        },
-        "mask_head": {
+    groups: dict[str, Any] = {}
+    if PARTS["backbone"] in tensors:
+        groups["backbone"] = _body(tensors, batch_norm)
+    if PARTS["fpn"] in tensors:
+        channels = tensors[PARTS["fpn"]].shape[0]
+        groups["fpn"] = {"channels": channels, "norm": _norm_of("fpn.lateral.0.norm", tensors, batch_norm)}
+    if PARTS["rpn"] in tensors:
+        convs = _count(r"rpn\.convs\.(\d+)\.conv\.weight", tensors)
+        groups["rpn"] = {"convs": convs, "channels": tensors[PARTS["rpn"]].shape[0]}
+    if PARTS["box_head"] in tensors:
+        groups["box_head"], resolution = _box_head(tensors, batch_norm)
+        if resolution:
+            groups["roi"] = {"box_resolution": resolution}
+    if PARTS["mask_head"] in tensors:
+        groups["mask_head"] = {
             "convs": _count(r"mask_head\.convs\.(\d+)\.conv\.weight", tensors),
-            "channels": rows["mask_head.convs.0.conv.weight"],
+            "channels": tensors[PARTS["mask_head"]].shape[0],
             "norm": _norm_of("mask_head.convs.0.norm", tensors, batch_norm),
-            "class_agnostic": num_classes > 1 and rows["mask_head.logits.weight"] == 1,
-        },
+            "class_agnostic": _is_agnostic(PARTS["mask_logits"], 1, tensors),
+        }
+    return groups
+
+
+def _box_head(tensors: Mapping[str, Tensor], batch_norm: str) -> tuple[dict[str, Any], int | None]:
+    """Its settings, and the side of the regions it reads."""
+    fcs = [name for name in tensors if re.fullmatch(r"box_head\.fcs\.\d+\.weight", name) and tensors[name].ndim == 2]
+    fc_channels, flat = tensors[PARTS["box_head"]].shape
+    head: dict[str, Any] = {
+        "convs": _count(r"box_head\.convs\.(\d+)\.conv\.weight", tensors),
+        "conv_norm": _norm_of("box_head.convs.0.norm", tensors, batch_norm),
+        "fcs": len(fcs),
+        "fc_channels": fc_channels,
+        "fc_norm": _norm_of("box_head.fcs.1", tensors, batch_norm),
+        "class_agnostic": _is_agnostic("box_head.deltas.weight", 4, tensors),
     }
+    before = tensors.get("box_head.convs.0.conv.weight" if head["convs"] else PARTS["fpn"])
+    if head["convs"] and before is not None:
+        head["conv_channels"] = before.shape[0]
+    return head, isqrt(flat // before.shape[0]) if before is not None else None
+
+
+def _is_agnostic(name: str, rows_of_a_class: int, tensors: Mapping[str, Tensor]) -> bool:
+    num_classes = num_classes_of(tensors) or 1
+    return num_classes > 1 and name in tensors and tensors[name].shape[0] == rows_of_a_class
 
 
 def body_name(settings: Mapping[str, Any]) -> str:

@@ -1,20 +1,24 @@
-"""torchvision's Mask R-CNN, v1 and v2, any depth and number of classes: its tensors under our names.
+"""torchvision's Mask R-CNN, v1 and v2, any depth and number of classes; and its ResNets, which make a backbone.
 
 Letters: K classes without the background. Source: the installed torchvision, `models/detection`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from maskrcnn.zoo.coco_classes import CLASS_NAMES_WITH_GAPS
+from maskrcnn.zoo.source import Conventions, Source
+
 _RENAMED_MODULES = (
-    (r"backbone\.body\.conv1", "backbone.stem.conv"),
-    (r"backbone\.body\.bn1", "backbone.stem.norm"),
+    (r"(?:backbone\.body\.)?conv1", "backbone.stem.conv"),
+    (r"(?:backbone\.body\.)?bn1", "backbone.stem.norm"),
     # Stages are counted from 1 there and from 0 here, so each has its own lines.
     *(
-        (rf"backbone\.body\.layer{i + 1}\.(\d+)\.{theirs}", rf"backbone.stages.{i}.\1.{ours}")
+        (rf"(?:backbone\.body\.)?layer{i + 1}\.(\d+)\.{theirs}", rf"backbone.stages.{i}.\1.{ours}")
         for i in range(4)
         for theirs, ours in (
             (r"conv(\d)", r"conv\2.conv"),
@@ -48,16 +52,63 @@ _RENAMED_MODULES = (
 """Their module, a pattern that must match as a whole, and ours."""
 
 
-def convert(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State of our model from the state of a torchvision `MaskRCNN`, in the spelling of any version.
+def is_family(names: Collection[str]) -> bool:
+    """Whether tensors of these names are a torchvision Mask R-CNN, or one of its ResNets."""
+    return "backbone.body.conv1.weight" in names or _is_backbone(names)
+
+
+def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Entries of our model from those of a torchvision `MaskRCNN`, in the spelling of any version, or of a ResNet.
 
     Their class 0 is the background: it becomes the last logit, and its deltas and mask, which nothing reads, go. So
-    their label l is ours l - 1. The settings that belong to it are the presets `torchvision_v1` and `torchvision_v2`.
+    their label l is ours l - 1. The classifier of a ResNet goes; an entry that is not known keeps its name.
+    """
+    kept = {name: t for name, t in tensors.items() if not name.startswith("fc.")} if _is_backbone(tensors) else tensors
+    return {_our_name(name): _without_background(name, tensor) for name, tensor in kept.items()}
+
+
+def conventions(source: Source, num_classes: int, structure: dict[str, Any], preset: str | None = None) -> Conventions:
+    """What makes these weights give torchvision's numbers.
 
     Raises:
-        ValueError: an entry is not one of torchvision's Mask R-CNN; names it.
+        ValueError: `preset` is not torchvision's.
     """
-    return {_our_name(name): _without_background(name, tensor) for name, tensor in state_dict.items()}
+    if preset not in (None, "torchvision_v1", "torchvision_v2"):
+        raise ValueError(f"{source.path}: weights of torchvision, so --preset torchvision_v1 or torchvision_v2")
+    has_fpn_norm = structure.get("fpn", {}).get("norm", "none") != "none"
+    preset = preset or ("torchvision_v2" if has_fpn_norm else "torchvision_v1")
+    if _is_backbone(source.tensors):
+        return Conventions("torchvision ResNet", preset, {"backbone": {"norm": "frozen_bn", "norm_eps": 1e-5}})
+    family = f"torchvision {preset.removeprefix('torchvision_')}"
+    facts, assumptions = ["RGB", "stride in 3x3"], []
+    differences: dict[str, Any] = {}
+    if preset == "torchvision_v1":
+        if any(name.endswith(".num_batches_tracked") for name in source.tensors):
+            differences = {
+                "backbone": {"norm": "bn", "norm_eps": 1e-5}
+            }  # made with weights=None, so with trained norms
+            facts.append("trained batch norms")
+        elif structure["backbone"]["depth"] != 50:
+            differences = {"backbone": {"norm_eps": 1e-5}}  # torchvision publishes no other body than the R50
+        elif "rpn.head.conv.weight" in source.tensors:
+            facts.append("norm eps 0: the spelling of the published file")
+        else:
+            assumptions.append("norm eps 0, as when fine-tuned from the published file")
+    is_coco = num_classes == len(CLASS_NAMES_WITH_GAPS)
+    if is_coco:
+        assumptions.append("the class names of COCO")
+    return Conventions(
+        family,
+        preset,
+        differences,
+        class_names=CLASS_NAMES_WITH_GAPS if is_coco else (),
+        facts=tuple(facts),
+        assumptions=tuple(assumptions),
+    )
+
+
+def _is_backbone(names: Collection[str]) -> bool:
+    return "conv1.weight" in names and "layer1.0.conv1.weight" in names
 
 
 def _our_name(name: str) -> str:
@@ -66,7 +117,7 @@ def _our_name(name: str) -> str:
         found = re.fullmatch(pattern, module)
         if found:
             return f"{found.expand(ours)}.{leaf}"
-    raise ValueError(f"expected the weights of a torchvision Mask R-CNN, got an entry named {name!r}")
+    return name
 
 
 def _without_background(name: str, tensor: Tensor) -> Tensor:

@@ -36,7 +36,8 @@ def test_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> 
     assert said.startswith(f"usage: maskrcnn {command} ")
     assert f"example: maskrcnn {command} " in said
     assert "--debug" in said
-    assert "cuda:N (default: auto)" in " ".join(said.split())
+    if "--device" in said:
+        assert "cuda:N (default: auto)" in " ".join(said.split())
 
 
 @pytest.mark.parametrize(

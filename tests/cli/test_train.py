@@ -5,7 +5,9 @@ import torch
 import yaml
 
 import maskrcnn
-from maskrcnn.engine.trainer import Trainer, saved_config
+from maskrcnn.data.loading import Batch
+from maskrcnn.engine.trainer import saved_config
+from maskrcnn.engine.training_step import TrainingStep
 from tests.cli.conftest import Said, Tool
 from tests.coco_files import SMALL, VAL_SCENES, write_coco
 from tests.tiny import tiny_settings
@@ -72,15 +74,15 @@ def test_train_then_evaluate_then_infer(tool: Tool, coco: Path, monkeypatch: pyt
 def test_an_interrupted_run_is_resumed(tool: Tool, coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = ("--train", "data/train.json", "--images", "data/images", "--device", "cpu")
     config = write_config(train={**STEPS, "steps": 3, "checkpoint_every": 1})
-    step = Trainer._step
+    real_step = TrainingStep.__call__
 
-    def interrupted(self: Trainer, batch: object) -> dict[str, float]:
-        if self.progress.step == 2:
+    def interrupted(self: TrainingStep, batch: Batch, optimizer: torch.optim.Optimizer, step: int) -> dict[str, float]:
+        if step == 3:
             raise KeyboardInterrupt
-        return step(self, batch)  # type: ignore[arg-type]
+        return real_step(self, batch, optimizer, step)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_step", interrupted)
+        patched.setattr(TrainingStep, "__call__", interrupted)
         said = tool("train", "--config", config, *data, "--out", "run")
     assert said.status == 130
     assert said.err.splitlines() == ["--resume run goes on from the last checkpoint", "interrupted"]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskrcnn.data.loading import Batch, training_batches
+from maskrcnn.data.loading import Batch, CopyPaste, training_batches
 from maskrcnn.data.transforms import ColourJitter, HorizontalFlip, RandomCrop, Sample, Scale
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets
@@ -38,6 +38,7 @@ def assert_same(a: list[Batch], b: list[Batch]) -> None:
     assert len(a) == len(b)
     for one, two in zip(a, b, strict=True):
         assert one.file_names == two.file_names
+        assert one.seeds == two.seeds
         for image, other in zip(one.images, two.images, strict=True):
             assert torch.equal(image, other)
         for targets, other in zip(one.targets, two.targets, strict=True):
@@ -105,3 +106,56 @@ def test_bad_arguments():
         training_batches(Squares(0), [], 1, 0, 0, 1, workers=0)
     with pytest.raises(ValueError, match="batch_size"):
         training_batches(Squares(1), [], 0, 0, 0, 1, workers=0)
+    with pytest.raises(ValueError, match="batch_size must be a multiple of the 2 processes, got 3"):
+        training_batches(Squares(5), [], 3, 0, 0, 1, workers=0, share=(0, 2))
+
+
+def test_processes_share_a_batch():
+    def run(share: tuple[int, int]) -> list[Batch]:
+        return list(training_batches(Squares(7), TRANSFORMS, 4, 0, 1, 3, workers=0, share=share))
+
+    for whole, first, second in zip(run((0, 1)), run((0, 2)), run((1, 2)), strict=True):
+        assert_same(whole.split(2), [first, second])
+
+
+def test_a_batch_is_split_without_losing_an_image():
+    (batch,) = training_batches(Squares(7), [], 5, 0, 0, 1, workers=0)
+    parts = batch.split(3)
+    assert [len(part) for part in parts] == [1, 2, 2]
+    assert [name for part in parts for name in part.file_names] == batch.file_names
+    assert [len(part) for part in batch.split(9)] == [1] * 5
+
+
+def test_images_are_repeated_as_often_as_asked():
+    # 0.png once, 1.png twice, 2.png once or twice in an epoch: 4.5 images on average.
+    repeats = np.array([1.0, 2.0, 1.5])
+    batches = training_batches(Squares(3), [RandomCrop(8, 8)], 1, 0, 0, 450, workers=0, repeats=repeats)
+    names = [batch.file_names[0] for batch in batches]
+    assert names.count("0.png") == pytest.approx(100, abs=3)
+    assert names.count("1.png") == pytest.approx(200, abs=6)
+    assert names.count("2.png") == pytest.approx(150, abs=12)
+
+
+def test_copies_in_an_epoch_are_augmented_differently():
+    batches = training_batches(Squares(1), [RandomCrop(8, 8)], 3, 0, 0, 1, workers=0, repeats=np.array([3.0]))
+    images = next(batches).images
+    assert not torch.equal(images[0], images[1])
+    assert not torch.equal(images[1], images[2])
+
+
+def test_a_run_with_repeats_can_be_resumed():
+    def run(start_step: int, num_steps: int) -> list[Batch]:
+        repeats = np.array([1.0, 2.6, 1.3, 1.0])
+        return list(training_batches(Squares(4), TRANSFORMS, 3, 5, start_step, num_steps, 0, repeats=repeats))
+
+    assert_same(run(0, 8)[3:], run(3, 5))
+
+
+def test_objects_are_pasted_with_the_given_probability():
+    def num_objects(p: float) -> int:
+        paste = CopyPaste(p)
+        batches = training_batches(Squares(6), [], 6, 0, 0, 20, workers=0, copy_paste=paste)
+        return sum(len(targets) for batch in batches for targets in batch.targets)
+
+    assert num_objects(0.0) == 20 * (0 + 1 + 2) * 2
+    assert num_objects(1.0) != num_objects(0.0)

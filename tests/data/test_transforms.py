@@ -11,8 +11,10 @@ from maskrcnn.data.transforms import (
     Grey,
     HorizontalFlip,
     Invert,
+    LargeScaleJitter,
     RandomCrop,
     Resize,
+    ResizeToOneOf,
     Rotate90,
     Sample,
     Scale,
@@ -36,6 +38,7 @@ EVERY_TRANSFORM = [
     Resize(halved),
     Resize(stretched),
     Scale(0.5, 2.0),
+    LargeScaleJitter(64, 0.5, 2.0),
     RandomCrop(40, 30),
     RandomCrop(500, 30),
     HorizontalFlip(1.0),
@@ -45,7 +48,7 @@ EVERY_TRANSFORM = [
     Grey(1.0),
     Invert(1.0),
 ]
-GEOMETRIC = EVERY_TRANSFORM[:8]
+GEOMETRIC = EVERY_TRANSFORM[:9]
 
 
 def dense_masks(seed: int = 0) -> np.ndarray:
@@ -253,3 +256,20 @@ def test_brightness_on_paper():
     out = ColourJitter(0.5, 0.0, 0.0)(sample, np.random.default_rng(1)).image
     assert (out[1] == round(100 * factor)).all()
     assert (out[0] == min(255, round(250 * factor))).all()
+
+
+def test_large_scale_jitter_fits_a_square():
+    # 60 x 80 into a square of 40 px: 30 x 40 at factor 1, and half of that to one and a half times that.
+    jitter, rng = LargeScaleJitter(40, 0.5, 1.5), np.random.default_rng(0)
+    sides = [jitter(sample_of(dense_masks()), rng).image.shape[:2] for _ in range(200)]
+    assert min(sides)[1] in (20, 21)
+    assert max(sides)[1] in (59, 60)
+    assert np.mean([width for _, width in sides]) == pytest.approx(
+        40, abs=2
+    )  # even in the factor, not in its logarithm
+
+
+def test_one_of_several_sizes_is_drawn():
+    transform, rng = ResizeToOneOf((halved, stretched)), np.random.default_rng(0)
+    sizes = {transform(sample_of(dense_masks()), rng).image.shape[:2] for _ in range(20)}
+    assert sizes == {(30, 40), (120, 93)}

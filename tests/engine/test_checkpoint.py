@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from maskrcnn.engine.checkpoint import METADATA_KEY, load_checkpoint, load_strictly, save_checkpoint
+from maskrcnn.engine.checkpoint import METADATA_KEY, Checkpoint, is_own_checkpoint, load_checkpoint, save_checkpoint
 from maskrcnn.engine.detecting import detect
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from tests.tiny import scene, tiny_model, tiny_settings
@@ -81,31 +81,46 @@ def test_settings_of_a_later_version_are_named(tmp_path: Path):
         load_checkpoint(tmp_path / "a.safetensors")
 
 
-class TestStrictness:
-    def test_every_misfit_is_listed_and_nothing_is_loaded(self):
-        model = tiny_model()
-        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        tensors = {name: tensor + 1 for name, tensor in before.items()}
-        tensors["rpn.objectness.more"] = tensors.pop("rpn.objectness.bias")
-        tensors["box_head.deltas.bias"] = torch.zeros(5)
-        with pytest.raises(ValueError, match="weights do not fit the model: ") as error:
-            load_strictly(model, tensors)
-        for part in (
-            "missing rpn.objectness.bias",
-            "unexpected rpn.objectness.more",
-            "box_head.deltas.bias is (5,), the model has (8,)",
-        ):
-            assert part in str(error.value)
-        assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+def test_another_number_of_classes_does_not_build(tmp_path: Path):
+    checkpoint = load_checkpoint(saved(tmp_path / "a.safetensors", tiny_model()))
+    checkpoint.tensors["mask_head.logits.bias"] = torch.zeros(3)
+    with pytest.raises(ValueError, match=r"mask_head\.logits\.bias is \(3,\), the model has \(2,\)"):
+        checkpoint.build()
 
-    def test_a_long_list_is_cut(self):
-        with pytest.raises(ValueError, match=r"and \d+ more$") as error:
-            load_strictly(tiny_model(), {})
-        assert str(error.value).count(";") == 7
 
-    def test_another_number_of_classes_does_not_load(self, tmp_path: Path):
-        path = saved(tmp_path / "a.safetensors", tiny_model())
-        checkpoint = load_checkpoint(path)
-        checkpoint.tensors["mask_head.logits.bias"] = torch.zeros(3)
-        with pytest.raises(ValueError, match=r"mask_head\.logits\.bias is \(3,\)"):
-            checkpoint.build()
+class TestCompletion:
+    """A file that does not fit as a whole, made whole with random numbers that are known to be random."""
+
+    def incomplete(self) -> Checkpoint:
+        tensors = dict(tiny_model().state_dict())
+        del tensors["mask_head.logits.weight"]
+        tensors |= {"box_head.deltas.bias": torch.zeros(5), "quantum": torch.zeros(1)}
+        return Checkpoint(tiny_settings(), tensors, {})
+
+    def test_what_lacks_is_drawn_the_same_way_every_time(self):
+        (first, fit), (second, _) = self.incomplete().completed(), self.incomplete().completed()
+        assert first.untrained == ("box_head.deltas.bias", "mask_head.logits.weight")
+        assert fit.unexpected == ("quantum",)
+        assert all(torch.equal(tensor, second.tensors[name]) for name, tensor in first.tensors.items())
+        first.build()
+
+    def test_a_whole_one_stays_as_it_is(self):
+        checkpoint = Checkpoint(tiny_settings(), dict(tiny_model().state_dict()), {})
+        completed, fit = checkpoint.completed()
+        assert fit.is_exact
+        assert completed.untrained == ()
+        assert all(torch.equal(tensor, checkpoint.tensors[name]) for name, tensor in completed.tensors.items())
+
+    def test_the_file_remembers_what_is_random(self, tmp_path: Path):
+        whole, _ = self.incomplete().completed()
+        save_checkpoint(tmp_path / "a.safetensors", whole.tensors, whole.settings, {}, untrained=whole.untrained)
+        assert load_checkpoint(tmp_path / "a.safetensors").untrained == whole.untrained
+
+
+def test_own_files_are_known_by_their_content(tmp_path: Path):
+    own = saved(tmp_path / "own.pth", tiny_model())
+    assert is_own_checkpoint(own)
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    (tmp_path / "text.safetensors").write_text("weights")
+    assert not is_own_checkpoint(tmp_path / "other.safetensors")
+    assert not is_own_checkpoint(tmp_path / "text.safetensors")

@@ -8,6 +8,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import maskrcnn
+from maskrcnn.engine.checkpoint import load_checkpoint
 from maskrcnn.engine.predictor import choose_device, choose_precision
 from maskrcnn.engine.weights import shipped_weights
 from maskrcnn.structures.instances import Instances
@@ -148,9 +149,12 @@ def test_weights_that_cannot_be_used(weights: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     for content in (b"", b"no checkpoint, only text", weights.read_bytes()[:5_000], weights.read_bytes()[:-1]):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"x\.safetensors: no checkpoint of maskrcnn, or a damaged one"):
+        with pytest.raises(ValueError, match=r"x\.safetensors"):
             maskrcnn.Predictor(path)
-    for metadata in (None, {"maskrcnn": "no JSON"}, {"maskrcnn": "{}"}, {"maskrcnn": '{"settings": 1, "card": 2}'}):
+    save_file({"a": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match=r"x\.safetensors: expected a Mask R-CNN of .* got 1 tensors named a,"):
+        maskrcnn.Predictor(path)
+    for metadata in ({"maskrcnn": "no JSON"}, {"maskrcnn": "{}"}, {"maskrcnn": '{"settings": 1, "card": 2}'}):
         save_file({"a": torch.zeros(2)}, path, metadata)
         with pytest.raises(ValueError, match=r"x\.safetensors: a safetensors file without maskrcnn's settings"):
             maskrcnn.Predictor(path)
@@ -201,6 +205,17 @@ def test_cuda_finds_what_the_cpu_finds(weights: Path, predictor: maskrcnn.Predic
 @pytest.mark.skipif("nuclei" not in shipped_weights(), reason="the shipped weights are not in weights/")
 def test_the_default_is_the_nuclei_model() -> None:
     predictor = maskrcnn.Predictor(device="cpu")
-    assert predictor.weights == shipped_weights()["nuclei"]
+    assert predictor.description == "maskrcnn R18-FPN, 1 class"
     assert predictor.class_names == ("nucleus",)
     assert predictor.card["licence"]
+
+
+def test_weights_that_were_never_trained_are_refused_unless_forced(weights: Path) -> None:
+    checkpoint = load_checkpoint(weights)
+    del checkpoint.tensors["mask_head.logits.weight"]
+    untrained, _ = checkpoint.completed()
+    with pytest.raises(
+        ValueError, match=r"1 of the \d+ tensors were never trained \(mask_head\.logits\.weight, \.\.\.\)"
+    ):
+        maskrcnn.Predictor(untrained, device="cpu")
+    assert maskrcnn.Predictor(untrained, device="cpu", allow_untrained=True).class_names

@@ -11,10 +11,13 @@ from PIL import Image
 
 from maskrcnn.config import Config, validate
 from maskrcnn.data.coco import CocoDataset, load_coco
+from maskrcnn.data.loading import Batch
 from maskrcnn.engine import trainer as trainer_module
 from maskrcnn.engine.checkpoint import load_checkpoint
 from maskrcnn.engine.optimisation import learning_rate_factor
-from maskrcnn.engine.trainer import NonFiniteLossError, Trainer, saved_config
+from maskrcnn.engine.trainer import Trainer, saved_config
+from maskrcnn.engine.training_step import NonFiniteLossError, TrainingStep
+from maskrcnn.engine.validation import validation_losses
 from tests.coco_files import CATEGORY_IDS, SMALL, TRAIN_SCENES, VAL_SCENES, write_coco
 from tests.tiny import CLASS_NAMES, tiny_settings
 
@@ -104,7 +107,10 @@ def test_a_run_leaves_its_files(train: CocoDataset, val: CocoDataset, tmp_path: 
     checkpoint = load_checkpoint(out / "last.safetensors")
     assert checkpoint.settings.category_ids == CATEGORY_IDS
     assert (checkpoint.card["steps_done"], checkpoint.card["num_train_images"]) == (3, 4)
-    assert checkpoint.card["val"] == evaluation.summary()
+    assert evaluation.summary().items() <= checkpoint.card["val"].items()
+    assert float(rows(out / "metrics.csv")[1]["val_loss"]) == pytest.approx(
+        checkpoint.card["val"]["val_loss"], rel=1e-4
+    )
     assert trainer.average is not None
     for name, tensor in trainer.average.tensors.items():
         assert torch.equal(checkpoint.tensors[name], tensor), name
@@ -153,17 +159,20 @@ def test_workers_change_nothing(train: CocoDataset, tmp_path: Path) -> None:
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_rows_after_the_checkpoint_are_done_again(train: CocoDataset, tmp_path: Path) -> None:
+def test_rows_after_the_checkpoint_are_done_again(
+    train: CocoDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = config(checkpoint_every=2)
     trainer = Trainer(run, train, None, tmp_path)
-    steps = iter(range(1, 10))
+    real_step = TrainingStep.__call__
 
-    def killed_at_3(batch: object) -> dict[str, float]:
-        if next(steps) == 3:
+    def killed_at_3(self: TrainingStep, batch: Batch, optimizer: torch.optim.Optimizer, step: int) -> dict[str, float]:
+        if step == 3:
+            monkeypatch.undo()
             raise KeyboardInterrupt
-        return Trainer._step(trainer, batch)  # type: ignore[arg-type]
+        return real_step(self, batch, optimizer, step)
 
-    trainer._step = killed_at_3  # type: ignore[method-assign]
+    monkeypatch.setattr(TrainingStep, "__call__", killed_at_3)
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
     resumed = Trainer(run, train, None, tmp_path)
@@ -225,7 +234,7 @@ def test_the_best_weights_are_kept(
     monkeypatch.setattr(trainer_module, "NUM_PICTURES", 0)
     monkeypatch.setattr(trainer_module, "detect_all", lambda *_: {})
     monkeypatch.setattr(trainer_module, "evaluate", fake_evaluation)
-    run = config(steps=4, evaluate_every=1, best_by=best_by)
+    run = config(steps=4, evaluate_every=1, best_by=best_by, val_loss=False)
     Trainer(run, train, val, tmp_path).run(stop_at=3)
     trainer = Trainer(run, train, val, tmp_path)
     trainer.restore()
@@ -286,3 +295,69 @@ def test_a_few_steps_learn_something(train: CocoDataset, tmp_path: Path) -> None
     Trainer(config(steps=12, learning_rate=0.02, batch_size=4, augment={"resize": True}), train, None, tmp_path).run()
     totals = [float(row["total"]) for row in rows(tmp_path / "losses.csv")]
     assert np.mean(totals[-3:]) < 0.8 * np.mean(totals[:3])
+
+
+def test_parts_of_a_batch_give_the_gradients_of_the_whole(train: CocoDataset, tmp_path: Path) -> None:
+    # Group norm, and crops of one size that all have as many anchors: only the heads' regions may differ in number.
+    for parts in (1, 2):
+        Trainer(config(batch_size=4, accumulate=parts, steps=2), train, None, tmp_path / str(parts)).run()
+    whole, split = (rows(tmp_path / parts / "losses.csv") for parts in ("1", "2"))
+    for one, other in zip(whole, split, strict=True):
+        assert float(one["rpn_objectness"]) == pytest.approx(float(other["rpn_objectness"]), rel=1e-3)
+        assert float(one["total"]) == pytest.approx(float(other["total"]), rel=0.1)
+
+
+@pytest.mark.parametrize(("layers", "is_trained"), [("heads", []), ("4+", [2, 3]), ("3+", [1, 2, 3])])
+def test_frozen_layers_stay_as_they_are(train: CocoDataset, tmp_path: Path, layers: str, is_trained: list[int]) -> None:
+    trainer = Trainer(config(steps=2, layers=layers), train, None, tmp_path)
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    trainer.run()
+    after = trainer.model.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    for i in range(4):
+        assert any(name.startswith(f"backbone.stages.{i}.") for name in changed) == (i in is_trained)
+    assert not any(name.startswith("backbone.stem.") for name in changed)
+    assert {"fpn.output.0.conv.weight", "mask_head.logits.weight"} <= changed
+
+
+def test_a_run_without_progress_stops_early(
+    train: CocoDataset, val: CocoDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter([0.3, 0.2, 0.1, 0.4])
+    monkeypatch.setattr(trainer_module, "NUM_PICTURES", 0)
+    monkeypatch.setattr(trainer_module, "detect_all", lambda *_: {})
+    fake = lambda *_: (lambda value: SimpleNamespace(summary=lambda: {"mask_ap": value}))(next(left))  # noqa: E731
+    monkeypatch.setattr(trainer_module, "evaluate", fake)
+    run = config(steps=4, evaluate_every=1, patience=2, val_loss=False)
+    trainer = Trainer(run, train, val, tmp_path)
+    trainer.run()
+    assert (trainer.progress.step, trainer.progress.best) == (3, 0.3)
+    assert load_checkpoint(tmp_path / "last.safetensors").card["steps_done"] == 3
+    resumed = Trainer(run, train, val, tmp_path)
+    resumed.restore()
+    with pytest.raises(ValueError, match=r"the run stopped early at step 3 \(train\.patience\)"):
+        resumed.run()
+
+
+def test_a_run_starts_from_other_weights(train: CocoDataset, tmp_path: Path) -> None:
+    first = Trainer(config(), train, None, tmp_path / "first")
+    first.run()
+    init = load_checkpoint(tmp_path / "first" / "last.safetensors")
+    second = Trainer(config(seed=1), train, None, tmp_path / "second", init=init)
+    assert second.transfer is not None
+    assert second.transfer.reinitialised == ()
+    assert all(torch.equal(tensor, init.tensors[name]) for name, tensor in second.model.state_dict().items())
+
+
+def test_losses_on_val_are_those_of_the_weights_alone(val: CocoDataset, train: CocoDataset, tmp_path: Path) -> None:
+    model = Trainer(config(), train, None, tmp_path).model.eval()
+    torch.manual_seed(1)
+    first = validation_losses(model, val, "fp32")
+    torch.manual_seed(2)
+    assert validation_losses(model, val, "fp32") == first
+    assert first["val_loss"] == pytest.approx(sum(value for name, value in first.items() if name != "val_loss"))
+
+
+def test_batch_statistics_over_processes_need_cuda(train: CocoDataset, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"train\.sync_batch_norm needs CUDA"):
+        Trainer(config(sync_batch_norm=True), train, None, tmp_path, "cpu")

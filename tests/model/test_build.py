@@ -83,7 +83,7 @@ def test_settings_arrive(preset: str):
     assert rules == {key: value for key, value in settings.rpn.model_dump().items() if key in rules}
     training = dataclasses.asdict(model.training_rules.proposals)
     limits = {"pre_nms_top_n": settings.rpn.train_pre_nms_top_n, "post_nms_top_n": settings.rpn.train_post_nms_top_n}
-    assert training == rules | limits
+    assert training == rules | limits | {"zero_padded": False}
     detection = settings.detection.model_dump()
     assert model.edge == (1.0 if detection.pop("box_edges") == "inclusive" else 0.0)
     assert dataclasses.asdict(model.detection_rules) == detection

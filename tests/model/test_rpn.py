@@ -67,7 +67,7 @@ class TestLosses:
         logits = torch.tensor([[2.0, -1.0, 99.0]])
         deltas = torch.zeros(1, 3, 4)
         deltas[0, 0] = torch.tensor([1.0, 0, 0.05, 0])
-        objectness, box = self.losses(logits, deltas, targets_of([[0, 0, 10, 10]]))
+        objectness, box, _ = self.losses(logits, deltas, targets_of([[0, 0, 10, 10]]))
         expected = (math.log(1 + math.exp(-2.0)) + math.log(1 + math.exp(-1.0))) / 2
         assert objectness.item() == pytest.approx(expected, rel=1e-5)
         # Linear above 1 / 9: 1 - 1 / 18; quadratic below: 0.05 ** 2 * 9 / 2. Over the two sampled anchors.
@@ -78,7 +78,7 @@ class TestLosses:
     def test_right_answers_cost_nothing(self):
         box = [[1.0, 0, 11, 9]]
         deltas = encode_deltas(torch.tensor(box).expand(3, 4), self.anchors, ONES)[None]
-        objectness, box_loss = self.losses(torch.tensor([[40.0, -40, 0]]), deltas, targets_of(box))
+        objectness, box_loss, _ = self.losses(torch.tensor([[40.0, -40, 0]]), deltas, targets_of(box))
         assert objectness.item() < 1e-6
         assert box_loss.item() < 1e-6
 
@@ -90,7 +90,7 @@ class TestLosses:
 
     def test_no_object(self):
         logits, deltas = torch.zeros(1, 3, requires_grad=True), torch.randn(1, 3, 4, requires_grad=True)
-        objectness, box = self.losses(logits, deltas, targets_of([]))
+        objectness, box, _ = self.losses(logits, deltas, targets_of([]))
         assert objectness.item() == pytest.approx(math.log(2), rel=1e-6)  # three negatives, all undecided
         assert box.item() == 0.0
         (objectness + box).backward()
@@ -101,12 +101,12 @@ class TestLosses:
     def test_a_crowd_region_silences_negatives_but_no_positive(self):
         crowd = [[0.0, 0, 60, 60]]
         logits = torch.tensor([[2.0, -1.0, 99.0]])
-        objectness, _ = self.losses(logits, torch.zeros(1, 3, 4), targets_of([[0, 0, 10, 10]], crowd))
+        objectness, _, _ = self.losses(logits, torch.zeros(1, 3, 4), targets_of([[0, 0, 10, 10]], crowd))
         assert objectness.item() == pytest.approx(math.log(1 + math.exp(-2.0)), rel=1e-5)
 
     def test_nothing_left_to_sample(self):
         logits, deltas = torch.zeros(1, 3, requires_grad=True), torch.zeros(1, 3, 4, requires_grad=True)
-        objectness, box = self.losses(logits, deltas, targets_of([], [[0.0, 0, 99, 99]]))
+        objectness, box, _ = self.losses(logits, deltas, targets_of([], [[0.0, 0, 99, 99]]))
         assert (objectness.item(), box.item()) == (0.0, 0.0)
         (objectness + box).backward()
         assert logits.grad is not None
@@ -114,7 +114,7 @@ class TestLosses:
     def test_images_are_averaged_by_their_anchors(self):
         logits = torch.tensor([[2.0, -1.0, 99.0], [0.0, 0.0, 0.0]])
         objects = [targets_of([[0, 0, 10, 10]]), targets_of([])]
-        objectness, _ = RPN(4).losses(
+        objectness, _, _ = RPN(4).losses(
             [logits], [torch.zeros(2, 3, 4)], [self.anchors], objects, **RULES, smooth_l1_beta=0.0
         )
         first = math.log(1 + math.exp(-2.0)) + math.log(1 + math.exp(-1.0))

@@ -15,22 +15,21 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN as TorchvisionMaskRCNN
 from torchvision.models.detection import roi_heads
 
-from maskrcnn.config import ModelSettings, model_settings
+from maskrcnn.config import ModelSettings, overlay, validate
 from maskrcnn.data.sample import draw_sample
 from maskrcnn.model.build import build_model
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets
-from maskrcnn.zoo.torchvision import convert
+from maskrcnn.zoo.importing import import_checkpoint
 from tests.oracles import torchvision_models
 from tests.oracles.torchvision_models import Trace
 
 BODIES = ("resnet50", "resnet101", "resnet50_v2")
-CLASS_NAMES = tuple(str(i) for i in range(1, 91))  # torchvision's labels
 # Pictures come to at most 224 x 288, so that P5 has odd sides and P6 its uneven stride; few regions save time.
 MIN_SIZE, MAX_SIZE, NUM_PROPOSALS, NUM_DETECTIONS, ALL = 224, 288, 200, 60, 50_000
-DENSE, BOX, SCORE, LOSS = 1e-5, 1e-4, 2e-4, 1e-4  # allowed differences
+DENSE, BOX, SCORE, LOSS = 1e-5, 1e-4, 1e-4, 1e-4  # allowed differences
 
 
 @dataclass(frozen=True)
@@ -60,13 +59,6 @@ class Pair:
         self.differences[name] = max(value, self.differences.get(name, 0.0))
 
 
-def settings_of(body: str, **differences: object) -> ModelSettings:
-    preset = "torchvision_v2" if body == "resnet50_v2" else "torchvision_v1"
-    # Only torchvision's own v1 file wants eps 0; whoever trains a ResNet-101 gets FrozenBatchNorm2d's default.
-    backbone = {"depth": 101, "norm_eps": 1e-5} if body == "resnet101" else {}
-    return model_settings(preset, backbone=backbone, class_names=CLASS_NAMES, **differences)
-
-
 def draw_shapes(size: tuple[int, int], seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
     """RGB uint8 (H, W, 3): coloured ellipses on smooth noise; and the visible part of each ellipse, bool (H, W)."""
     rng = np.random.default_rng(seed)
@@ -94,7 +86,7 @@ def to_ours(model: MaskRCNN, pictures: list[np.ndarray]) -> ImageBatch:
 
 
 @pytest.fixture(scope="module", params=BODIES)
-def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     torch.manual_seed(0)
     theirs = torchvision_models.build(
         request.param,
@@ -108,19 +100,23 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
         box_batch_size_per_image=ALL,
     )
     torchvision_models.condition(theirs, to_theirs(draw_shapes((190, 251), seed=1)[0]))
-    settings = settings_of(
-        request.param,
-        resize={"shortest_edge": MIN_SIZE, "longest_edge": MAX_SIZE},
-        rpn={
+    # As a user has it: a file, of which nothing is told.
+    path = tmp_path_factory.mktemp("torchvision") / "weights.pth"
+    torch.save(theirs.state_dict(), path)
+    imported = import_checkpoint(path)
+    print(f"\n{path.name}: {imported.sentence}")
+    smaller = {
+        "resize": {"shortest_edge": MIN_SIZE, "longest_edge": MAX_SIZE},
+        "rpn": {
             "post_nms_top_n": NUM_PROPOSALS,
             "train_post_nms_top_n": NUM_PROPOSALS,
             "anchors_per_image": ALL,
         },
-        roi={"proposals_per_image": ALL},
-        detection={"max_detections": NUM_DETECTIONS},
-    )
-    ours = build_model(settings).eval()
-    ours.load_state_dict(convert(theirs.state_dict()))
+        "roi": {"proposals_per_image": ALL},
+        "detection": {"max_detections": NUM_DETECTIONS},
+    }
+    ours = build_model(validate(ModelSettings, overlay(imported.settings.model_dump(), smaller), "test")).eval()
+    ours.load_state_dict(imported.tensors)
     result = Pair(theirs, ours)
     yield result
     print(f"\n{request.param}", *(f"{name}: {value:.1e}" for name, value in result.differences.items()), sep="\n  ")
@@ -208,7 +204,7 @@ def _compare_masks(pair: Pair, ours: np.ndarray, their_probs: np.ndarray, is_sam
     iou = (ours & theirs).sum((1, 2)) / np.maximum((ours | theirs).sum((1, 2)), 1)
     pair.note("1 - IoU of a mask", float(1 - iou.min()))
     assert (ours & theirs).sum() / (ours | theirs).sum() >= 0.9999
-    assert iou.min() >= 0.99
+    assert iou.min() >= 0.999
 
 
 @torch.no_grad()

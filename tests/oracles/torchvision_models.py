@@ -24,11 +24,11 @@ PUBLISHED_POST_NMS = 1000
 BACKGROUND_LOGIT = 9.0  # added to the background's mean
 
 
-def build(body: str, **options: float) -> MaskRCNN:
+def build(body: str, num_classes: int = 91, **options: float) -> MaskRCNN:
     """`resnet50` as torchvision's COCO_V1 file needs it, `resnet101` as users build it, or `resnet50_v2`."""
     if body == "resnet50_v2":
-        return maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, **options)
-    model = MaskRCNN(resnet_fpn_backbone(backbone_name=body, weights=None), num_classes=91, **options)
+        return maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, num_classes=num_classes, **options)
+    model = MaskRCNN(resnet_fpn_backbone(backbone_name=body, weights=None), num_classes=num_classes, **options)
     if body == "resnet50":
         overwrite_eps(model, 0.0)
     return model

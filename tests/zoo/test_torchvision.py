@@ -1,12 +1,17 @@
 import re
+from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor
+from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 from maskrcnn.config import model_settings
 from maskrcnn.model.build import build_model
-from maskrcnn.zoo.torchvision import convert
+from maskrcnn.zoo.source import Conventions, Source
+from maskrcnn.zoo.structure import structure_of
+from maskrcnn.zoo.torchvision import conventions, convert, is_family
 from tests.oracles import torchvision_models
 
 NUM_PARAMETERS = {"resnet50": 44_401_393, "resnet101": 63_341_297, "resnet50_v2": 46_359_409}  # published, or computed
@@ -69,6 +74,57 @@ def test_background_moves_last_or_goes() -> None:
     assert converted["rpn.objectness.bias"].tolist() == [0, 1, 2]
 
 
-def test_an_unknown_entry_is_named() -> None:
-    with pytest.raises(ValueError, match=r"got an entry named 'backbone\.bottom_up\.stem\.conv1\.weight'"):
-        convert({"backbone.bottom_up.stem.conv1.weight": torch.zeros(1)})
+def test_an_unknown_entry_keeps_its_name() -> None:
+    assert list(convert({"backbone.body.gate.weight": torch.zeros(1)})) == ["backbone.body.gate.weight"]
+
+
+def test_a_resnet_alone_is_a_backbone() -> None:
+    with torch.device("meta"):
+        state = torchvision.models.resnet34(weights=None).state_dict()
+    assert is_family(state)
+    converted = convert(state)
+    assert all(name.startswith("backbone.") for name in converted)
+    with torch.device("meta"):
+        own = build_model(model_settings("torchvision_v1", backbone={"depth": 34, "norm": "bn"})).backbone.state_dict()
+    assert {name.removeprefix("backbone."): t.shape for name, t in converted.items()} == {
+        name: t.shape for name, t in own.items()
+    }
+
+
+def told(body: str, num_classes: int = 91, preset: str | None = None) -> Conventions:
+    with torch.device("meta"):
+        state = torchvision_models.build(body, num_classes=num_classes).state_dict()
+    return conventions_of(state, preset)
+
+
+def conventions_of(state: dict[str, Tensor], preset: str | None = None) -> Conventions:
+    converted = convert(state)
+    num_classes = converted["box_head.class_logits.weight"].shape[0] - 1
+    return conventions(Source(Path("x.pth"), state), num_classes, structure_of(converted), preset)
+
+
+def test_the_norm_eps_is_that_of_who_made_the_file() -> None:
+    # torchvision sets it to 0 for its published v1 file alone, whose names are of before 0.13.
+    published = {in_old_spelling(name): tensor for name, tensor in state_of("resnet50").items()}
+    assert conventions_of(published).differences == {}
+    assert "norm eps 0: the spelling of the published file" in conventions_of(published).facts
+    assert "norm eps 0, as when fine-tuned from the published file" in told("resnet50").assumptions
+    assert told("resnet101").differences == {"backbone": {"norm_eps": 1e-5}}
+    with torch.device("meta"):  # no pretrained weights: torchvision then takes trained norms
+        fresh = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict()
+    assert conventions_of(fresh).differences == {"backbone": {"norm": "bn", "norm_eps": 1e-5}}
+
+
+def test_the_version_is_seen_and_can_be_said() -> None:
+    assert (told("resnet50").preset, told("resnet50_v2").preset) == ("torchvision_v1", "torchvision_v2")
+    assert told("resnet50", preset="torchvision_v2").preset == "torchvision_v2"
+    with pytest.raises(
+        ValueError, match=r"x\.pth: weights of torchvision, so --preset torchvision_v1 or torchvision_v2"
+    ):
+        told("resnet50", preset="matterport")
+
+
+def test_coco_is_assumed_of_ninety_classes_only() -> None:
+    assert told("resnet50").class_names[0] == "person"
+    assert "the class names of COCO" in told("resnet50").assumptions
+    assert told("resnet50", num_classes=4).class_names == ()

@@ -1,0 +1,42 @@
+"""Make one of our checkpoints from a file of another package."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from maskrcnn.cli.model_arguments import add_import_arguments, load_checkpoint_of
+from maskrcnn.engine.checkpoint import save_checkpoint
+from maskrcnn.engine.predictor import describe_weights
+
+
+def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
+    """The arguments of `convert_weights`."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Write a Mask R-CNN of torchvision, detectron2, mmdetection or matterport as one file of ours, "
+        "with its settings and class names inside.",
+        epilog="example: %(prog)s mask_rcnn_coco.h5 coco.safetensors",
+    )
+    add = parser.add_argument
+    add("source", metavar="IN", help="checkpoint file, or a name of `maskrcnn zoo`")
+    add("target", metavar="OUT.safetensors", type=Path, help="file to write")
+    add("--class-names", help="names of the classes, separated by commas, where the file has none")
+    add("--half", action="store_true", help="store half precision: half the size, results differ in the third digit")
+    add_import_arguments(parser)
+    return parser
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run the command."""
+    if args.target.suffix != ".safetensors":
+        raise ValueError(f"expected OUT to end in .safetensors, got {args.target}")
+    checkpoint = load_checkpoint_of(args, args.source, args.class_names)
+    checkpoint.build()  # what is written must fit
+    dtype = torch.float16 if args.half else torch.float32
+    save_checkpoint(args.target, checkpoint.tensors, checkpoint.settings, checkpoint.card, dtype, checkpoint.untrained)
+    print(f"{Path(args.source).name}: {describe_weights(checkpoint)}")
+    if checkpoint.untrained:
+        print(f"{len(checkpoint.untrained)} tensors are random; fine-tune before use")
+    print(f"{args.target}: {args.target.stat().st_size / 1e6:.1f} MB, {len(checkpoint.tensors)} tensors")
+    return 0

@@ -1,0 +1,68 @@
+"""Several processes that train one model, as `torchrun` starts them; a lone process is the first of one."""
+
+import os
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def join(device: torch.device) -> torch.device:
+    """Take part in what `torchrun` started, if it did; gives this process's device.
+
+    On CUDA each process of a machine takes the next GPU, and they speak by NCCL; on CPUs by gloo.
+
+    Raises:
+        ValueError: more processes on this machine than GPUs.
+    """
+    if "RANK" not in os.environ or dist.is_initialized():
+        return device
+    if device.type == "cuda":
+        local = int(os.environ["LOCAL_RANK"])
+        if local >= torch.cuda.device_count():
+            raise ValueError(
+                f"process {local} of this machine has no GPU of its own; there are {torch.cuda.device_count()}"
+            )
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def leave() -> None:
+    """End what `join` began."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Number of this process, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Number of processes."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    return rank() == 0
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """Sum of each element over all processes; every process must call it."""
+    if world_size() > 1:
+        values = values.clone()
+        dist.all_reduce(values)
+    return values
+
+
+def gather(value: Any) -> list[Any]:
+    """What every process has, in their order, known to all; every process must call it."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
