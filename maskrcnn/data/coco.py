@@ -11,10 +11,11 @@ import numpy as np
 import pycocotools.mask
 import torch
 
+from maskrcnn.data.checks.mask_reading import read_mask
 from maskrcnn.data.images import read_image
 from maskrcnn.data.transforms import Sample
 from maskrcnn.structures.mask_crops import MaskCrops
-from maskrcnn.structures.rle import decode_window, rle_counts
+from maskrcnn.structures.rle import decode_window
 from maskrcnn.structures.targets import Targets
 
 MAX_PROBLEMS_NAMED = 10  # in one message; the rest are counted
@@ -140,18 +141,16 @@ def load_coco(
     problems: list[str] = []
     seen: set[int] = set()
     for position, annotation in enumerate(content["annotations"]):
+        annotation = annotation if isinstance(annotation, dict) else {}
         annotation_id = annotation.get("id", f"number {position}")
         try:
-            if not isinstance(annotation_id, int):
+            if not isinstance(annotation_id, int) or abs(annotation_id) >= 2**63:
                 raise ValueError("it needs an integer id")
             if annotation_id in seen:
                 raise ValueError("the id occurs twice")
             seen.add(annotation_id)
-            if annotation.get("image_id") not in image_of:
-                raise ValueError(f"unknown image id {annotation.get('image_id')!r}")
-            if annotation.get("category_id") not in label_of:
-                raise ValueError(f"unknown category id {annotation.get('category_id')!r}")
-            image = image_of[annotation["image_id"]]
+            image = _place(image_of, annotation.get("image_id"), "image")
+            label = _place(label_of, annotation.get("category_id"), "category")
             rle = _compressed_rle(annotation, sizes[image])
             if pycocotools.mask.area(rle) == 0:
                 raise ValueError("the mask has no pixel inside the image")
@@ -159,7 +158,7 @@ def load_coco(
             problems.append(f"annotation {annotation_id}: {error}")
             continue
         is_crowd = bool(annotation.get("iscrowd", 0)) and not crowd_as_instances
-        rows.append((image, label_of[annotation["category_id"]], is_crowd, annotation_id))
+        rows.append((image, label, is_crowd, annotation_id))
         rles.append(rle["counts"])
         boxes.append(pycocotools.mask.toBbox(rle))
     if problems:
@@ -229,6 +228,7 @@ def _read_categories(annotation_file: Path, records: list[dict]) -> tuple[tuple[
         raise ValueError(f"{annotation_file} has no categories")
     names: dict[int, str] = {}
     for record in records:
+        record = record if isinstance(record, dict) else {}
         if not isinstance(record.get("id"), int) or not isinstance(record.get("name"), str):
             raise ValueError(f"{annotation_file}: a category needs an integer id and a name, got {record}")
         if record["id"] in names:
@@ -243,12 +243,13 @@ def _read_images(
 ) -> tuple[tuple[int, ...], tuple[str, ...], list[tuple[int, int]]]:
     sizes: dict[int, tuple[int, int]] = {}
     for record in records:
+        record = record if isinstance(record, dict) else {}
         image_id, size = record.get("id"), (record.get("height"), record.get("width"))
         if not isinstance(image_id, int) or not isinstance(record.get("file_name"), str):
             raise ValueError(f"{annotation_file}: an image needs an integer id and a file_name, got {record}")
         if image_id in sizes:
             raise ValueError(f"{annotation_file}: image id {image_id} occurs twice")
-        if not all(isinstance(side, int) and side > 0 for side in size):
+        if not all(isinstance(side, int) and 0 < side <= 2**30 for side in size):
             raise ValueError(f"{annotation_file}: image {record['file_name']!r} needs height and width, got {size}")
         sizes[image_id] = size  # pyright: ignore[reportArgumentType]
     return tuple(sizes), tuple(record["file_name"] for record in records), list(sizes.values())
@@ -264,29 +265,15 @@ def _report(annotation_file: Path, problems: list[str], drop_invalid: bool) -> N
     warnings.warn(message, stacklevel=3)
 
 
+def _place(places: dict[int, int], key: Any, noun: str) -> int:
+    if not isinstance(key, int | float) or key not in places:
+        raise ValueError(f"unknown {noun} id {key!r}")
+    return places[key]  # pyright: ignore[reportArgumentType]
+
+
 def _compressed_rle(annotation: dict, size: tuple[int, int]) -> Any:
     """The segmentation, whatever its form, as pycocotools' compressed RLE; a ValueError says what is wrong with it."""
-    segmentation = annotation.get("segmentation")
-    height, width = size
-    if not segmentation:
-        raise ValueError("no segmentation")
-    if isinstance(segmentation, list):
-        parts = [segmentation] if isinstance(segmentation[0], int | float) else segmentation
-        for part in parts:
-            if len(part) % 2 or not np.isfinite(np.asarray(part, dtype=np.float64)).all():
-                raise ValueError("a polygon must be a list of finite numbers x, y, x, y, ...")
-        # Fewer than three points enclose nothing, and pycocotools would read two points as a box.
-        parts = [part for part in parts if len(part) >= 6]
-        if not parts:
-            raise ValueError("no polygon has three points")
-        return pycocotools.mask.merge(pycocotools.mask.frPyObjects(parts, height, width))
-    if list(segmentation.get("size", ())) != [height, width]:
-        raise ValueError(f"the RLE has size {segmentation.get('size')}, the image {[height, width]} (height, width)")
-    counts = segmentation.get("counts")
-    if not isinstance(counts, str | list):
-        raise ValueError("the RLE has no counts")
-    rle: Any = {"size": [height, width], "counts": counts}
-    rle_counts(rle)  # says what is wrong; pycocotools would read past the end
-    if isinstance(counts, list):
-        return pycocotools.mask.frPyObjects(rle, height, width)
-    return {**rle, "counts": counts.encode("ascii")}
+    rle, findings = read_mask(annotation.get("segmentation"), size)
+    if rle is None:
+        raise ValueError("; ".join(reason for _, reason in findings))
+    return rle

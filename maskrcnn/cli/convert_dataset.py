@@ -1,0 +1,137 @@
+"""Turn annotations of other tools into COCO JSON, and divide them into train and val."""
+
+import argparse
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from maskrcnn.data.formats.assembling import ONE_CLASS, Annotations
+from maskrcnn.data.formats.coco import usable
+from maskrcnn.data.formats.finding import WHOLE
+from maskrcnn.data.formats.kinds import MEANINGS
+from maskrcnn.data.formats.recognise import FORMATS, read_dataset, recognise
+from maskrcnn.data.formats.splitting import group_by, split_dataset
+from maskrcnn.report.dataset_text import problems_text
+from maskrcnn.report.export import write_json
+
+MAX_CLASSES = 20
+
+
+def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
+    """The arguments of `convert_dataset`."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Write annotations of another format as COCO JSON: VIA, LabelMe, YOLO segmentation, Pascal VOC, "
+        "label images, or a mask file for each object; and divide data into train and val. What cannot be used is "
+        "named and left out, and the exit status is then 1.",
+        epilog="example: %(prog)s balloon/via_region_data.json balloon.json --val-fraction 0.2 --class-name balloon",
+    )
+    add = parser.add_argument
+    add("data", type=Path, metavar="IN", help="file or folder of the annotations; the format is recognised")
+    add("out", type=Path, metavar="OUT.json", help="COCO file to write; with several splits OUT_train.json and so on")
+    add("--images", type=Path, metavar="DIR", help="folder of the pictures (default: beside the annotations)")
+    add("--format", choices=FORMATS, help="for a folder that holds annotations in several formats")
+    add("--split", metavar="NAME", help="only this split of the data, such as train (default: all)")
+    add("--val-fraction", type=float, metavar="F", help="divide the data: about this share of the pictures is for val")
+    add(
+        "--group-key",
+        metavar="RE",
+        help="pictures for which this regular expression finds the same in the file name (in its parentheses, if it "
+        r"has some) stay on one side, such as '^(plate\d+)_' or '^[^/]+/'",
+    )
+    add("--seed", type=int, default=0, help="another number divides otherwise (default: %(default)s)")
+    add("--class-name", metavar="NAME", help=f"for data without class names (default: {ONE_CLASS})")
+    return parser
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run the command; 1 when something could not be used."""
+    if args.out.suffix.lower() != ".json":
+        raise ValueError(f"OUT: expected the name of a .json file, got {args.out}")
+    if args.val_fraction is None and args.group_key is not None:
+        raise ValueError("--group-key is for --val-fraction")
+    splits = _read(args)
+    outputs = {split: _output(args, split) if len(splits) > 1 else args.out for split in splits}
+    if args.val_fraction is not None:
+        splits = _divide(args, splits)
+        outputs = {split: _output(args, split) for split in splits}
+    for output in outputs.values():
+        if output.exists() and args.data.is_file() and output.samefile(args.data):
+            raise ValueError(f"{output} is the file that is read; give OUT another name")
+    for split, annotations in splits.items():
+        write_json(outputs[split], annotations.coco)
+        print(f"{outputs[split]}: {'' if split == WHOLE else f'{split}, '}{_summary(annotations)}")
+    _print_folders(splits)
+    rows = [(p.severity, p.kind, p.file, p.annotation_id, p.reason) for one in splits.values() for p in one.problems]
+    if rows:
+        counts = Counter(row[0] for row in rows)
+        print(f"\n{problems_text(rows, MEANINGS)}")
+        print(f"\n{', '.join(f'{counts[name]} {name}' for name in ('error', 'warning', 'fixed') if counts[name])}")
+    return int(any(row[0] == "error" for row in rows))
+
+
+def _read(args: argparse.Namespace) -> dict[str, Annotations]:
+    name = args.format or recognise(args.data)
+    splits = read_dataset(args.data, args.images, name)
+    print(f"{args.data} is in the format {name}")
+    if args.split is not None:
+        if args.split not in splits:
+            raise ValueError(f"--split: expected one of {', '.join(splits)}, got {args.split}")
+        splits = {args.split: splits[args.split]}
+    if name == "coco":  # of the other formats only what can be used was read
+        splits = {split: usable(annotations, f"{args.data}, {split}") for split, annotations in splits.items()}
+    if args.class_name is not None:
+        splits = {split: _with_class_name(annotations, args.class_name) for split, annotations in splits.items()}
+    return splits
+
+
+def _with_class_name(annotations: Annotations, name: str) -> Annotations:
+    categories = annotations.coco["categories"]
+    if [category["name"] for category in categories] != [ONE_CLASS]:
+        names = ", ".join(category["name"] for category in categories)
+        raise ValueError(f"--class-name is for data without class names; this has {names}")
+    return replace(annotations, coco={**annotations.coco, "categories": [{**categories[0], "name": name}]})
+
+
+def _divide(args: argparse.Namespace, splits: dict[str, Annotations]) -> dict[str, Annotations]:
+    if len(splits) > 1:
+        raise ValueError(f"the data is divided already ({', '.join(splits)}); --split chooses a part to divide further")
+    (annotations,) = splits.values()
+    group_of = None
+    if args.group_key is not None:
+        group_of = group_by(args.group_key, [record["file_name"] for record in annotations.coco["images"]])
+    train, val = split_dataset(annotations, args.val_fraction, args.seed, group_of)
+    num = len(val.coco["images"]) + len(train.coco["images"])
+    share = len(val.coco["images"]) / num
+    if not 0.5 <= share / args.val_fraction <= 1.5:
+        print(
+            f"val has {share:.0%} of {num} pictures, {args.val_fraction:.0%} were asked for: each file name alone "
+            "decides, so few pictures divide unevenly; another --seed divides otherwise"
+        )
+    return {"train": train, "val": val}
+
+
+def _output(args: argparse.Namespace, split: str) -> Path:
+    return args.out.with_name(f"{args.out.stem}_{split}{args.out.suffix}")
+
+
+def _summary(annotations: Annotations) -> str:
+    coco = annotations.coco
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    counts = Counter(names[one["category_id"]] for one in coco["annotations"])
+    num_empty = len(coco["images"]) - len({one["image_id"] for one in coco["annotations"]})
+    classes = [f"{name} {counts[name]}" for name in names.values()]
+    more = f" and {len(classes) - MAX_CLASSES} more classes" if len(classes) > MAX_CLASSES else ""
+    return (
+        f"{len(coco['images'])} images ({num_empty} without objects), {len(coco['annotations'])} objects: "
+        f"{', '.join(classes[:MAX_CLASSES])}{more}"
+    )
+
+
+def _print_folders(splits: dict[str, Annotations]) -> None:
+    folders: dict[Path, list[str]] = {}
+    for split, annotations in splits.items():
+        folders.setdefault(annotations.image_folder, []).append(split)
+    for folder, names in folders.items():
+        whose = f" of {', '.join(names)}" if len(folders) > 1 else ""
+        print(f"file names{whose} are relative to {folder} (for --images)")

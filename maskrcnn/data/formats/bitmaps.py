@@ -1,0 +1,90 @@
+"""Masks kept as pictures: a whole number for each object, the objects as RLEs.
+
+H, W of the picture; values are what its pixels hold, whatever the file's depth, palette places and not colours.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from maskrcnn.structures.rle import Rle, boundaries_to_rles, crop
+
+_LOSSY_FORMATS = ("JPEG", "MPO", "JPEG2000")
+
+
+def read_values(path: Path) -> np.ndarray:
+    """The numbers of a label image, int64 (H, W), at least 0, upright as its EXIF orientation says.
+
+    Raises:
+        ValueError: not a picture, a lossy format (which changes numbers), colours, fractions or negative numbers.
+    """
+    image = open_mask(path)
+    pixels = np.asarray(image)
+    if image.mode == "LA":
+        pixels = pixels[..., 0]
+    if pixels.ndim == 3:
+        colour = pixels[..., :3]
+        if pixels.shape[2] not in (3, 4) or (colour != colour[..., :1]).any():
+            raise ValueError(f"{path}: expected one number for each pixel, got colours ({image.mode})")
+        pixels = colour[..., 0]
+    if image.mode == "I" and pixels.dtype == np.int32 and (pixels < 0).any():
+        raise ValueError(f"{path}: expected numbers from 0 (the background) on, got {pixels.min()}")
+    if pixels.dtype.kind == "f" and not (np.isfinite(pixels).all() and (pixels % 1 == 0).all() and pixels.min() >= 0):
+        raise ValueError(f"{path}: expected whole numbers from 0 (the background) on, got fractions or NaN")
+    return pixels.astype(np.int64)
+
+
+def open_mask(path: Path, *, is_exact: bool = True) -> Image.Image:
+    """A picture that is a mask, upright, decoded.
+
+    Raises:
+        ValueError: not a picture, or, if the numbers in it have to be exact, a format that changes them.
+    """
+    try:
+        with Image.open(path) as image:
+            if is_exact and image.format in _LOSSY_FORMATS:
+                raise ValueError(f"{path}: a mask as {image.format} has lost its numbers; expected PNG or TIFF")
+            image.load()
+            return ImageOps.exif_transpose(image)
+    except OSError as error:
+        raise ValueError(f"{path}: the mask cannot be read ({error})") from None
+
+
+def rles_by_value(values: np.ndarray) -> dict[int, Rle]:
+    """The pixels of each number in (H, W) except 0, ascending, as RLE with holes and all parts."""
+    height, width = values.shape
+    by_column = values.T.ravel()
+    places = np.flatnonzero(by_column)
+    if not len(places):
+        return {}
+    found = by_column[places]
+    order = np.argsort(found, kind="stable")  # places of one number stay ascending
+    places, found = places[order], found[order]
+    is_start = np.ones(len(places), bool)
+    is_start[1:] = (np.diff(places) != 1) | (np.diff(found) != 0)
+    starts = np.flatnonzero(is_start)
+    stops = np.append(starts[1:], len(places)) - 1
+    boundaries = np.stack([places[starts], places[stops] + 1], axis=1).ravel()
+    numbers, num_runs = np.unique(found[starts], return_counts=True)
+    rles = boundaries_to_rles(boundaries, 2 * num_runs, (height, width))
+    return dict(zip(numbers.tolist(), rles, strict=True))
+
+
+def num_scattered(rle: Rle) -> int:
+    """How many parts a mask has, if one is farther from the largest than that is long; otherwise 0.
+
+    An object behind another is in parts near each other; objects that share a number are anywhere.
+    """
+    _, _, bitmap = crop(rle)
+    if not bitmap.size:  # OpenCV would end the process
+        return 0
+    num, _, stats, _ = cv2.connectedComponentsWithStats(bitmap.astype(np.uint8), connectivity=8)
+    if num <= 2:  # the background and one part
+        return 0
+    parts = stats[1:]
+    corner, side = parts[:, :2], parts[:, 2:4]
+    largest = int(np.argmax(parts[:, cv2.CC_STAT_AREA]))
+    gaps = np.maximum(corner - (corner + side)[largest], corner[largest] - (corner + side)).max(axis=1)
+    return num - 1 if gaps.max() > side[largest].max() else 0

@@ -1,0 +1,47 @@
+"""Shapes of annotation tools as polygons x, y, x, y, ... in pixels."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+MAX_GAP_PX = 0.05
+"""Between an ellipse and the polygon that stands for it."""
+
+
+def rectangle(x0: float, y0: float, x1: float, y1: float) -> list[float]:
+    """From any two opposite corners."""
+    return [x0, y0, x1, y0, x1, y1, x0, y1]
+
+
+def ellipse(cx: float, cy: float, rx: float, ry: float, angle: float = 0.0) -> list[float]:
+    """A polygon of the same area. `angle` is that of rx, in radians, from the x axis towards the y axis.
+
+    Raises ValueError for a radius that is not above 0.
+    """
+    if not (rx > 0 and ry > 0):
+        raise ValueError(f"expected a radius above 0, got {min(rx, ry):g}")
+    num = max(16, math.ceil(math.pi / math.acos(1 - MAX_GAP_PX / max(rx, ry, 2 * MAX_GAP_PX))))
+    turn = 2 * math.pi * np.arange(num) / num
+    growth = math.sqrt(2 * math.pi / num / math.sin(2 * math.pi / num))  # of an inscribed polygon to equal area
+    along, across = growth * rx * np.cos(turn), growth * ry * np.sin(turn)
+    x = cx + along * math.cos(angle) - across * math.sin(angle)
+    y = cy + along * math.sin(angle) + across * math.cos(angle)
+    return np.stack([x, y], axis=1).ravel().tolist()
+
+
+def flat(points: Any) -> list[float]:
+    """[[x, y], ...] -> [x, y, ...]. Raises ValueError for anything but pairs of finite numbers."""
+    if not isinstance(points, list):
+        raise ValueError(f"expected points [[x, y], ...], got {points!r:.60}")
+    return [value for point in points for value in numbers(point, 2)]
+
+
+def numbers(values: Any, count: int | None = None) -> list[float]:
+    """`values` as floats. Raises ValueError unless it is a list of finite numbers, `count` of them if that is given."""
+    is_numbers = isinstance(values, list | tuple) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in values
+    )
+    if not is_numbers or (count is not None and len(values) != count):
+        raise ValueError(f"expected {count if count is not None else 'a list of'} numbers, got {values!r:.60}")
+    return [float(value) for value in values]

@@ -1,0 +1,62 @@
+"""Which format a data set is in, told by what is in its files and folders."""
+
+from pathlib import Path
+from types import ModuleType
+
+from maskrcnn.data.formats import coco, label_images, labelme, object_masks, via, voc, yolo
+from maskrcnn.data.formats.assembling import Annotations
+
+FORMATS: dict[str, ModuleType] = {
+    "coco": coco,
+    "via": via,
+    "labelme": labelme,
+    "yolo": yolo,
+    "voc": voc,
+    "label-images": label_images,
+    "object-masks": object_masks,
+}
+
+
+def recognise(path: Path) -> str:
+    """The name in `FORMATS` of what `path`, a file or a folder, is.
+
+    Raises:
+        FileNotFoundError: there is no such file or folder.
+        ValueError: none of the formats, or several.
+    """
+    _look_for(path)
+    names = [name for name, module in FORMATS.items() if module.is_format(path)]
+    if not names:
+        looked_for = "; ".join(f"{name}: {module.LOOKED_FOR}" for name, module in FORMATS.items())
+        raise ValueError(f"{path} is no annotation format that is known here; looked for {looked_for}")
+    if len(names) > 1:
+        raise ValueError(f"{path} holds annotations in several formats ({', '.join(names)}): say which, or name a file")
+    return names[0]
+
+
+def read_dataset(path: Path, images: Path | None = None, format_name: str | None = None) -> dict[str, Annotations]:
+    """The splits of a data set by name: train, val and test, or as its own lists are called; "all" if it has none.
+
+    `images` is the folder of the pictures where it is not beside the annotations. `format_name`, one of `FORMATS`, is
+    for a folder that holds several; by default it is recognised. COCO comes as it is in its files; of all other formats
+    only what can be used, and problems that name the rest.
+
+    Raises:
+        FileNotFoundError: there is no such file or folder.
+        ValueError: not a known format, or nothing in it can be used.
+    """
+    if format_name is not None and format_name not in FORMATS:
+        raise ValueError(f"expected a format, one of {', '.join(FORMATS)}, got {format_name!r}")
+    if images is not None and not images.is_dir():
+        raise FileNotFoundError(f"{images}: there is no such folder of images")
+    _look_for(path)
+    module = FORMATS[format_name or recognise(path)]
+    is_masks_alone = module is label_images and path.is_dir() and images is not None
+    if not module.is_format(path) and not is_masks_alone:
+        raise ValueError(f"{path}: expected {module.LOOKED_FOR}")
+    return module.read(path, images)
+
+
+def _look_for(path: Path) -> None:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file or folder")

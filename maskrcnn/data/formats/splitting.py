@@ -1,0 +1,70 @@
+"""Divide a data set into one part to train on and one to validate with."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from maskrcnn.data.formats.assembling import Annotations
+
+NUM_NAMED = 3
+
+
+def split_dataset(
+    annotations: Annotations, val_fraction: float, seed: int = 0, group_of: Callable[[str], str] | None = None
+) -> tuple[Annotations, Annotations]:
+    """(train, val), of which val has about the share `val_fraction` of the pictures, or of their groups.
+
+    A picture's side depends on nothing but its file name and `seed`, so that more pictures change nothing for those
+    that were there. Pictures of which `group_of` makes the same text of the file name come to the same side. Ids stay
+    as they are; the problems of reading go with train.
+
+    Raises:
+        ValueError: a fraction not between 0 and 1, or a side without pictures.
+    """
+    if not 0 < val_fraction < 1:
+        raise ValueError(f"expected a fraction for validation between 0 and 1, got {val_fraction:g}")
+    coco = annotations.coco
+    group_of = group_of or str
+    is_val = {record["id"]: _place(group_of(record["file_name"]), seed) < val_fraction for record in coco["images"]}
+    sides = []
+    for side in (False, True):
+        images = [record for record in coco["images"] if is_val[record["id"]] == side]
+        kept = [one for one in coco["annotations"] if is_val.get(one.get("image_id")) == side]
+        sides.append({**coco, "images": images, "annotations": kept})
+    if not all(side["images"] for side in sides):
+        groups = len({group_of(record["file_name"]) for record in coco["images"]})
+        raise ValueError(
+            f"all {len(is_val)} pictures ({groups} groups) came to one side; "
+            "another seed or fraction for validation divides them"
+        )
+    return replace(annotations, coco=sides[0]), replace(annotations, coco=sides[1], problems=[])
+
+
+def group_by(pattern: str, file_names: list[str]) -> Callable[[str], str]:
+    """From a file name to its group: what the parentheses of `pattern` match, searched for in it, or the whole match.
+
+    Raises:
+        ValueError: not a regular expression, or one that some of `file_names` do not match.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"expected a regular expression for groups, got {pattern!r} ({error})") from None
+    others = [name for name in file_names if not compiled.search(name)]
+    if others:
+        named = ", ".join(others[:NUM_NAMED])
+        raise ValueError(f"the group of {len(others)} pictures is not told by {pattern!r}: {named}")
+
+    def group_of(file_name: str) -> str:
+        match = compiled.search(file_name)
+        assert match is not None
+        return "\0".join(str(part) for part in match.groups()) or match.group()
+
+    return group_of
+
+
+def _place(group: str, seed: int) -> float:
+    """0 to 1, evenly spread, from the text alone."""
+    digest = hashlib.sha256(f"{seed}\0{group}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

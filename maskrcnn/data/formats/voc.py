@@ -1,0 +1,208 @@
+"""Pascal VOC segmentation: SegmentationObject tells objects apart, SegmentationClass says what they are.
+
+Also what CVAT ("Segmentation mask") and LabelMe (labelme2voc) write in this layout, where a file names the classes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from maskrcnn.data.formats import finding
+from maskrcnn.data.formats.assembling import Annotations, Picture, Reading, Shape, assemble
+from maskrcnn.data.formats.bitmaps import num_scattered, open_mask, rles_by_value
+from maskrcnn.data.formats.kinds import AnnotationError, noticed, refusal
+from maskrcnn.data.problems import Problem
+from maskrcnn.structures.rle import Rle, crop
+
+LOOKED_FOR = "SegmentationObject/*.png and SegmentationClass/*.png of Pascal VOC, with JPEGImages/"
+VOID = 255
+"""Borders and what is not annotated."""
+# VOC 2012, in the order of the palette, after the background.
+VOC_NAMES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+BACKGROUND_NAMES = ("background", "_background_")
+IGNORE_NAMES = ("__ignore__",)
+MIXED_SHARE = 0.9
+"""An object of which less than this share has one class is doubtful."""
+
+Colors = tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """What the values of SegmentationClass mean."""
+
+    names: tuple[str, ...]
+    """By value; the background included."""
+    colors: Colors | None
+    """By value, where a file says so; then colours count and not palette places."""
+
+    @property
+    def objects(self) -> list[str]:
+        return [name for name in self.names if name not in (*BACKGROUND_NAMES, *IGNORE_NAMES)]
+
+
+def is_format(path: Path) -> bool:
+    """Whether `path` has a folder SegmentationObject or SegmentationClass."""
+    return (path / "SegmentationObject").is_dir() or (path / "SegmentationClass").is_dir()
+
+
+def read(path: Path, images: Path | None) -> dict[str, Annotations]:
+    """Objects with holes and all parts, without their void borders; the class is that of most of an object's pixels.
+
+    Splits are the lists in ImageSets/Segmentation. Class names are in labelmap.txt or class_names.txt, or else VOC's.
+
+    Raises:
+        ValueError: there is no SegmentationObject, so that objects cannot be told apart.
+    """
+    for folder in ("SegmentationObject", "SegmentationClass"):
+        if not (path / folder).is_dir():
+            why = "without it objects cannot be told apart" if folder == "SegmentationObject" else "it says the classes"
+            raise ValueError(f"{path}: there is no {folder}; {why}")
+    classes, problems = _read_classes(path)
+    folder = images or (path / "JPEGImages" if (path / "JPEGImages").is_dir() else path)
+    pictures = finding.by_stem(folder)
+    readings = {split: _read_split(path, stems, pictures, folder, classes) for split, stems in _lists(path).items()}
+    next(iter(readings.values())).problems.extend(problems)
+    return assemble(readings, path, images, classes.objects)
+
+
+def _read_classes(path: Path) -> tuple[_Classes, list[Problem]]:
+    map_file, names_file = path / "labelmap.txt", path / "class_names.txt"
+    if map_file.is_file():  # name:red,green,blue:parts:actions
+        lines = [line for line in map_file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [line.split(":") for line in lines if not line.startswith("#")]
+        colors = [row[1].split(",") if len(row) > 1 else [] for row in rows]
+        if not all(len(color) == 3 and all(value.strip().isdecimal() for value in color) for color in colors):
+            raise ValueError(f"{map_file}: expected lines name:red,green,blue:parts:actions")
+        return _Classes(
+            tuple(row[0].strip() for row in rows), tuple((int(r), int(g), int(b)) for r, g, b in colors)
+        ), []
+    if names_file.is_file():
+        names = [line.strip() for line in names_file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return _Classes(tuple(name for name in names if name not in IGNORE_NAMES), None), []
+    reason = "no labelmap.txt or class_names.txt; the values are taken as the 20 classes of VOC 2012"
+    return _Classes(("background", *VOC_NAMES), None), [noticed("assumed-class-names", reason, path)]
+
+
+def _lists(path: Path) -> dict[str, list[str]]:
+    """Stems of each split."""
+    files = sorted((path / "ImageSets" / "Segmentation").glob("*.txt"))
+    lists = {file.stem: [line.strip() for line in file.read_text(encoding="utf-8").splitlines()] for file in files}
+    lists = {name: [stem for stem in stems if stem] for name, stems in lists.items()}
+    if "trainval" in lists and lists.keys() & {"train", "val"}:
+        del lists["trainval"]  # both together
+    lists = {name: stems for name, stems in lists.items() if stems}
+    if len(lists) == 1 and not lists.keys() & {"train", "val", "test"}:  # CVAT writes default.txt
+        lists = {finding.WHOLE: next(iter(lists.values()))}
+    if lists:
+        return lists
+    return {
+        finding.WHOLE: [mask.stem for mask in finding.entries(path / "SegmentationObject") if finding.is_image(mask)]
+    }
+
+
+def _read_split(path: Path, stems: list[str], pictures: dict[str, Path], folder: Path, classes: _Classes) -> Reading:
+    paths = {stem: pictures.get(stem) or pictures.get(Path(stem).name) or folder / f"{stem}.jpg" for stem in stems}
+    sizes, problems = finding.sizes_of(paths.values())
+    reading = Reading([], problems)
+    for stem, picture in paths.items():
+        if picture not in sizes:
+            continue
+        object_file, class_file = (path / name / f"{stem}.png" for name in ("SegmentationObject", "SegmentationClass"))
+        missing = [file for file in (object_file, class_file) if not file.is_file()]
+        if missing:
+            problems.append(noticed("missing-mask", f"there is no {missing[0].parent.name}/{missing[0].name}", picture))
+            continue
+        try:
+            objects, labels = _values(object_file, None), _values(class_file, classes.colors)
+        except ValueError as error:
+            problems.append(noticed("unreadable-mask", str(error), object_file))
+            continue
+        wrong = [
+            finding.size_problem(picture, sizes[picture], (mask.shape[0], mask.shape[1]), f"its {name}")
+            for mask, name in ((objects, "SegmentationObject"), (labels, "SegmentationClass"))
+        ]
+        if any(wrong):
+            problems += [problem for problem in wrong if problem][:1]
+        else:
+            shapes = _read_shapes(objects, labels, classes, object_file, problems)
+            reading.pictures.append(Picture(picture, sizes[picture], shapes))
+    return reading
+
+
+def _values(file: Path, colors: Colors | None) -> np.ndarray:
+    """int64 (H, W): the numbers of a grey or palette image; of colours the place in `colors`, or in VOC's palette."""
+    image = open_mask(file)
+    if image.mode == "L" or (image.mode == "P" and colors is None):
+        return np.asarray(image).astype(np.int64)
+    rgb = np.asarray(image.convert("RGB")).astype(np.int64)
+    return palette_places(rgb) if colors is None else _places(rgb, colors, file)
+
+
+def palette_places(rgb: np.ndarray) -> np.ndarray:
+    """Which of VOC's colours each pixel of (H, W, 3) has, int64 (H, W); `VOID` is the light one of borders.
+
+    Bits 0, 3, 6, ... of a place are the red of its colour, from the highest bit down; 1, 4, 7, ... the green, and
+    2, 5, ... the blue.
+    """
+    places = np.zeros(rgb.shape[:2], np.int64)
+    for bit in range(8):
+        for channel in range(3):
+            places |= ((rgb[..., channel] >> (7 - bit)) & 1) << (3 * bit + channel)
+    return places
+
+
+def _places(rgb: np.ndarray, colors: Colors, file: Path) -> np.ndarray:
+    weights = np.array([65536, 256, 1])
+    codes = rgb @ weights
+    place_of = {int(np.dot(color, weights)): place for place, color in enumerate(colors)}
+    found, inverse = np.unique(codes, return_inverse=True)
+    border = 0xE0E0C0
+    unknown = [code for code in found.tolist() if code not in (*place_of, 0, border)]
+    if unknown:
+        raise ValueError(f"{file}: the colour #{unknown[0]:06x} is in no line of labelmap.txt")
+    return np.array([place_of.get(code, VOID) for code in found.tolist()])[inverse].reshape(codes.shape)
+
+
+def _read_shapes(
+    objects: np.ndarray, labels: np.ndarray, classes: _Classes, file: Path, problems: list[Problem]
+) -> list[Shape]:
+    shapes = []
+    for value, rle in rles_by_value(np.where(objects == VOID, 0, objects)).items():
+        name = f"object {value}"
+        try:
+            label, share = _majority(rle, labels, classes)
+        except ValueError as error:
+            problems.append(refusal(error, file, name))
+            continue
+        shapes.append(Shape(classes.names[label], rle, file, name))
+        if share < MIXED_SHARE:
+            reason = f"{share:.0%} of its pixels are {classes.names[label]}"
+            problems.append(noticed("mixed-classes", reason, file, name))
+        num_parts = num_scattered(rle)
+        if num_parts:
+            problems.append(noticed("scattered-object", f"{num_parts} parts far from one another", file, name))
+    return shapes
+
+
+def _majority(rle: Rle, labels: np.ndarray, classes: _Classes) -> tuple[int, float]:
+    """The class of most pixels of an object, and its share of those that have one."""
+    x0, y0, bitmap = crop(rle)
+    inside = labels[y0 : y0 + bitmap.shape[0], x0 : x0 + bitmap.shape[1]][bitmap]
+    is_class = inside != VOID
+    for k, name in enumerate(classes.names):
+        if name in BACKGROUND_NAMES:
+            is_class &= inside != k
+    counts = np.bincount(inside[is_class])
+    if not counts.any():
+        raise AnnotationError("no-class", "SegmentationClass says background or void at all of its pixels")
+    label = int(counts.argmax())
+    if label >= len(classes.names):
+        raise AnnotationError("unknown-category", f"class {label}, but only {len(classes.names)} names are known")
+    if classes.names[label] in IGNORE_NAMES:
+        raise AnnotationError("ignored-region", f"labelled {classes.names[label]}")
+    return label, float(counts[label] / counts.sum())

@@ -1,0 +1,221 @@
+"""YOLO segmentation: data.yaml, and for each picture a text file of polygons in shares of its sides."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from maskrcnn.data.formats import finding
+from maskrcnn.data.formats.assembling import Annotations, Picture, Reading, Shape, assemble
+from maskrcnn.data.formats.kinds import AnnotationError, noticed, refusal
+from maskrcnn.data.formats.outlines import rectangle
+from maskrcnn.data.images import find_images
+from maskrcnn.data.problems import Problem
+
+LOOKED_FOR = "a data.yaml of YOLO (names, and train or val) with labels/*.txt"
+SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
+MAX_SHARE = 2.0
+"""Coordinates beyond this many sides are no shares of the picture; those a little outside are clipped with it."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What data.yaml says, with the folders found."""
+
+    file: Path
+    names: tuple[str, ...]
+    splits: dict[str, list[Path]]
+    """Folders and lists of pictures."""
+    problems: list[Problem]
+
+
+def is_format(path: Path) -> bool:
+    """Whether `path` is such a YAML file, or a folder with one, by content."""
+    return bool(_yaml_files(path))
+
+
+def read(path: Path, images: Path | None) -> dict[str, Annotations]:
+    """Polygons; the label file of images/a/b.jpg is labels/a/b.txt. A picture without one has no objects.
+
+    A line of five numbers is a box, and becomes a rectangle with a warning.
+
+    Raises:
+        ValueError: several YAML files, or one that does not name the classes.
+    """
+    files = _yaml_files(path)
+    if len(files) > 1:
+        raise ValueError(f"{path} holds several files of YOLO: {', '.join(f.name for f in files)}; name one of them")
+    source = _read_yaml(files[0])
+    readings: dict[str, Reading] = {}
+    for split, places in source.splits.items():
+        pictures, problems = _pictures(places, source.file, images)
+        readings[split] = _read_split(pictures, source.names, problems)
+    readings = readings or {finding.WHOLE: Reading()}
+    next(iter(readings.values())).problems.extend([*source.problems, *_without_picture(readings)])
+    return assemble(readings, source.file, images, source.names)
+
+
+def _yaml_files(path: Path) -> list[Path]:
+    files = [path] if path.is_file() else sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
+    return [file for file in files if file.suffix.lower() in (".yaml", ".yml") and _is_data(_load(file))]
+
+
+def _load(file: Path) -> Any:
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+
+
+def _is_data(content: Any) -> bool:
+    return isinstance(content, dict) and "names" in content and bool(content.keys() & SPLIT_KEYS.keys())
+
+
+def _read_yaml(file: Path) -> _Source:
+    content = _load(file)
+    names = content["names"]
+    if isinstance(names, dict):
+        if sorted(names) != list(range(len(names))):
+            raise ValueError(f"{file}: expected the numbers of names to be 0 to {len(names) - 1}, got {sorted(names)}")
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names or len({str(name) for name in names}) < len(names):
+        raise ValueError(f"{file}: expected names, one for each class, each once, got {names!r:.80}")
+    if content.get("nc", len(names)) != len(names):
+        raise ValueError(f"{file}: nc is {content['nc']}, but there are {len(names)} names")
+    # `path` is often that of another machine.
+    roots = [file.parent / str(content.get("path") or ""), file.parent]
+    splits: dict[str, list[Path]] = {}
+    problems: list[Problem] = []
+    for key, split in SPLIT_KEYS.items():
+        given = content.get(key)
+        if not given:
+            continue
+        for name in given if isinstance(given, list) else [given]:
+            place = _existing(str(name), roots)
+            if place is None:
+                reason = f"{key}: there is no {name} in {', or '.join(str(each) for each in dict.fromkeys(roots))}"
+                problems.append(noticed("missing-split", reason, file))
+            else:
+                splits.setdefault(split, []).append(place)
+    return _Source(file, tuple(str(name) for name in names), splits, problems)
+
+
+def _existing(name: str, roots: Iterable[Path]) -> Path | None:
+    """A place that data.yaml names; exports that say ../train/images mean train/images beside the file."""
+    name = name.replace("\\", "/")
+    places = [root / part for part in (name, name.removeprefix("../")) for root in roots]
+    return next((place for place in places if place.exists()), None)
+
+
+def _pictures(places: Iterable[Path], file: Path, images: Path | None) -> tuple[list[Path], list[Problem]]:
+    pictures: list[Path] = []
+    problems: list[Problem] = []
+    for place in places:
+        if place.is_dir():
+            try:
+                pictures += find_images(place)
+            except ValueError as error:
+                problems.append(noticed("missing-split", str(error), file))
+        else:
+            lines = [line.strip() for line in place.read_text(encoding="utf-8").splitlines()]
+            folders = [folder for folder in (images, place.parent, file.parent) if folder]
+            pictures += [_listed(line, folders) for line in lines if line]
+    return pictures, problems
+
+
+def _listed(line: str, folders: list[Path]) -> Path:
+    """A picture of a list, whose paths are from the list's folder; absolute ones are often another machine's."""
+    line = line.replace("\\", "/").removeprefix("./")
+    return next((folder / line for folder in folders if (folder / line).is_file()), folders[0] / line)
+
+
+def _label_file(picture: Path) -> Path:
+    """labels/ in place of the last images/; beside the picture where there is none."""
+    parts = list(picture.parts)
+    for k in range(len(parts) - 2, -1, -1):
+        if parts[k] == "images":
+            parts[k] = "labels"
+            break
+    return Path(*parts).with_suffix(".txt")
+
+
+def _read_split(paths: list[Path], names: tuple[str, ...], problems: list[Problem]) -> Reading:
+    sizes, size_problems = finding.sizes_of(paths, is_orientation_told=False)
+    reading = Reading([], [*problems, *size_problems])
+    unlabelled = []
+    for path in dict.fromkeys(paths):
+        if path not in sizes:
+            continue
+        file = _label_file(path)
+        if not file.is_file():
+            unlabelled.append(path.name)
+        shapes = _read_labels(file, names, sizes[path], reading.problems) if file.is_file() else []
+        reading.pictures.append(Picture(path, sizes[path], shapes))
+    if unlabelled:
+        reason = f"{finding.count_and_names(unlabelled)} without label file"
+        reading.problems.append(noticed("no-label-file", reason, _label_file(paths[0]).parent))
+    return reading
+
+
+def _read_labels(file: Path, names: tuple[str, ...], size: tuple[int, int], problems: list[Problem]) -> list[Shape]:
+    shapes, num_boxes, num_lines = [], 0, 0
+    for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        fields = line.split()
+        if not fields:
+            continue
+        num_lines += 1
+        try:
+            label, outline = _read_line(fields, len(names), size)
+        except ValueError as error:
+            problems.append(refusal(error, file, f"line {number}"))
+            continue
+        num_boxes += len(fields) == 5
+        shapes.append(Shape(names[label], [outline], file, f"line {number}"))
+    if num_boxes:
+        reason = f"{num_boxes} of {num_lines} lines are boxes (class, centre, width, height) and not polygons"
+        problems.append(noticed("box-only", reason, file))
+    return shapes
+
+
+def _read_line(fields: list[str], num_classes: int, size: tuple[int, int]) -> tuple[int, list[float]]:
+    label, *shares = (float(field) for field in fields)
+    if not all(math.isfinite(value) for value in (label, *shares)):
+        raise ValueError("expected finite numbers")
+    if label % 1 or not 0 <= label < num_classes:
+        raise AnnotationError("unknown-category", f"expected a class from 0 to {num_classes - 1}, got {fields[0]}")
+    if len(shares) % 2 or len(shares) < 4:
+        raise ValueError(f"expected a class and pairs x y, got {len(fields)} numbers")
+    if max(map(abs, shares)) > MAX_SHARE:
+        raise AnnotationError("not-normalised", f"expected shares of the picture's sides, 0 to 1, got {max(shares):g}")
+    height, width = size
+    points = [share * (height if k % 2 else width) for k, share in enumerate(shares)]
+    if len(points) == 4:
+        x, y, w, h = points
+        return int(label), rectangle(x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+    return int(label), points
+
+
+def _without_picture(readings: Mapping[str, Reading]) -> list[Problem]:
+    """An error for each label file whose picture is nowhere."""
+    labels = {_label_file(picture.path) for reading in readings.values() for picture in reading.pictures}
+    named = {_label_file(Path(problem.file)) for reading in readings.values() for problem in reading.problems}
+    problems = []
+    for folder in sorted({file.parent for file in labels if file.parent.is_dir()}):
+        pictures = {path.stem for path in finding.entries(_picture_folder(folder)) if finding.is_image(path)}
+        for file in sorted(folder.glob("*.txt")):
+            is_known = file in labels or file in named or file.stem in pictures
+            if not is_known and file.name != "classes.txt":
+                problems.append(noticed("missing-image", "there is no picture for this label file", file))
+    return problems
+
+
+def _picture_folder(labels: Path) -> Path:
+    parts = list(labels.parts)
+    for k in range(len(parts) - 1, -1, -1):
+        if parts[k] == "labels":
+            parts[k] = "images"
+            break
+    return Path(*parts)

@@ -1,0 +1,58 @@
+"""What a data set consists of: objects of each class, their sizes and shapes (I images, N objects)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from maskrcnn.data.checks.annotation_checks import AnnotationTable
+from maskrcnn.data.checks.record_checks import Records
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """One split. Objects are annotations that can be trained on; crowd regions and unusable ones are counted apart."""
+
+    counts: dict[str, int]
+    """Objects of each class, in the order of the category ids."""
+    num_crowds: int
+    num_unusable: int
+    """Annotations without a usable mask, class or image."""
+    areas: np.ndarray
+    """(N,) int64, pixels of the mask of each object."""
+    aspect_ratios: np.ndarray
+    """(N,) float64, height / width of the box around the mask."""
+    image_sizes: np.ndarray
+    """(I, 2) int64, height and width; images without a size left out."""
+    objects_per_image: np.ndarray
+    """(I,) int64, all images."""
+
+    @property
+    def num_objects(self) -> int:
+        return len(self.areas)
+
+    @property
+    def num_images(self) -> int:
+        return len(self.objects_per_image)
+
+    @property
+    def num_empty_images(self) -> int:
+        return int((self.objects_per_image == 0).sum())
+
+
+def statistics_of(table: AnnotationTable, records: Records) -> Statistics:
+    """Count what the checks have read of one split."""
+    is_instance = table.is_instance
+    labels = np.bincount(table.label[is_instance], minlength=len(records.class_names)).tolist()
+    counts = dict.fromkeys(records.class_names, 0)
+    for name, number in zip(records.class_names, labels, strict=True):
+        counts[name] += number  # two classes may have one name, which is an error of its own
+    sides = table.mask_boxes[is_instance, 2:]
+    return Statistics(
+        counts=counts,
+        num_crowds=int((table.is_usable & table.is_crowd).sum()),
+        num_unusable=int((~table.is_usable).sum()),
+        areas=table.mask_areas[is_instance],
+        aspect_ratios=sides[:, 1] / sides[:, 0],
+        image_sizes=records.sizes[records.sizes.all(axis=1)],
+        objects_per_image=np.bincount(table.image[is_instance], minlength=len(records.file_names)),
+    )
