@@ -72,3 +72,17 @@ def write_checkpoint(path: Path) -> Path:
     torch.manual_seed(1)
     save_checkpoint(path, build_model(settings).state_dict(), settings, {"note": "random weights"})
     return path
+
+
+def write_label_images(folder: Path, num: int) -> None:
+    """`num` pictures in `folder`/images, and in `folder`/masks for each an image with a value for each object."""
+    for i in range(num):
+        picture, targets = scene([("square", 6, 8, 20), ("disc", 34, 30 - 2 * i, 24)], (64, 64))
+        labels = np.zeros((64, 64), np.uint8)
+        masks = targets.masks
+        for g, (x0, y0, x1, y1) in enumerate(masks.windows.tolist()):
+            bitmap = masks.pixels[masks.offsets[g] : masks.offsets[g + 1]].reshape(y1 - y0, x1 - x0).numpy() > 0
+            labels[y0:y1, x0:x1][bitmap] = g + 1
+        for name, pixels in (("images", picture), ("masks", labels)):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")

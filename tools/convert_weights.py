@@ -1,4 +1,4 @@
-"""Find, outline, count and draw every object in pictures."""
+"""Make one of our checkpoints from a file of another package."""
 
 import sys
 

@@ -1,38 +1,58 @@
 """Measure a model on COCO data."""
 
 import argparse
+import time
 from pathlib import Path
 
 from maskrcnn.cli.model_arguments import add_model_arguments, load_predictor
+from maskrcnn.config import ModelSettings
 from maskrcnn.data.coco import category_ids_of, load_coco
 from maskrcnn.engine.detecting import detect_all, with_low_threshold
+from maskrcnn.engine.evaluation_report import write_evaluation
 from maskrcnn.engine.evaluator import evaluate
-from maskrcnn.report.export import write_json
+from maskrcnn.engine.score_threshold import write_with_best_threshold
+from maskrcnn.engine.weights import DEFAULT_WEIGHTS, load_weights, weights_path
+from maskrcnn.report.evaluation import Evaluation
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `evaluate`."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Measure a model on COCO data: box and mask AP, TP / (TP + FP + FN), counts.",
+        description="Measure a model on COCO data: AP of boxes, masks and boundaries, errors, counts.",
         epilog="example: %(prog)s --annotations val.json --images images --weights run/best.safetensors",
     )
     add = parser.add_argument
     add("--annotations", type=Path, required=True, help="COCO JSON")
     add("--images", type=Path, required=True, help="folder of its images")
     add("--group-by", metavar="KEY", help="key of the image records to repeat the figures by")
-    add("--worst", type=int, default=5, help="images with the largest count error to list (default: %(default)s)")
-    add("--out", type=Path, help="folder for evaluation.json")
+    add(
+        "--worst",
+        type=int,
+        default=5,
+        help="images with the largest count error to list and draw (default: %(default)s)",
+    )
+    add("--out", type=Path, help="folder for report.html, a page with curves and pictures, and evaluation.json")
+    add(
+        "--set-threshold",
+        type=Path,
+        metavar="FILE",
+        help="write a copy of the weights whose score threshold is the one with the lowest count error on these images",
+    )
     add_model_arguments(parser)
     return parser
 
 
 def execute(args: argparse.Namespace) -> int:
     """Run the command."""
+    if args.set_threshold is not None and args.set_threshold.suffix != ".safetensors":
+        raise ValueError(f"--set-threshold: expected a file name that ends in .safetensors, got {args.set_threshold}")
     predictor = load_predictor(args)
     dataset = load_coco(args.annotations, args.images)
     category_ids = category_ids_of(predictor.class_names, dataset)
+    started = time.perf_counter()
     results = detect_all(with_low_threshold(predictor.model), dataset, predictor.precision)
+    seconds = time.perf_counter() - started
     detection = predictor.config.detection
     evaluation = evaluate(
         results,
@@ -41,9 +61,24 @@ def execute(args: argparse.Namespace) -> int:
         detection.max_detections,
         detection.score_threshold,
         group_key=args.group_by,
+        seconds_per_image=seconds / max(len(dataset), 1),
     )
     print(evaluation.table(args.worst))
     if args.out is not None:
-        write_json(args.out / "evaluation.json", evaluation.to_dict())
-        print(f"all figures are in {args.out / 'evaluation.json'}")
+        title = f"{Path(args.weights or DEFAULT_WEIGHTS).name} on {args.annotations.name}"
+        report = write_evaluation(args.out, evaluation, results, dataset, category_ids, args.worst, title)
+        print(f"{report} shows all of this; every figure is in {args.out / 'evaluation.json'}")
+    if args.set_threshold is not None:
+        _write_weights(args, predictor.config, evaluation)
     return 0
+
+
+def _write_weights(args: argparse.Namespace, settings: ModelSettings, evaluation: Evaluation) -> None:
+    checkpoint = load_weights(args.weights, preset=args.preset, is_partial=args.partial)
+    if args.partial:
+        checkpoint, _ = checkpoint.completed()
+    threshold = write_with_best_threshold(
+        args.set_threshold, weights_path(args.weights), checkpoint, settings, evaluation, args.annotations.name
+    )
+    was = checkpoint.settings.detection.score_threshold
+    print(f"{args.set_threshold}: the same weights with a score threshold of {threshold:g} (was {was:g})")

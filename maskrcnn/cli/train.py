@@ -1,4 +1,4 @@
-"""Train or fine-tune a model on COCO data."""
+"""Train or fine-tune a model on one's own data."""
 
 import argparse
 import sys
@@ -6,36 +6,49 @@ from pathlib import Path
 
 import torch
 
+from maskrcnn.cli.training_data import load_data, prepare_data
 from maskrcnn.config import Config, load_config, validate
-from maskrcnn.data.coco import CocoDataset, load_coco
-from maskrcnn.engine.distributed import is_first, join, leave, world_size
+from maskrcnn.engine.batch_size import with_batch_size
+from maskrcnn.engine.distributed import gather, is_first, join, leave, world_size
 from maskrcnn.engine.predictor import choose_device, describe_weights
 from maskrcnn.engine.run_records import say
 from maskrcnn.engine.trainer import Trainer, saved_config
 from maskrcnn.engine.transfer import settings_from
 from maskrcnn.engine.weights import load_weights
 
-DATA_KEYS = ("train", "val", "images", "val_images")
+DATA_KEYS = ("data", "val", "images", "val_images", "val_fraction", "group_key", "allow")
+NEW_RUN_KEYS = ("config", "train", "init", "steps", "batch")
+LAYERS = ("heads", "3+", "4+", "5+", "all")
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `train`."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Train a model on COCO instance annotations.",
-        epilog="example: %(prog)s --config configs/nuclei.yaml --train A.json --val B.json --images DIR --out RUN",
+        description="Train or fine-tune a model: annotations of any known format are checked, then trained on.",
+        epilog="example: %(prog)s --config configs/balloon.yaml --data balloon --init coco --train heads --out RUN",
     )
     add = parser.add_argument
     add("--config", type=Path, help="YAML file with the differences from the default settings")
-    add("--train", metavar="JSON", help="COCO annotations to train on")
-    add("--val", metavar="JSON", help="COCO annotations to evaluate on during training")
-    add("--images", metavar="DIR", help="folder of the images that both name")
+    add("--data", metavar="PATH", help="annotations: COCO, VIA, LabelMe, YOLO, VOC, label images or single masks")
+    add("--val", metavar="PATH", help="annotations to evaluate on during training, where --data has no such part")
+    add("--images", metavar="DIR", help="folder of the images, where it is not beside the annotations")
     add("--val-images", metavar="DIR", help="folder of the val images, where it is another one")
+    add("--val-fraction", type=float, help="part of the images to evaluate on, where no val is given or in the data")
+    add("--group-key", metavar="REGEX", help="images of which it finds the same text in the name stay on one side")
+    add("--allow", nargs="+", metavar="KIND", help="leave out what has these errors instead of stopping")
+    add(
+        "--train",
+        action="append",
+        metavar="LAYERS",
+        help="what is trained: heads, 3+, 4+, 5+ (the backbone from that stage on) or all; or, as --data, annotations",
+    )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--out", type=Path, metavar="RUN", help="new folder for the run")
     where.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in this folder; needs nothing else")
     add("--init", metavar="WEIGHTS", help="weights to start from: a shipped name, coco, or a file of any known package")
     add("--steps", type=int, help="optimiser steps, in place of the configuration's")
+    add("--batch", type=_batch, help="images of a step; the learning rate follows. auto: what the GPU holds")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     return parser
 
@@ -50,27 +63,33 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace, device: torch.device) -> int:
-    config = _resumed_config(args) if args.resume else _new_config(args)
     init = None
-    if config.train.init_from is not None and not args.resume:
-        init = load_weights(config.train.init_from, preset=config.train.init_preset, is_partial=True)
-        config, changes = settings_from(config, init)
-        say(f"new run, starting from the weights of {config.train.init_from}: {describe_weights(init)}")
-        for change in changes:
-            say(f"the configuration differs: {change}")
-    train, val = _load_data(config)
+    if args.resume:
+        config = _resumed_config(args)
+    else:
+        config = _new_config(args)
+        if config.train.init_from is not None:
+            init = load_weights(config.train.init_from, preset=config.train.init_preset, is_partial=True)
+            config, changes = settings_from(config, init)
+            say(f"new run, starting from the weights of {config.train.init_from}: {describe_weights(init)}")
+            for change in changes:
+                say(f"the configuration differs: {change}")
+        else:
+            say("new run, from random weights")
+        config = _with_data(config, args.out)
+    train, val = load_data(config.data)
+    if args.batch is not None:
+        config = with_batch_size(config, args.batch, device, len(train.class_names))
     trainer = Trainer(config, train, val, args.resume or args.out, device, init)
     if args.resume:
         trainer.restore()
         say(f"the same run again: resuming {args.resume} at step {trainer.progress.step} of {config.train.steps}")
-    elif init is None:
-        say("new run, from random weights")
     if trainer.transfer is not None:
         say(trainer.transfer.table())
     where = f"{trainer.device}" if world_size() == 1 else f"{world_size()} processes of {trainer.device.type}"
     say(
         f"{len(train)} images to train on, {len(val) if val else 0} to evaluate on, on {where}; "
-        f"classes: {', '.join(train.class_names)}"
+        f"trained: {config.train.layers}; classes: {', '.join(train.class_names)}"
     )
     try:
         evaluation = trainer.run()
@@ -82,19 +101,17 @@ def _train(args: argparse.Namespace, device: torch.device) -> int:
         say(evaluation.table())
     if is_first():
         weights = next(path for name in ("best", "last") if (path := trainer.out / f"{name}.safetensors").exists())
-        say(f"use the model with --weights {weights}; curves and pictures of val are beside it")
+        report = ", the report of the last evaluation in evaluation/report.html" if evaluation is not None else ""
+        say(f"use the model with --weights {weights}; curves and pictures of val are beside it{report}")
     return 0
 
 
 def _resumed_config(args: argparse.Namespace) -> Config:
     """The settings of the run's folder, which must not be mixed with others: it is to be the same run."""
-    given = [
-        f"--{key.replace('_', '-')}"
-        for key in ("config", *DATA_KEYS, "init", "steps")
-        if getattr(args, key) is not None
-    ]
-    if given:
-        raise ValueError(f"--resume continues a run with its own settings and data; leave out {', '.join(given)}")
+    keys = [key for key in (*NEW_RUN_KEYS, *DATA_KEYS) if getattr(args, key) is not None]
+    if keys:
+        given = ", ".join(f"--{key.replace('_', '-')}" for key in keys)
+        raise ValueError(f"--resume continues a run with its own settings and data; leave out {given}")
     return saved_config(args.resume)
 
 
@@ -103,19 +120,24 @@ def _new_config(args: argparse.Namespace) -> Config:
         raise ValueError(f"{args.out} holds a run already; continue it with --resume {args.out}, or give another --out")
     # Only what is set: weights to start from decide the rest of the model.
     values = (load_config(args.config) if args.config else Config()).model_dump(exclude_unset=True)
-    data = values.get("data", {}) | {key: getattr(args, key) for key in DATA_KEYS if getattr(args, key) is not None}
-    # Absolute, so that the run can be resumed from any folder.
-    values["data"] = {key: str(Path(path).resolve()) if path is not None else None for key, path in data.items()}
-    given = {"steps": args.steps, "init_from": args.init}
-    values["train"] = values.get("train", {}) | {key: value for key, value in given.items() if value is not None}
+    given = {key: getattr(args, key) for key in DATA_KEYS if getattr(args, key) is not None}
+    layers = [word for word in args.train or () if word in LAYERS]
+    annotations = [word for word in args.train or () if word not in LAYERS]
+    if annotations or "data" in given:
+        given["train"] = given.pop("data", None) or annotations[-1]
+    values["data"] = values.get("data", {}) | given
+    changed = {"steps": args.steps, "init_from": args.init, "layers": layers[-1] if layers else None}
+    values["train"] = values.get("train", {}) | {key: value for key, value in changed.items() if value is not None}
     return validate(Config, values, "command line")
 
 
-def _load_data(config: Config) -> tuple[CocoDataset, CocoDataset | None]:
-    data = config.data
-    if data.train is None or data.images is None:
-        raise ValueError("expected --train JSON and --images DIR (or data.train and data.images in the configuration)")
-    train = load_coco(data.train, data.images)
-    if data.val is None:
-        return train, None
-    return train, load_coco(data.val, data.val_images or data.images)
+def _with_data(config: Config, out: Path) -> Config:
+    """The data read, divided and checked, by the first process for all."""
+    prepared = prepare_data(config.data, config.train.seed, out / "data") if is_first() else None
+    return config.model_copy(update={"data": gather(prepared)[0]})
+
+
+def _batch(text: str) -> int | str:
+    if text != "auto" and not (text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"expected a number of images or auto, got {text!r}")
+    return text if text == "auto" else int(text)

@@ -59,13 +59,19 @@ class DataSettings(Settings):
     """Where the data of a run lies. Paths in a YAML file are relative to where the command is run."""
 
     train: str | None = None
-    """COCO JSON to train on."""
+    """Annotations to train on: COCO, VIA, LabelMe, YOLO, VOC, label images or masks of single objects."""
     val: str | None = None
-    """COCO JSON to evaluate on during training."""
+    """Annotations to evaluate on during training."""
     images: str | None = None
-    """Folder of the images that both name."""
+    """Folder of the images that both name, where it is not beside them."""
     val_images: str | None = None
     """Folder of the val images, where it is another one."""
+    val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Part of the images that is divided off to evaluate on, where the data name no such set; by their file names."""
+    group_key: str | None = None
+    """Regular expression; images of which it finds the same text in the file name stay on one side of that division."""
+    allow: tuple[str, ...] = ()
+    """Kinds of errors (see tools/check_dataset.py) whose annotations and images are left out instead of stopping."""
 
 
 class TrainSettings(Settings):

@@ -23,9 +23,11 @@ from maskrcnn.engine.averaging import WeightAverage
 from maskrcnn.engine.checkpoint import Checkpoint, save_checkpoint
 from maskrcnn.engine.detecting import detect_all, with_low_threshold
 from maskrcnn.engine.distributed import gather, is_first, rank, world_size
-from maskrcnn.engine.evaluator import Evaluation, evaluate
+from maskrcnn.engine.evaluation_report import write_evaluation
+from maskrcnn.engine.evaluator import Evaluation, best_threshold, evaluate
 from maskrcnn.engine.optimisation import build_optimizer, build_schedule
 from maskrcnn.engine.run_records import RunRecords, say
+from maskrcnn.engine.score_threshold import threshold_note, with_score_threshold
 from maskrcnn.engine.training_step import TrainingStep
 from maskrcnn.engine.transfer import transfer
 from maskrcnn.engine.validation import validation_losses
@@ -38,6 +40,7 @@ from maskrcnn.report.export import write_image
 from maskrcnn.structures.instances import Instances
 
 NUM_PICTURES = 4  # val images that are drawn at every evaluation
+NUM_WORST = 6  # val images that the last report shows
 LOWER_IS_BETTER = ("count_mae",)
 FROZEN_PARTS = {"all": 0, "3+": 2, "4+": 3, "5+": 4, "heads": 5}  # of the stem and the four stages
 
@@ -140,7 +143,7 @@ class Trainer:
                     evaluation = self._evaluate(records)
                     is_last = is_last or self.progress.stopped_early
                 if is_last:  # before last.pt, which says that the run is complete
-                    self._export("last.safetensors", self.last_summary)
+                    self._export("last.safetensors", self.last_summary, evaluation)
                 if step % settings.checkpoint_every == 0 or step == last_step or is_last:
                     if records is not None:
                         records.flush(f"step {step} of {settings.steps}: loss {row['total']:.3f}")
@@ -174,7 +177,7 @@ class Trainer:
         sign = -1 if settings.best_by in LOWER_IS_BETTER else 1
         if value is not None and (self.progress.best is None or sign * value > sign * self.progress.best):
             self.progress = Progress(step, value)
-            self._export("best.safetensors", summary)
+            self._export("best.safetensors", summary, evaluation)
         else:
             since_best = self.progress.evaluations_since_best + 1
             is_enough = 0 < settings.patience <= since_best
@@ -182,6 +185,13 @@ class Trainer:
         if records is not None:
             records.add_evaluation(step, summary)
             self._draw(results)
+            assert evaluation is not None
+            is_end = step == settings.steps or self.progress.stopped_early
+            if is_end:
+                title = f"{self.out.name} at step {step}"
+                write_evaluation(
+                    self.out / "evaluation", evaluation, results, self.val_data, self.val_category_ids, NUM_WORST, title
+                )
         say(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in summary.items() if v is not None))
         self.last_summary = summary
         return evaluation
@@ -202,9 +212,11 @@ class Trainer:
             name = Path(self.val_data.file_names[index]).with_suffix("").as_posix().replace("/", "_")
             write_image(self.out / "predictions" / f"{name}_{self.progress.step:06d}.png", picture)
 
-    def _export(self, name: str, summary: dict[str, float | None] | None) -> None:
+    def _export(self, name: str, summary: dict[str, float | None] | None, evaluation: Evaluation | None) -> None:
+        """Weights for use. With an evaluation, the score threshold is the one that counts best on val."""
         if not is_first():
             return
+        settings = self.config.model
         card: dict[str, Any] = {
             "training": self.config.train.model_dump(mode="json"),
             "steps_done": self.progress.step,
@@ -212,8 +224,13 @@ class Trainer:
             "val": summary,
             "num_val_images": len(self.val_data) if self.val_data is not None else 0,
         }
+        if evaluation is not None and evaluation.overall.count.total_true:
+            assert self.val_data is not None
+            was = settings.detection.score_threshold
+            card["score_threshold"] = threshold_note(evaluation, self.val_data.annotation_file.name, was)
+            settings = with_score_threshold(settings, best_threshold(evaluation))
         tensors = self.average.tensors if self.average else self.model.state_dict()
-        save_checkpoint(self.out / name, tensors, self.config.model, card)
+        save_checkpoint(self.out / name, tensors, settings, card)
 
     def save(self) -> None:
         """Write all of the run's state to last.pt."""

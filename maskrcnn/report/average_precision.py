@@ -1,4 +1,7 @@
-"""COCO average precision of boxes and masks (D detections and G objects in an image, T IoU thresholds, K classes)."""
+"""COCO average precision of boxes, masks and boundaries.
+
+D detections and G objects in an image, T IoU thresholds, K classes.
+"""
 
 import contextlib
 import io
@@ -11,8 +14,12 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from maskrcnn.report.boundary import boundary_ious
 from maskrcnn.report.ground_truth import GroundTruth
 from maskrcnn.structures.instances import Instances
+
+Kind = Literal["box", "mask", "boundary"]
+"""What is compared. The IoU of boundaries is that of the masks or that of their rims, whichever is less."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,12 @@ class AveragePrecision:
     recall: float | None
     per_class: tuple[float | None, ...]
     per_class50: tuple[float | None, ...]
+    per_class_sizes: tuple[tuple[float | None, float | None, float | None], ...]
+    """Small, medium and large of each class."""
+    curves50: tuple[tuple[float, ...] | None, ...]
+    """Of each class the precision at an IoU of 0.50 and a recall of 0, 0.01, ... 1; the best at that recall or more."""
+    curves75: tuple[tuple[float, ...] | None, ...]
+    """The same at an IoU of 0.75."""
     max_detections: int
 
 
@@ -39,16 +52,21 @@ def average_precision(
     truths: Sequence[GroundTruth],
     results: Sequence[Instances],
     num_classes: int,
-    kind: Literal["box", "mask"],
+    kind: Kind,
     max_detections: int,
 ) -> AveragePrecision:
-    """AP of `results`, image for image with `truths`; `max_detections` is COCO's maxDets: of a class, of an image."""
+    """AP of `results`, image for image with `truths`; `max_detections` is COCO's maxDets: of a class, of an image.
+
+    Paper: Boundary AP, arXiv:2103.16562.
+    """
     objects, detections = [], []
     for image_id, (truth, instances) in enumerate(zip(truths, results, strict=True)):
         objects += _objects(image_id, truth)
         detections += _detections(image_id, instances, kind)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-        evaluation = _SparseCOCOeval(iouType="bbox" if kind == "box" else "segm")
+        evaluation = (_BoundaryCOCOeval if kind == "boundary" else _SparseCOCOeval)(
+            iouType="bbox" if kind == "box" else "segm"
+        )
         evaluation.cocoGt, evaluation.cocoDt = _coco(truths, objects), _coco(truths, detections)
         parameters = evaluation.params
         parameters.imgIds = list(range(len(truths)))
@@ -70,6 +88,12 @@ def average_precision(
         recall=_mean(recall[..., 0]),
         per_class=tuple(_mean(precision[:, :, label, 0]) for label in range(num_classes)),
         per_class50=tuple(_mean(precision[at50, :, label, 0]) for label in range(num_classes)),
+        per_class_sizes=tuple(
+            (_mean(precision[:, :, label, 1]), _mean(precision[:, :, label, 2]), _mean(precision[:, :, label, 3]))
+            for label in range(num_classes)
+        ),
+        curves50=tuple(_curve(precision[at50, :, label, 0]) for label in range(num_classes)),
+        curves75=tuple(_curve(precision[at75, :, label, 0]) for label in range(num_classes)),
         max_detections=max_detections,
     )
 
@@ -90,9 +114,9 @@ def _objects(image_id: int, truth: GroundTruth) -> list[dict]:
     ]
 
 
-def _detections(image_id: int, instances: Instances, kind: Literal["box", "mask"]) -> list[dict]:
+def _detections(image_id: int, instances: Instances, kind: Kind) -> list[dict]:
     labels, scores = instances.labels.tolist(), instances.scores.tolist()
-    if kind == "mask":
+    if kind != "box":
         # One by one: given a list of more than 255, pycocotools 2.0.11 raises OverflowError.
         rles: list[Any] = instances.rles()
         shapes: list[dict] = [{"segmentation": rle, "area": float(coco_mask.area(rle))} for rle in rles]
@@ -123,6 +147,11 @@ def _mean(values: np.ndarray) -> float | None:
     """The mean of what COCOeval filled in; -1 marks the rest."""
     values = values[values > -1]
     return float(values.mean()) if values.size else None
+
+
+def _curve(precision: np.ndarray) -> tuple[float, ...] | None:
+    """Rounded to what a picture or a table can show, since there are 101 for each class."""
+    return tuple(np.round(precision, 4).tolist()) if precision.max() > -1 else None
 
 
 class _SparseCOCOeval(COCOeval):
@@ -170,3 +199,22 @@ class _SparseCOCOeval(COCOeval):
             "dtScores": [d["score"] for d in detections],
             "gtIgnore": is_ignored,
         }
+
+
+class _BoundaryCOCOeval(_SparseCOCOeval):
+    """Boundary AP: of mask and rim, the smaller IoU counts."""
+
+    def computeIoU(self, imgId: int, catId: int) -> Any:  # noqa: N802, N803
+        ious = super().computeIoU(imgId, catId)
+        objects, detections = self._gts[imgId, catId], self._dts[imgId, catId]
+        if not objects or not detections:
+            return ious
+        order = np.argsort([-d["score"] for d in detections], kind="stable")  # as the rows of `ious` are
+        # Where the masks alone do not overlap enough, no rim makes it a match. A crowd region has no rim of its own.
+        is_open = ious >= min(self.params.iouThrs)
+        is_open[:, [bool(o["iscrowd"]) for o in objects]] = False
+        pairs = np.argwhere(is_open)
+        masks = [detections[i]["segmentation"] for i in order]
+        rims = boundary_ious(masks, [o["segmentation"] for o in objects], pairs)
+        ious[is_open] = np.minimum(ious[is_open], rims)
+        return ious

@@ -3,15 +3,17 @@
 I images, T IoU thresholds, K classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from maskrcnn.report.mask_matches import MaskMatches, Tally
 
-SCORE_THRESHOLDS = tuple(i / 20 for i in range(1, 20))
-"""0.05 to 0.95."""
+SCORE_THRESHOLDS = tuple(i / 100 for i in range(5, 100))
+"""0.05 to 0.99."""
+PRINTED_STEPS = 20
+"""A table prints the thresholds that are multiples of 1 / 20, 0.05, and the best ones."""
 
 
 @dataclass(frozen=True)
@@ -72,19 +74,26 @@ class ThresholdSweep:
 
     @property
     def best_count(self) -> ThresholdRow:
-        """The lowest MAE; of equals, the lowest total relative error, then the lowest threshold."""
-        return min(self.rows, key=lambda row: (row.mae, row.total_relative_error or 0.0))
+        """The lowest MAE; of equals, the lowest total relative error; of equals, the middle one."""
+        return _middle_of_best(self.rows, lambda row: (row.mae, row.total_relative_error or 0.0))
 
     @property
     def best_mask_score(self) -> ThresholdRow:
-        """The highest TP / (TP + FP + FN) at IoU 0.50, mean over images; of equals, the pooled one decides."""
-        return max(self.rows, key=lambda row: (row.image_mean50, row.pooled50))
+        """The highest TP / (TP + FP + FN) at IoU 0.50, mean over images; of equals, the pooled one decides.
+
+        Of equals, the middle one.
+        """
+        return _middle_of_best(self.rows, lambda row: (-row.image_mean50, -row.pooled50))
 
     def table(self) -> str:
-        """One line per threshold."""
+        """One line for each of a part of the thresholds."""
         lines = ["score >=       MAE   total error   predicted      true   mask score at IoU 0.50: image mean   pooled"]
+        best_count, best_mask_score = self.best_count, self.best_mask_score
         for row in self.rows:
-            marks = " <- best count" * (row is self.best_count) + " <- best mask score" * (row is self.best_mask_score)
+            marks = " <- best count" * (row is best_count) + " <- best mask score" * (row is best_mask_score)
+            steps = row.score_threshold * PRINTED_STEPS
+            if not marks and abs(steps - round(steps)) > 1e-9:
+                continue
             error = "-" if row.total_relative_error is None else f"{row.total_relative_error:.1%}"
             lines.append(
                 f"    {row.score_threshold:.2f}  {row.mae:8.2f}  {error:>12}  {row.total_predicted:>10}  "
@@ -176,6 +185,12 @@ def sweep_thresholds(matches: MaskMatches, score_thresholds: Sequence[float] = S
             )
         )
     return ThresholdSweep(tuple(rows))
+
+
+def _middle_of_best(rows: Sequence[ThresholdRow], badness: Callable[[ThresholdRow], tuple[float, ...]]) -> ThresholdRow:
+    best = min(map(badness, rows))
+    equals = [row for row in rows if badness(row) == best]
+    return equals[len(equals) // 2]
 
 
 def _ratio(hits: np.ndarray, false_alarms: np.ndarray, misses: np.ndarray) -> np.ndarray:

@@ -161,11 +161,12 @@ def _anchors_in(source: Source) -> dict[str, Any]:
         if num_ratios != len(PRESETS["matterport"]["anchors"]["ratios"]):
             raise ValueError(f"{source.path}: {num_ratios} anchors at a place, whose ratios the file does not say")
         return {}
-    side = round(sqrt(anchors.shape[-2] / num_ratios / sum(stride**-2 for stride in STRIDES)))
+    num_anchors = anchors.shape[-2] if anchors.ndim > 1 else 0
+    side = round(sqrt(num_anchors / num_ratios / sum(stride**-2 for stride in STRIDES)))
     grids = [(side // stride, side // stride) for stride in STRIDES]
     counts = [num_ratios * rows * columns for rows, columns in grids]
-    if anchors.shape[-1] == 4 and anchors.shape[-2] == sum(counts):
-        boxes = anchors.reshape(-1, sum(counts), 4)[0].double()  # the same for every image of its batch
+    if 0 < num_anchors == sum(counts) and anchors.shape[-1] == 4:
+        boxes = anchors.reshape(-1, num_anchors, 4)[0].double()  # the same for every image of its batch
         sides = [(level[:num_ratios, 2:] - level[:num_ratios, :2]) * (side - 1) + 1 for level in boxes.split(counts)]
         sizes = tuple(round(float(level[0].prod().sqrt()), 3) for level in sides)
         ratios = tuple(round(float(height / width), 6) for height, width in sides[-1])  # the largest are most precise

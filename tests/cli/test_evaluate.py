@@ -1,6 +1,10 @@
 import json
+import re
 from pathlib import Path
 
+import torch
+
+from maskrcnn.engine.checkpoint import load_checkpoint
 from tests.cli.conftest import Tool
 from tests.coco_files import VAL_SCENES, write_coco
 
@@ -13,7 +17,7 @@ def test_figures(tool: Tool, weights: Path, coco: Path) -> None:
     args = ("--annotations", "data/val.json", "--images", "data/images", "--weights", weights, "--device", "cpu")
     said = tool("evaluate", *args, "--group-by", "plate", "--out", "judged", "--max-detections", 9)
     assert (said.status, said.err) == (0, "")
-    assert said.out.startswith("2 images, 3 objects; AP of at most 9 detections of a class in an image\n")
+    assert "\n2 images, 3 objects; AP of at most 9 detections of a class in an image\n" in said.out
     assert "counts at score >= 0.2" in said.out
     for word in ("box", "mask", "square", "disc", "left", "right"):
         assert f"\n{word} " in said.out
@@ -25,6 +29,28 @@ def test_figures(tool: Tool, weights: Path, coco: Path) -> None:
     said = tool("evaluate", *args, "--score", "0.999", "--worst", 0)
     assert "counts at score >= 0.999" in said.out
     assert "worst" not in said.out
+    page = Path("judged/report.html").read_text(encoding="utf-8")
+    assert "<title>tiny.safetensors on val.json</title>" in page
+    assert "val_1.png: 9 predicted, 1 true" in page
+
+
+def test_the_best_threshold_goes_into_a_copy_of_the_weights(tool: Tool, weights: Path, coco: Path) -> None:
+    args = ("--annotations", "data/val.json", "--images", "data/images", "--weights", weights, "--device", "cpu")
+    said = tool("evaluate", *args, "--set-threshold", "tuned.safetensors", "--max-detections", 7)
+    assert (said.status, said.err) == (0, "")
+    before, after = load_checkpoint(weights), load_checkpoint("tuned.safetensors")
+    threshold = after.settings.detection.score_threshold
+    assert f"tuned.safetensors: the same weights with a score threshold of {threshold:g} (was 0.2)" in said.out
+    assert after.settings.detection.max_detections == 7, "the threshold is that of the settings it was found with"
+    assert after.card["score_threshold"]["chosen_on"] == "val.json"
+    assert all(torch.equal(tensor, before.tensors[name]) for name, tensor in after.tensors.items())
+    best = re.search(r"all: counts are best at score >= ([0-9.]+) \(MAE ([0-9.]+)\)", said.out)
+    assert best is not None
+    assert float(best[1]) == threshold
+    again = tool("evaluate", *args[:4], "--weights", "tuned.safetensors", "--device", "cpu")
+    assert f"counts at score >= {threshold:g}" in again.out
+    wrong = tool("evaluate", *args, "--set-threshold", "tuned.pth")
+    assert wrong.err == "error: --set-threshold: expected a file name that ends in .safetensors, got tuned.pth\n"
 
 
 def test_mistakes_are_one_sentence(tool: Tool, weights: Path, coco: Path) -> None:

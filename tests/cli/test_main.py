@@ -20,7 +20,7 @@ def test_help_does_not_wait_for_torch() -> None:
     assert done.returncode == 0
     assert done.stderr == ""
     for command, sentence in COMMANDS.items():
-        assert f"  {command:10} {sentence}\n" in done.stdout
+        assert f"  {command:15} {sentence}\n" in done.stdout
     modules = done.stdout.splitlines()[-1]
     assert "'maskrcnn.cli.main'" in modules
     for slow in ("torch", "numpy", "cv2", "matplotlib", "pydantic"):

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from maskrcnn.data.loading import Batch
 from maskrcnn.engine.trainer import saved_config
 from maskrcnn.engine.training_step import TrainingStep
 from tests.cli.conftest import Said, Tool
-from tests.coco_files import SMALL, VAL_SCENES, write_coco
+from tests.coco_files import SMALL, VAL_SCENES, write_coco, write_label_images
 from tests.tiny import tiny_settings
 
 STEPS = {"batch_size": 2, "workers": 0, "warmup_steps": 1, "learning_rate": 0.01, "steps": 9}
@@ -34,7 +35,7 @@ def test_train_then_evaluate_then_infer(tool: Tool, coco: Path, monkeypatch: pyt
     said = tool("train", "--config", write_config(), *data, "--out", "run", "--steps", 2, "--device", "cpu")
     assert said.status == 0, said.err
     assert said.err == ""
-    assert "4 images to train on, 2 to evaluate on, on cpu; classes: square, disc\n" in said.out
+    assert "4 images to train on, 2 to evaluate on, on cpu; trained: all; classes: square, disc\n" in said.out
     assert "step 2: box_ap " in said.out
     assert "step 2 of 2: loss " in said.out  # where there is no terminal for the progress bar
     assert "2 images, 3 objects; AP of at most 20 detections" in said.out
@@ -64,7 +65,7 @@ def test_train_then_evaluate_then_infer(tool: Tool, coco: Path, monkeypatch: pyt
     assert (said.status, said.err) == (0, "")
     assert "mask score TP/(TP+FP+FN)" in said.out
     assert said.out.count("worst count: ") == 1
-    assert "all figures are in judged/evaluation.json" in said.out
+    assert "every figure is in judged/evaluation.json" in said.out
     assert '"mask_score"' in Path("judged/evaluation.json").read_text()
 
     assert tool("infer", "data/images", *options, "--out", "found").status == 0
@@ -108,20 +109,20 @@ def test_mistakes_are_one_sentence(tool: Tool, coco: Path) -> None:
     for args, sentence in (
         (("--config", "gone.yaml", *data), "no configuration file gone.yaml"),
         (("--config", "notes.txt", *data), "notes.txt: not valid YAML: "),
-        (("--config", config, "--out", "run"), "expected --train JSON and --images DIR"),
-        (("--config", config, *data, "--train", "data/gone.json"), f"{coco / 'gone.json'}"),
-        (("--config", config, *data, "--train", "config.yaml"), "config.yaml is not JSON"),
-        (("--config", config, *data, "--images", "run"), "4 of 4 images of "),
-        (
-            ("--config", config, *data, "--val", "data/other.json"),
-            "other.json has no category named disc; it has circle",
-        ),
+        (("--config", config, "--out", "run"), "expected --data PATH, the annotations to train on"),
+        (("--config", config, *data, "--train", "data/gone.json"), "data/gone.json: there is no such file or folder"),
+        (("--config", config, *data, "--train", "config.yaml"), "config.yaml is no annotation format that is known"),
+        (("--config", config, *data, "--images", "gone"), "gone: there is no such folder of images"),
+        (("--config", config, *data, "--images", "."), "4 errors in the data: train_1.png: "),
+        (("--config", config, *data, "--val", "data/other.json"), "(class-names-differ)"),
+        (("--config", config, *data, "--val-fraction", "1"), "command line: data.val_fraction: "),
+        (("--config", config, *data, "--batch", "auto"), "--batch auto fills the memory of a GPU; on a CPU give a"),
         (("--config", config, *data, "--steps", 0), "command line: train.steps: "),
         (("--config", config, *data, "--device", "tpu"), "device: expected auto, cpu, cuda or cuda:N"),
         (("--resume", "gone"), "gone/config.yaml: not found, so gone is no folder of a training run"),
         (
             ("--resume", "run", "--steps", 5, "--val-images", "x"),
-            "--resume continues a run with its own settings and data; leave out --val-images, --steps",
+            "--resume continues a run with its own settings and data; leave out --steps, --val-images",
         ),
     ):
         said = tool("train", *args)
@@ -141,3 +142,51 @@ def test_a_loss_that_is_not_finite(tool: Tool, coco: Path) -> None:
 def test_without_cuda(tool: Tool, coco: Path) -> None:
     args = ("--config", write_config(), "--train", "data/train.json", "--images", "data/images", "--out", "run")
     assert error(tool("train", *args, "--device", "cuda")) == "device cuda: this machine has no CUDA devices"
+
+
+def test_any_format_is_divided_checked_and_trained_on(tool: Tool, tmp_path: Path) -> None:
+    """From label images, one value for each object, without a word about a split."""
+    write_label_images(tmp_path / "cells", 6)
+    options = ("--data", "cells", "--val-fraction", "0.4", "--train", "heads", "--steps", 2, "--batch", 4)
+    said = tool("train", "--config", write_config(), *options, "--out", "run", "--device", "cpu")
+    assert said.status == 0, said.err
+    assert "4 images a step in place of 2, so the learning rate is 0.01 x 4 / 2 = 0.02" in said.out
+    assert "trained: heads; classes: object" in said.out
+    train, val = (json.loads(Path(f"run/data/{name}.json").read_text()) for name in ("train", "val"))
+    names = [{image["file_name"] for image in part["images"]} for part in (train, val)]
+    assert all(names)
+    assert not names[0] & names[1]
+    assert len(names[0] | names[1]) == 6
+    assert saved_config("run").train.layers == "heads"
+    assert Path("run/evaluation/report.html").is_file()
+    said = tool("train", "--resume", "run", "--device", "cpu")
+    assert error(said) == "run: the run is complete, all 2 steps are done"
+
+
+def test_errors_in_the_data_stop_a_training_unless_they_are_allowed(tool: Tool, coco: Path) -> None:
+    """Pain 7: a degenerate box is named by file, annotation and reason, not found by a loss that is not a number."""
+    path = coco / "train.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0]["bbox"] = [10, 10, 0, 5]
+    path.write_text(json.dumps(content))
+    options = ("--config", write_config(), "--data", "data/train.json", "--images", "data/images", "--device", "cpu")
+    sentence = error(tool("train", *options, "--steps", 1, "--out", "run"))
+    assert sentence.startswith("1 errors in the data: annotation 1 in data/train.json: ")
+    assert "--allow degenerate-box" in sentence
+    said = tool("train", *options, "--steps", 1, "--out", "run", "--allow", "degenerate-box")
+    assert said.status == 0, said.err
+    kept = json.loads(Path("run/data/train.json").read_text())["annotations"]
+    assert len(kept) == len(content["annotations"]) - 1
+
+
+def test_init_and_resume_are_told_apart(tool: Tool, coco: Path, weights: Path) -> None:
+    """Pain 19: weights to start from make a new run, which says so; the same run goes on with its own settings."""
+    options = ("--data", "data/train.json", "--images", "data/images", "--device", "cpu")
+    train = {**STEPS, "steps": 1}
+    Path("only.yaml").write_text(yaml.safe_dump({"train": train}))
+    said = tool("train", "--config", "only.yaml", *options, "--init", weights, "--out", "run")
+    assert said.status == 0, said.err
+    assert f"new run, starting from the weights of {weights}: maskrcnn R18-FPN, 2 classes" in said.out
+    assert "classes kept: square, disc; new: none" in said.out
+    assert saved_config("run").model.backbone.depth == 18  # as in the weights, not as by default
+    assert "leave out --init" in error(tool("train", "--resume", "run", "--init", weights))

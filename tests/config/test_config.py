@@ -112,7 +112,7 @@ class TestMistakes:
                 "unknown key model.rpn.nms_treshold; did you mean nms_threshold?",
             ),
             ({"train": {"augment": {"horizontalflip": 1}}}, "unknown key train.augment.horizontalflip; did you mean "),
-            ({"train": {"zzz": 1}}, "unknown key train.zzz; known here: augment, average_decay, "),
+            ({"train": {"zzz": 1}}, "unknown key train.zzz; known here: accumulate, augment, "),
         ],
     )
     def test_an_unknown_key_is_guessed(self, values: dict, sentence: str):

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from maskrcnn.engine.evaluator import Evaluation, evaluate, sweep_score_thresholds
+from maskrcnn.engine.evaluator import above, best_threshold, evaluate, sweep_score_thresholds
+from maskrcnn.report.evaluation import Evaluation
 from maskrcnn.structures.instances import Instances
 
 NUCLEI = Path(__file__).parents[3] / "shared" / "data" / "nuclei" / "annotations" / "val.json"
@@ -113,16 +114,25 @@ def test_on_paper(tmp_path: Path) -> None:
     assert maes[0.65] == pytest.approx(2 / 3)
     assert maes[0.75] == pytest.approx(1 / 3)
     assert maes[0.95] == pytest.approx(3 / 3)
-    assert evaluation.overall.sweep.best_count.score_threshold == 0.75
-    # IoU 0.50 at score 0.75: (2 / 2 + 1 + 0) / 3 is the best there is, too.
+    # Above 0.7 and up to 0.8 two are left in image 1, in steps of 0.01: the middle one of 0.71 to 0.80.
+    assert evaluation.overall.sweep.best_count.score_threshold == 0.76
+    assert best_threshold(evaluation) == 0.76
+    # IoU 0.50 at that score: (2 / 2 + 1 + 0) / 3 is the best there is, too.
     best = evaluation.overall.sweep.best_mask_score
-    assert (best.score_threshold, best.image_mean50) == (0.75, pytest.approx(2 / 3))
+    assert (best.score_threshold, best.image_mean50) == (0.76, pytest.approx(2 / 3))
+    # A is counted twice; the false alarm at C is in image 1, and image 3 has its C missed.
+    assert (evaluation.confusion.double, evaluation.confusion.spurious) == ((1, 0, 0), (1, 0, 0))
+    assert [(image.missed, image.spurious, image.double) for image in evaluation.images] == [
+        (0, 1, 1),
+        (0, 0, 0),
+        (1, 0, 0),
+    ]
 
 
 def test_perfect_results(tmp_path: Path) -> None:
     true = [[Thing(A), Thing(B, label=1)], [], [Thing(C, label=1), Thing(A)]]
     evaluation = judge(tmp_path, true, true)
-    for ap in (evaluation.box, evaluation.mask):
+    for ap in (evaluation.box, evaluation.mask, evaluation.boundary):
         assert ap.ap == ap.ap50 == ap.ap75 == ap.small == ap.recall == pytest.approx(1)
         assert ap.per_class == (pytest.approx(1), pytest.approx(1), None)
         assert ap.large is None
@@ -133,7 +143,7 @@ def test_perfect_results(tmp_path: Path) -> None:
 
 def test_nothing(tmp_path: Path) -> None:
     nothing_found = judge(tmp_path, [[Thing(A)], []], [[], []])
-    assert nothing_found.mask.ap == nothing_found.box.ap == 0
+    assert nothing_found.mask.ap == nothing_found.box.ap == nothing_found.boundary.ap == 0
     assert nothing_found.overall.mask_score.image_mean == 0.5
     assert nothing_found.overall.mask_score.pooled == 0
     assert nothing_found.overall.count.total_relative_error == 1
@@ -147,6 +157,8 @@ def test_nothing(tmp_path: Path) -> None:
     for evaluation in (nothing_found, nothing_there, no_images):
         assert evaluation.table()
         json.dumps(evaluation.to_dict(), allow_nan=False)
+    # Where no threshold is better than another, none at the end of the range is taken.
+    assert best_threshold(nothing_found) == best_threshold(no_images) == 0.52
 
 
 def test_crowd_region_excuses_what_lies_in_it(tmp_path: Path) -> None:
@@ -187,7 +199,7 @@ def test_groups(tmp_path: Path) -> None:
     even, odd = evaluation.groups["even"], evaluation.groups["odd"]
     assert (even.num_images, even.mask_score.image_mean, even.count.mae) == (1, 0, 1)
     assert (odd.num_images, odd.mask_score.image_mean, odd.count.mae) == (2, 0.75, 0.5)
-    assert [row.mae for row in odd.sweep.rows] == [0.5] * 19
+    assert [row.mae for row in odd.sweep.rows] == [0.5] * 95
     # A group is scored like the same images alone.
     alone = judge(tmp_path, true, predicted, image_ids=[1, 3])
     assert odd == alone.overall
@@ -202,8 +214,16 @@ def test_sweep_alone_is_the_one_of_the_evaluation(tmp_path: Path) -> None:
     evaluation = judge(tmp_path, true, predicted)
     sweep = sweep_score_thresholds({1: found(*predicted[0])}, tmp_path / "annotations.json", CATEGORY_IDS)
     assert sweep == evaluation.overall.sweep
-    assert sweep.best_count.score_threshold == 0.35
-    assert len(sweep.table().splitlines()) == 20
+    assert sweep.best_count.score_threshold == 0.41  # the middle of 0.31 to 0.50
+    # A line for each 0.05, and one for 0.41, which is the best for masks too.
+    lines = sweep.table().splitlines()
+    assert len(lines) == 1 + 19 + 1
+    assert [line.split()[0] for line in lines if "best count <- best mask score" in line] == ["0.41"]
+
+
+def test_a_score_passes_a_threshold_of_the_same_number() -> None:
+    # 0.7 is 0.699999988 in float32.
+    assert len(above(found(Thing(A, score=0.7), Thing(B, score=0.69)), 0.7)) == 1
 
 
 def test_result_is_quiet_and_readable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,6 +236,7 @@ def test_result_is_quiet_and_readable(tmp_path: Path, capsys: pytest.CaptureFixt
         "date",
         "even",
         "worst count: 2.png, 1 predicted, 0 true",
+        "objects at IoU .50 of masks: 0 missed, 1 spurious, 0 double, 0 of a wrong class, 0 merged into one, 0 split",
     ):
         assert text in table
     read_back = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))

@@ -61,6 +61,11 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def fake_figures(name: str, value: float | None) -> SimpleNamespace:
+    """An evaluation that says only this, of no objects."""
+    return SimpleNamespace(summary=lambda: {name: value}, overall=SimpleNamespace(count=SimpleNamespace(total_true=0)))
+
+
 def leaves(state: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """Every tensor and number of a nested state, with where it is."""
     if isinstance(state, dict):
@@ -83,6 +88,7 @@ def test_a_run_leaves_its_files(train: CocoDataset, val: CocoDataset, tmp_path: 
         "best.safetensors",
         "config.yaml",
         "curves.png",
+        "evaluation",
         "last.pt",
         "last.safetensors",
         "losses.csv",
@@ -229,11 +235,12 @@ def test_the_best_weights_are_kept(
 
     def fake_evaluation(*_: object) -> SimpleNamespace:
         value = next(left)
-        return SimpleNamespace(summary=lambda: {best_by: value})
+        return fake_figures(best_by, value)
 
     monkeypatch.setattr(trainer_module, "NUM_PICTURES", 0)
     monkeypatch.setattr(trainer_module, "detect_all", lambda *_: {})
     monkeypatch.setattr(trainer_module, "evaluate", fake_evaluation)
+    monkeypatch.setattr(trainer_module, "write_evaluation", lambda *_: None)
     run = config(steps=4, evaluate_every=1, best_by=best_by, val_loss=False)
     Trainer(run, train, val, tmp_path).run(stop_at=3)
     trainer = Trainer(run, train, val, tmp_path)
@@ -326,8 +333,8 @@ def test_a_run_without_progress_stops_early(
     left = iter([0.3, 0.2, 0.1, 0.4])
     monkeypatch.setattr(trainer_module, "NUM_PICTURES", 0)
     monkeypatch.setattr(trainer_module, "detect_all", lambda *_: {})
-    fake = lambda *_: (lambda value: SimpleNamespace(summary=lambda: {"mask_ap": value}))(next(left))  # noqa: E731
-    monkeypatch.setattr(trainer_module, "evaluate", fake)
+    monkeypatch.setattr(trainer_module, "evaluate", lambda *_: fake_figures("mask_ap", next(left)))
+    monkeypatch.setattr(trainer_module, "write_evaluation", lambda *_: None)
     run = config(steps=4, evaluate_every=1, patience=2, val_loss=False)
     trainer = Trainer(run, train, val, tmp_path)
     trainer.run()
