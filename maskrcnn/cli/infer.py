@@ -17,6 +17,8 @@ from maskrcnn.report.export import write_image
 
 LIKELY = 0.5
 """Score above which a detection of a published model is usually right."""
+FOR_EVALUATION = 0.1
+"""Thresholds up to this are those with which AP is published."""
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -57,7 +59,7 @@ def execute(args: argparse.Namespace) -> int:
         f"looks for {_names(predictor.class_names)}; score above {rule.score_threshold:g}, "
         f"{predictor.device}, {predictor.precision}"
     )
-    if args.score is None and rule.score_threshold < LIKELY / 2:
+    if args.score is None and rule.score_threshold <= FOR_EVALUATION:
         print(f"that low a threshold is for evaluation; --score {LIKELY:g} keeps what is likely")
     if not args.paths:
         files = [_write_sample(args.out)]
@@ -114,6 +116,12 @@ def _print_total(summary: JobSummary) -> None:
     if len(summary.counts) > 1:
         total = add_counts(counts for _, counts in summary.counts)
         print(f"total of {len(summary.counts)} pictures: {describe(total)}")
+    if summary.doubles:
+        where = next(iter(summary.doubles)) if len(summary.doubles) == 1 else f"{len(summary.doubles)} pictures"
+        print(
+            f"perhaps counted twice in {where}: {sum(summary.doubles.values())} pairs of objects cover nearly the same "
+            "pixels; --exclusive names classes of which a thing can only be one"
+        )
     for sentence, where in summary.ceilings.items():
         print(f"limit reached in {where[0] if len(where) == 1 else f'{len(where)} pictures'}: {sentence}")
 

@@ -3,6 +3,7 @@
 import argparse
 import math
 from pathlib import Path
+from typing import Literal
 
 from maskrcnn.config import PRESETS
 from maskrcnn.engine.checkpoint import Checkpoint
@@ -21,6 +22,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     add_import_arguments(parser)
     add("--force", action="store_true", help="use weights of which parts were never trained")
     add("--score", type=float, help="keep detections that score more than this, 0..1 (default: the checkpoint's)")
+    add(
+        "--exclusive",
+        nargs="+",
+        metavar="CLASSES",
+        help="groups such as cat,dog of which a thing can only be one, so that it is not counted twice; or all",
+    )
     add("--max-detections", type=int, help="limit for a picture (default: the checkpoint's)")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add(
@@ -69,11 +76,18 @@ def load_predictor(args: argparse.Namespace, batch_size: int = 1) -> Predictor:
         score=args.score,
         max_detections=args.max_detections,
         resize=args.resize,
+        exclusive_classes=_exclusive_classes(args.exclusive),
         batch_size=batch_size,
         allow_untrained=args.force,
     )
     print(f"{Path(args.weights or DEFAULT_WEIGHTS).name}: {predictor.description}")
     return predictor
+
+
+def _exclusive_classes(groups: list[str] | None) -> list[list[str]] | Literal["all"] | None:
+    if groups is None or groups == ["all"]:
+        return "all" if groups else None
+    return [[name.strip() for name in group.split(",")] for group in groups]
 
 
 def _resize(text: str) -> int | float:

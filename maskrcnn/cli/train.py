@@ -16,7 +16,7 @@ from maskrcnn.engine.trainer import Trainer, saved_config
 from maskrcnn.engine.transfer import settings_from
 from maskrcnn.engine.weights import load_weights
 
-DATA_KEYS = ("data", "val", "images", "val_images", "val_fraction", "group_key", "allow")
+DATA_KEYS = ("data", "val", "images", "val_images", "val_fraction", "group_key", "crowd_as_objects", "allow")
 NEW_RUN_KEYS = ("config", "train", "init", "steps", "batch")
 LAYERS = ("heads", "3+", "4+", "5+", "all")
 
@@ -36,6 +36,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add("--val-images", metavar="DIR", help="folder of the val images, where it is another one")
     add("--val-fraction", type=float, help="part of the images to evaluate on, where no val is given or in the data")
     add("--group-key", metavar="REGEX", help="images of which it finds the same text in the name stay on one side")
+    add("--crowd-as-objects", action="store_true", default=None, help="for exporters that mark every mask as a crowd")
     add("--allow", nargs="+", metavar="KIND", help="leave out what has these errors instead of stopping")
     add(
         "--train",

@@ -31,6 +31,8 @@ def prepare_data(data: DataSettings, seed: int, folder: Path) -> DataSettings:
     if data.train is None:
         raise ValueError("expected --data PATH, the annotations to train on (or data.train in the configuration)")
     sets = _chosen_sets(data, seed)
+    if data.crowd_as_objects:
+        sets = {name: _without_crowds(one) for name, one in sets.items()}
     problems = [problem for one in sets.values() for problem in one.problems]
     num_images = sum(len(one.coco.get("images", ())) for one in sets.values())
     in_files = {name: data.train if name == "train" else data.val or data.train for name in sets}
@@ -87,6 +89,12 @@ def _chosen_sets(data: DataSettings, seed: int) -> dict[str, Annotations]:
     return {"train": train}
 
 
+def _without_crowds(one: Annotations) -> Annotations:
+    """`one` with every annotation an object."""
+    annotations = [annotation | {"iscrowd": 0} for annotation in one.coco["annotations"]]
+    return replace(one, coco={**one.coco, "annotations": annotations})
+
+
 def _report(problems: list[Problem], allowed: Collection[str]) -> None:
     """Stop for errors; say in a line what else was found."""
     errors = blocking(problems, allowed)
@@ -116,7 +124,7 @@ def _tolerated(problems: list[Problem]) -> list[Problem]:
 
 def _is_whole_file(one: Annotations, source: Path, data: DataSettings) -> bool:
     """Whether a set is the COCO file it came from, so that it needs no copy."""
-    is_divided = data.val is None and bool(data.val_fraction)
+    is_divided = (data.val is None and bool(data.val_fraction)) or data.crowd_as_objects
     return source.suffix.lower() == ".json" and not is_divided and not one.problems and "images" in one.coco
 
 

@@ -242,6 +242,8 @@ class DetectionSettings(Settings):
     """Whether a score equal to the threshold passes (matterport)."""
     nms_threshold: Fraction = 0.5
     """IoU within a class above which the weaker detection goes."""
+    exclusive_classes: tuple[tuple[str, ...], ...] | Literal["all"] = ()
+    """Groups of classes of which a thing can only be one: they suppress one another in NMS as one class; or `all`."""
     max_detections: Positive = 1000
     """Detections kept for an image."""
     classes_per_roi: Literal["all", "best"] = "all"

@@ -70,6 +70,8 @@ class DataSettings(Settings):
     """Part of the images that is divided off to evaluate on, where the data name no such set; by their file names."""
     group_key: str | None = None
     """Regular expression; images of which it finds the same text in the file name stay on one side of that division."""
+    crowd_as_objects: bool = False
+    """Take crowd regions for objects: for exporters that mark every mask as a crowd (see mostly-crowd)."""
     allow: tuple[str, ...] = ()
     """Kinds of errors (see tools/check_dataset.py) whose annotations and images are left out instead of stopping."""
 

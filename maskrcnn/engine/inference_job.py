@@ -12,6 +12,7 @@ from tqdm import tqdm
 from maskrcnn.data.images import read_image
 from maskrcnn.engine.predictor import Predictor
 from maskrcnn.report.count import count
+from maskrcnn.report.double_counts import double_counts
 from maskrcnn.report.draw import figure
 from maskrcnn.report.export import coco_dict, counts_csv, write_image, write_json
 from maskrcnn.structures.instances import Instances
@@ -27,6 +28,8 @@ class JobSummary:
     """Files that could not be read."""
     ceilings: dict[str, list[str]] = field(default_factory=dict)
     """Limits that results touched, a sentence each, and the files it happened to."""
+    doubles: dict[str, int] = field(default_factory=dict)
+    """Files in which objects may be counted twice, and how many."""
 
 
 def infer_files(
@@ -64,6 +67,9 @@ def infer_files(
             }
             summary.counts.append((str(file), counts))
             say(f"{file}: {describe(counts)}")
+            doubles = len(double_counts(instances))
+            if doubles:
+                summary.doubles[str(file)] = doubles
             for sentence in instances.ceilings:
                 summary.ceilings.setdefault(sentence, []).append(str(file))
             if is_drawn:

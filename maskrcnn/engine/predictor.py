@@ -34,6 +34,7 @@ class Predictor:
         max_detections: limit for an image; None takes the checkpoint's.
         resize: how the network's input is made from a picture, in place of the checkpoint's rule: an int is its
             shorter side in px, a float a factor. Bigger finds smaller objects and takes longer.
+        exclusive_classes: groups of classes of which a thing can only be one, which suppress one another; or "all".
         batch_size: pictures of a list that go through the network together.
         preset: conventions of a file of another package that does not say them; a key of `PRESETS`.
         allow_untrained: accept weights of which parts were never trained, such as a backbone with fresh heads.
@@ -53,6 +54,7 @@ class Predictor:
         score: float | None = None,
         max_detections: int | None = None,
         resize: int | float | None = None,
+        exclusive_classes: Sequence[Sequence[str]] | Literal["all"] | None = None,
         batch_size: int = 1,
         preset: str | None = None,
         allow_untrained: bool = False,
@@ -65,7 +67,11 @@ class Predictor:
                 f"{len(checkpoint.untrained)} of the {len(checkpoint.tensors)} tensors were never trained "
                 f"({', '.join(checkpoint.untrained[:3])}, ...), so what they find means nothing; fine-tune them first"
             )
-        overrides = {"score_threshold": score, "max_detections": max_detections}
+        overrides = {
+            "score_threshold": score,
+            "max_detections": max_detections,
+            "exclusive_classes": exclusive_classes,
+        }
         detection = checkpoint.settings.detection.model_dump() | {k: v for k, v in overrides.items() if v is not None}
         update: dict[str, object] = {"detection": validate(DetectionSettings, detection, "detection")}
         if resize is not None:

@@ -87,7 +87,9 @@ def build_model(settings: ModelSettings) -> MaskRCNN:
         ),
         class_names=settings.class_names,
         proposal_rules=proposal_rules,
-        detection_rules=DetectionRules(**detection.model_dump(exclude={"box_edges"})),
+        detection_rules=DetectionRules(
+            **detection.model_dump(exclude={"box_edges", "exclusive_classes"}), nms_groups=_nms_groups(settings)
+        ),
         training_rules=_training_rules(settings, proposal_rules),
         box_resolution=roi.box_resolution,
         mask_resolution=roi.mask_resolution,
@@ -96,6 +98,20 @@ def build_model(settings: ModelSettings) -> MaskRCNN:
         box_edges=detection.box_edges,
         paste_mode=mask.paste,
     )
+
+
+def _nms_groups(settings: ModelSettings) -> tuple[int, ...] | None:
+    """For each label the first label of its group of exclusive classes."""
+    names, exclusive = settings.class_names, settings.detection.exclusive_classes
+    if exclusive == "all":
+        return (0,) * len(names)
+    groups = list(range(len(names)))
+    for group in exclusive:
+        for name in group:
+            if name not in names:
+                raise ValueError(f"detection.exclusive_classes: no class {name!r}; known: {', '.join(names)}")
+            groups[names.index(name)] = names.index(group[0])
+    return tuple(groups) if exclusive else None
 
 
 def _training_rules(settings: ModelSettings, proposal_rules: ProposalRules) -> TrainingRules:

@@ -23,6 +23,8 @@ class DetectionRules:
     max_detections: int = 1000
     classes_per_roi: Literal["all", "best"] = "all"
     min_size: float = 0.0
+    nms_groups: tuple[int, ...] | None = None
+    """For each label the group within which NMS suppresses; None is each label for itself."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def select_detections(
     if rules.min_size > 0:
         is_large = ((boxes[:, 2:] - boxes[:, :2]) >= rules.min_size).all(dim=1)
         score, boxes, image, label = score[is_large], boxes[is_large], image[is_large], label[is_large]
-    kept = grouped_nms(boxes, score, image * num_classes + label, rules.nms_threshold)
+    group = label if rules.nms_groups is None else torch.tensor(rules.nms_groups, device=label.device)[label]
+    kept = grouped_nms(boxes, score, image * num_classes + group, rules.nms_threshold)
     kept = kept[image[kept].sort(stable=True).indices]  # image after image, still the best first
     num_of_image = torch.bincount(image[kept], minlength=num_images)
     first = num_of_image.cumsum(0) - num_of_image

@@ -190,3 +190,18 @@ def test_init_and_resume_are_told_apart(tool: Tool, coco: Path, weights: Path) -
     assert "classes kept: square, disc; new: none" in said.out
     assert saved_config("run").model.backbone.depth == 18  # as in the weights, not as by default
     assert "leave out --init" in error(tool("train", "--resume", "run", "--init", weights))
+
+
+def test_pain_14_masks_that_an_exporter_marked_as_crowds(tool: Tool, coco: Path) -> None:
+    path = coco / "train.json"
+    content = json.loads(path.read_text())
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = 1
+    path.write_text(json.dumps(content))
+    options = ("--config", write_config(), "--data", "data/train.json", "--images", "data/images", "--device", "cpu")
+    sentence = error(tool("train", *options, "--steps", 1, "--out", "run"))
+    assert "(mostly-crowd)" in sentence
+    assert "--crowd-as-objects" in sentence
+    said = tool("train", *options, "--steps", 1, "--out", "run", "--crowd-as-objects")
+    assert said.status == 0, said.err
+    assert all(one["iscrowd"] == 0 for one in json.loads(Path("run/data/train.json").read_text())["annotations"])

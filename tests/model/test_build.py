@@ -86,7 +86,8 @@ def test_settings_arrive(preset: str):
     assert training == rules | limits | {"zero_padded": False}
     detection = settings.detection.model_dump()
     assert model.edge == (1.0 if detection.pop("box_edges") == "inclusive" else 0.0)
-    assert dataclasses.asdict(model.detection_rules) == detection
+    assert detection.pop("exclusive_classes") == ()
+    assert dataclasses.asdict(model.detection_rules) == detection | {"nms_groups": None}
     roi = settings.roi.model_dump()
     pooler = dataclasses.asdict(model.pooler)
     assert pooler == {key: value for key, value in roi.items() if key in pooler}
@@ -136,3 +137,18 @@ def test_a_seed_decides_the_initial_weights():
     first, second, other = models
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["rpn.objectness.weight"], other["rpn.objectness.weight"])
+
+
+def test_groups_of_exclusive_classes_are_told_by_name():
+    names = ["cat", "dog", "car", "truck"]
+
+    def groups(exclusive: object) -> tuple[int, ...] | None:
+        settings = model_settings(class_names=names, detection={"exclusive_classes": exclusive})
+        with torch.device("meta"):
+            return build_model(settings).detection_rules.nms_groups
+
+    assert groups(()) is None
+    assert groups("all") == (0, 0, 0, 0)
+    assert groups([["dog", "cat"], ["car", "truck"]]) == (1, 1, 2, 2)
+    with pytest.raises(ValueError, match=r"detection\.exclusive_classes: no class 'cow'; known: cat, dog, car, truck"):
+        groups([["cow", "cat"]])

@@ -154,3 +154,18 @@ def slow_rows(probs: Tensor, boxes: Tensor, image_idx: Tensor, num_images: int, 
             of_image += [(image, label, round(scores[k], 4), tuple(round(v, 3) for v in at[k])) for k in kept]
         rows += sorted(of_image, key=lambda row: -row[2])[: rules.max_detections]
     return rows
+
+
+def test_pain_28_exclusive_classes_suppress_one_another():
+    # One box, sure to be class 0 by 0.6 and class 1 by 0.4; and the same box as class 2 by another region.
+    logits = torch.log(torch.tensor([[0.59, 0.4, 0.005, 0.005], [0.005, 0.005, 0.59, 0.4]]))
+    box = torch.tensor([[0.0, 0, 10, 10]])
+
+    def labels(groups: tuple[int, ...] | None) -> list[int]:
+        rules = DetectionRules(score_threshold=0.1, nms_groups=groups)
+        found = select_detections(logits, lambda roi, _: box.expand(len(roi), 4), torch.zeros(2).long(), 1, rules)
+        return found.labels.tolist()
+
+    assert sorted(labels(None)) == [0, 1, 2]
+    assert sorted(labels((0, 0, 2))) == [0, 2]
+    assert labels((0, 0, 0)) == [0]

@@ -92,7 +92,7 @@ def test_another_network_is_called_by_its_name(entry: str, what: str) -> None:
 
 
 def test_an_rpn_with_a_softmax_cannot_be_built() -> None:
-    with pytest.raises(ValueError, match="an RPN with a softmax"):
+    with pytest.raises(ValueError, match="the RPN's softmax can't be built"):
         convert({**made(80), "rpn_head.rpn_cls.weight": torch.zeros(6, 256, 1, 1)})
 
 

@@ -78,7 +78,12 @@ def read_annotations(
     problems: list[Problem] = []
     seen: set[int] = set()
     for row, annotation in enumerate(
-        tqdm(annotations, desc=f"annotations of {records.annotation_file}", disable=None if progress else True, leave=False)
+        tqdm(
+            annotations,
+            desc=f"annotations of {records.annotation_file}",
+            disable=None if progress else True,
+            leave=False,
+        )
     ):
         if not isinstance(annotation, dict):
             reason = f"expected an annotation, got {annotation!r:.60}"

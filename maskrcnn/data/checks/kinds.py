@@ -83,7 +83,7 @@ _BOXES = {
 _SETS = {
     "duplicate-annotation": _warning("one object is annotated, and counted, twice"),
     "mostly-crowd": _error(
-        "crowd regions are ignored in training; if objects are meant, read them as such (crowd_as_instances)"
+        "crowd regions are ignored in training; if objects are meant, read them as such (--crowd-as-objects)"
     ),
     "no-instances": _error("there is nothing to train on or to measure with"),
     "empty-images": _warning("kept: images without objects teach what is background; are they all meant?"),

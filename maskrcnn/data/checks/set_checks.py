@@ -48,7 +48,10 @@ def _check_crowds(table: AnnotationTable, records: Records) -> list[Problem]:
     num_crowds = int(table.is_crowd.sum())
     if num_crowds * 2 <= len(table):
         return []
-    reason = f"{num_crowds} of {len(table)} annotations have iscrowd = 1: your exporter marks masks as crowd"
+    reason = (
+        f"{num_crowds} of {len(table)} annotations have iscrowd = 1: your exporter marks masks as crowd; "
+        "--crowd-as-objects takes them for objects"
+    )
     return [found("mostly-crowd", reason, records.annotation_file)]
 
 

@@ -138,6 +138,6 @@ def _with_mask(shape: Shape, size: tuple[int, int], problems: list[Problem]) -> 
         return None
     segmentation = shape.segmentation
     if isinstance(segmentation, list):
-        segmentation = [[round(float(v), DECIMALS) for v in part] for part in segmentation if len(part) >= 6]
+        segmentation = [[round(float(v), DECIMALS) for v in part] for part in segmentation]
     box = [float(side) for side in pycocotools.mask.toBbox(rle)]  # pyright: ignore[reportArgumentType]
     return {"segmentation": segmentation, "area": area, "bbox": box}

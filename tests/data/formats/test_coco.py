@@ -51,9 +51,9 @@ def test_layouts_in_use(tmp_path: Path, files: list[str], pictures: str, splits:
     root = tmp_path / "set"
     for file in files:
         split = "valid" if "valid" in file else "val" if "val" in file and "trainval" not in file else "train"
-        write_picture(root / pictures.format(split) / f"{split}.png")
-        write_picture(root / pictures.format(split) / "same name.png")
-        write_json(root / file, coco(f"{split}.png", "same name.png"))
+        for name in ("1.png", "2.png"):  # the same in each split, as many exports have them
+            write_picture(root / pictures.format(split) / name)
+        write_json(root / file, coco("1.png", "2.png"))
     write_json(root / Path(files[0]).parent / "captions_train2017.json", {"images": [], "annotations": []})
     assert is_format(root)
     result = read(root, None)

@@ -118,6 +118,7 @@ def test_a_mask_and_a_polygon_can_be_one_object(folder: Path, tmp_path: Path):
         (shape(kind="cuboid"), "unknown-shape", "error"),
         (shape([[1, 2], [5, 6]], kind="mask", mask="no base64!"), "malformed-shape", "error"),
         (shape([[1, 2], [5, 6]], kind="mask", mask=png(np.ones((50, 5), bool))), "malformed-shape", "error"),
+        (shape([[1, 2], [5, 6]], kind="mask", mask=png(np.ones((5, 50), bool))), "malformed-shape", "error"),
         (shape([[90, 2], [94, 6]], kind="mask", mask=png(np.ones((5, 5), bool))), "mask-outside-image", "error"),
         (shape([[1, 2], [5, 6]], kind="mask", mask=png(np.zeros((5, 5), bool))), "empty-mask", "error"),
         (shape(label=""), "no-class", "error"),
