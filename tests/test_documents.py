@@ -8,14 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from maskrcnn.cli.main import run_tool
-from maskrcnn.config import load_config
+from maskrcnn.config import load_config, model_settings
 from maskrcnn.data.sample import draw_sample
+from maskrcnn.engine import weights
 from maskrcnn.engine.weights import shipped_weights
+from maskrcnn.model.build import build_model
 from maskrcnn.report.export import write_json
 from maskrcnn.structures.rle import encode
+from maskrcnn.zoo.manifest import load_manifest
+from tests.oracles.detectron2_layout import to_detectron2, write_pth
+from tests.oracles.matterport_layout import to_matterport, write_h5
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,27 +45,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "images").mkdir()
     Image.fromarray(picture).save("cells.png")
     Image.fromarray(picture).save("plates/one.tif")
-    annotations = []
-    for i in range(4):
-        image = np.zeros((64, 64, 3), np.uint8)
-        image[10:40, 10 + i : 30 + i] = 200
-        Image.fromarray(image).save(f"images/{i}.png")
-        bitmap = image[..., 0] > 0
-        annotations.append(
-            {
-                "id": i + 1,
-                "image_id": i,
-                "category_id": 1,
-                "iscrowd": 0,
-                "bbox": [10 + i, 10, 20, 30],
-                "area": 600,
-                "segmentation": encode(bitmap),
-            }
-        )
-    images = [{"id": i, "file_name": f"{i}.png", "width": 64, "height": 64} for i in range(4)]
-    coco = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "nucleus"}]}
-    write_json("train.json", coco)
-    write_json("val.json", coco)
+    for name, numbers in (("train", range(4)), ("val", range(4, 6))):
+        annotations = []
+        for i in numbers:
+            image = np.zeros((64, 64, 3), np.uint8)
+            image[10:40, 10 + i : 30 + i] = 200
+            Image.fromarray(image).save(f"images/{i}.png")
+            annotations.append(
+                {
+                    "id": i + 1,
+                    "image_id": i,
+                    "category_id": 1,
+                    "iscrowd": 0,
+                    "bbox": [10 + i, 10, 20, 30],
+                    "area": 600,
+                    "segmentation": encode(image[..., 0] > 0),
+                }
+            )
+        images = [{"id": i, "file_name": f"{i}.png", "width": 64, "height": 64} for i in numbers]
+        categories = [{"id": 1, "name": "nucleus"}]
+        write_json(f"{name}.json", {"images": images, "annotations": annotations, "categories": categories})
     return tmp_path
 
 
@@ -98,8 +103,9 @@ def test_library_block(folder: Path, capsys: pytest.CaptureFixture[str]):
 
 
 def test_training_commands(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    lines = [line for line in tool_lines() if "train.py" in line or "run/best" in line]
-    assert [shlex.split(line)[1] for line in lines] == ["tools/train.py", "tools/evaluate.py", "tools/infer.py"]
+    lines = [line for line in tool_lines() if "train.json" in line or "run/best" in line]
+    tools = ["tools/check_dataset.py", "tools/train.py", "tools/evaluate.py", "tools/infer.py"]
+    assert [shlex.split(line)[1] for line in lines] == tools
     config = (ROOT / "configs" / "nuclei.yaml").read_text(encoding="utf-8")
     config = config.replace("batch_size: 8", "batch_size: 2").replace("crop: 256", "crop: 64")
     (folder / "configs").mkdir()
@@ -109,6 +115,32 @@ def test_training_commands(folder: Path, monkeypatch: pytest.MonkeyPatch):
         shortened = [*arguments, "--steps", "2"] if "train.py" in tool else arguments
         assert run_tool(Path(tool).stem, shortened) == 0
     assert (folder / "found" / "counts.csv").is_file()
+    for report in ("check", "judged", "run/evaluation"):
+        assert (folder / report / "report.html").is_file()
+
+
+def test_checkpoint_commands(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """With made-up files in the place of those that would be downloaded or brought along."""
+    pytest.importorskip("h5py")
+    block = next(block for block in blocks("bash") if "maskrcnn zoo" in block)
+    lines = [shlex.split(line, comments=True) for line in block.splitlines()]
+    torch.manual_seed(0)
+    slim = {"backbone": {"depth": 50, "stem_channels": 16}, "fpn": {"channels": 32}, "box_head": {"fc_channels": 64}}
+    settings = {
+        name: model_settings(name, class_names=["a", "b"], **slim) for name in ("matterport", "detectron2_msra")
+    }
+    states = {name: build_model(one).state_dict() for name, one in settings.items()}
+    write_h5(folder / "mask_rcnn_coco.h5", to_matterport(states["matterport"]))
+    write_pth(folder / "model_final.pth", to_detectron2(states["detectron2_msra"]))
+    monkeypatch.setattr(weights, "fetch", lambda entry: folder / "model_final.pth")
+    Image.fromarray(draw_sample((96, 128))[0]).save("photo.jpg")
+    for line in lines:
+        name, arguments = (line[1], line[2:]) if line[0] == "maskrcnn" else (Path(line[1]).stem, line[2:])
+        shortened = [*arguments, "--resize", "96", "--device", "cpu"] if name == "infer" else arguments
+        assert run_tool(name, shortened) == 0, line
+    assert (folder / "mine.safetensors").is_file()
+    assert "20 public files" in block
+    assert len(load_manifest()) == 20
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)

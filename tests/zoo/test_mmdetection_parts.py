@@ -15,7 +15,7 @@ from maskrcnn.zoo.mmdetection import conventions, convert
 from maskrcnn.zoo.source import Source
 from maskrcnn.zoo.structure import structure_of
 from tests.oracles import mmdetection_model as oracle
-from tests.oracles.mmdetection_layout import to_1x, to_mmdetection
+from tests.oracles.mmdetection_layout import to_mmdetection, to_mmdetection_1x
 from tests.oracles.mmdetection_model import Options
 from tests.tiny import batch
 
@@ -101,7 +101,7 @@ def test_the_real_architectures_have_our_names_and_shapes(body: dict[str, Any], 
         own = build_model(model_settings("mmdet_pytorch", backbone=body, class_names=CLASS_NAMES)).state_dict()
     weights = to_mmdetection(own)
     assert num_values in (None, sum(tensor.numel() for tensor in weights.values()))
-    for layout in (weights, to_1x(weights)):
+    for layout in (weights, to_mmdetection_1x(own)):
         tensors = convert(layout)
         told = conventions(Source(Path("nowhere/x.pth"), layout), 80, structure_of(tensors))
         settings = overlay(structure_of(tensors, "frozen_bn"), told.differences)
