@@ -107,6 +107,8 @@ class AnchorSettings(Settings):
     """Height / width, in the order of the RPN's channels."""
     rounded: bool = False
     """Round the corners to whole pixels (torchvision)."""
+    offset: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Where in its cell an anchor has its centre, in strides: 0 the first corner, 0.5 the middle (mmdetection 1.x)."""
     stride: Literal["fixed", "from_grid"] = "fixed"
     """`fixed`: 4..64; `from_grid`: padded size // grid size (torchvision; differs on P6 when P5 is odd)."""
 

@@ -21,20 +21,21 @@ class Anchors:
     sizes: Sequence[float] = (32, 64, 128, 256, 512)
     ratios: Sequence[float] = (0.5, 1.0, 2.0)
     rounded: bool = False
+    offset: float = 0.0
     stride: Literal["fixed", "from_grid"] = "fixed"
 
     def __call__(self, padded_size: Size, grids: Sequence[Size], device: torch.device) -> list[Tensor]:
         """Anchors (h * w * ratios, 4) for each grid (h, w), cell after cell in rows, the ratios of a cell together.
 
-        Centred on multiples of the stride, not clipped to the image.
+        Centred on multiples of the stride, or `offset` strides beyond them; not clipped to the image.
         """
         levels = []
         for i, (height, width) in enumerate(grids):
             stride_y = stride_x = STRIDES[i]
             if self.stride == "from_grid":
                 stride_y, stride_x = padded_size[0] // height, padded_size[1] // width
-            y = torch.arange(height, device=device, dtype=torch.float32) * stride_y
-            x = torch.arange(width, device=device, dtype=torch.float32) * stride_x
+            y = (torch.arange(height, device=device, dtype=torch.float32) + self.offset) * stride_y
+            x = (torch.arange(width, device=device, dtype=torch.float32) + self.offset) * stride_x
             grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
             centres = torch.stack([grid_x, grid_y, grid_x, grid_y], dim=-1).reshape(-1, 1, 4)
             levels.append((centres + self._cell(i).to(device)).reshape(-1, 4))

@@ -60,13 +60,14 @@ _OTHER_NETWORKS = (
     (rf"{_HEAD}(bbox|mask)_head\.\d+\..*", "a cascade of heads"),
     (r".*\.conv\d?_offset(_mask)?\..*", "deformable convolutions"),
     (r"backbone\.stem\..*", "a deep stem (ResNet-D, ResNeSt)"),
+    (r"backbone\.(?!conv1\.|bn1\.|gn1\.|layer[1-4]\.).*", "a body that is no ResNet"),
     (r".*\.downsample\.2\..*", "pooling in its shortcuts"),
     (r"backbone\..*(context_block|gen_attention_block|nonlocal_block).*", "attention in its body"),
     (rf"{_HEAD}mask_iou_head\..*", "a score for its masks (Mask Scoring R-CNN)"),
     (rf"{_HEAD}point_head\..*", "PointRend"),
     (rf"{_HEAD}shared_head\..*", "a body without a feature pyramid (C4)"),
     (rf"{_HEAD}(semantic|grid|glbctx|feat_relay)_head\..*", "further heads"),
-    (rf"{_HEAD}bbox_head\.(cls|reg|fc_branch|conv_branch)_?(convs|fcs)?\..*", "separate branches in its box head"),
+    (rf"{_HEAD}bbox_head\.(?!fc_(cls|reg)\.|shared_(convs|fcs)\.).*", "another box head, or a single stage"),
     (r"neck\.(\d+|\w*downsample_convs|pafpn_convs)\..*", "another neck"),
     (r"rpn_head\.(conv_loc|conv_shape|feature_adaption\w*|stages)\..*", "another region proposal network"),
 )
@@ -74,11 +75,10 @@ _OTHER_NETWORKS = (
 _MEAN_RGB = (123.675, 116.28, 103.53)
 _NEAR = 2.0  # a mean this near to ImageNet's, 0..255, is ImageNet's
 _BATCH_NORMS = ("bn", "frozen_bn")
-_1X: dict[str, Any] = {"anchors": {"rounded": True}, "roi": {"aligned": False, "sampling_ratio": 2}}
+_1X: dict[str, Any] = {"anchors": {"rounded": True, "offset": 0.5}, "roi": {"aligned": False, "sampling_ratio": 2}}
 """In 1.x a box ends on its last pixel and is one wider than the difference: with the edge of that pixel for its end,
 coding, NMS, levels and RoIAlign are those of continuous edges."""
-
-_UNLIKE_1X = "anchors at the corners of their cells and exact edges, as in mmdetection 2.x"
+_UNLIKE_1X = "exact edges of boxes and masks, as in mmdetection 2.x"
 
 
 def is_family(names: Collection[str]) -> bool:
@@ -101,12 +101,10 @@ def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         entry = next((name for name in tensors if re.fullmatch(pattern, name)), None)
         if entry:
             raise ValueError(f"expected mmdetection's Mask R-CNN with a ResNet and FPN, got one with {what}: {entry}")
-    for entry, what in (("backbone.conv1.weight", "no ResNet"), ("rpn_head.rpn_cls.weight", "no region proposals")):
-        if entry not in tensors:
-            raise ValueError(f"expected mmdetection's Mask R-CNN with a ResNet and FPN, got {what}: {entry} lacks")
-    if 4 * len(tensors["rpn_head.rpn_cls.weight"]) != len(tensors["rpn_head.rpn_reg.weight"]):
+    objectness, deltas = (tensors.get(f"rpn_head.{name}.weight") for name in ("rpn_cls", "rpn_reg"))
+    if objectness is not None and deltas is not None and 4 * len(objectness) != len(deltas):
         raise ValueError(
-            "rpn_head.rpn_cls.weight has two rows for an anchor: an RPN with a softmax can't be built here"
+            "rpn_head.rpn_cls.weight: the RPN's softmax can't be built here, only one row for an anchor can"
         )
     kept = {name: tensor for name, tensor in tensors.items() if not _IGNORED.fullmatch(name)}
     return {_our_name(name): _without_background(name, tensor) for name, tensor in kept.items()}
@@ -125,8 +123,8 @@ def conventions(source: Source, num_classes: int, structure: dict[str, Any], pre
         raise ValueError(f"{source.path}: weights of mmdetection, so --preset {' or '.join(_STYLES)}")
     config, notes = config_of(source)
     style = style_of(config) if config else None
-    if preset and style and style != _STYLES[preset]:
-        raise ValueError(f"{source.path}: --preset {preset}, but {config and config.name} has style {style!r}")
+    if config and preset and style not in (None, _STYLES[preset]):
+        raise ValueError(f"{source.path}: --preset {preset}, but {config.name} has style {style!r}")
     chosen = preset or ("mmdet_caffe" if style == "caffe" else "mmdet_pytorch")
     is_legacy = _has_layout_of_1x(source.tensors) or (config is not None and is_of_1x(config))
     differences = overlay(_norms(structure), _1X if is_legacy else {})

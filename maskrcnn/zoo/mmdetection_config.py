@@ -14,7 +14,7 @@ _MOST_VALUES, _MOST_TEXT = 200_000, 2_000_000  # far above real ones; names that
 _MOST_NUMBER = 1e12
 _KNOWN_BASE = re.compile(r"mask[_-]rcnn_r50[_-]fpn(_1x_coco)?|coco_(instance|detection)|schedule_\w+|default_runtime")
 """Files of mmdetection on which configs build: the presets are their values."""
-_HEADLINE = re.compile(r"^[^\s#].*\.py[ \t]*$", re.MULTILINE)
+_HEADLINE = re.compile(r"^[^\s#].*\.py[ \t\r]*$", re.MULTILINE)
 """Early files hold several configs in one text, the ones that are built on first, each below its path."""
 _UNREAD: Any = object()
 _CALCULATION = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
@@ -25,17 +25,14 @@ class MMDetectionConfig:
     """What a config says."""
 
     name: str
-    """"the config in the file"."""
+    """As in a sentence: the config in the file."""
     values: dict[str, Any]
     """Nested; lists for tuples; without what is computed in a way that is not read."""
     is_in_file: bool
 
-    def at(self, *keys: str) -> Any:
-        """The value under `keys`, one in the other; None where there is none."""
-        value: Any = self.values
-        for key in keys:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        return value
+    def at(self, place: str) -> Any:
+        """The value at a dotted place; None where there is none."""
+        return at(self.values, place)
 
 
 def config_of(source: Source) -> tuple[MMDetectionConfig | None, tuple[str, ...]]:
@@ -64,16 +61,49 @@ def config_of(source: Source) -> tuple[MMDetectionConfig | None, tuple[str, ...]
     return MMDetectionConfig(f"the config {path.name} beside it", values, False), (*notes, *unread)
 
 
-def _held(content: Any) -> tuple[dict[str, Any] | None, list[str]]:
+def at(group: Any, place: str, default: Any = None) -> Any:
+    """What is at a dotted place."""
+    for key in place.split("."):
+        if not isinstance(group, Mapping) or key not in group:
+            return default
+        group = group[key]
+    return group
+
+
+def first(group: Any, *places: str) -> Any:
+    """The first of several spellings that is there."""
+    return next((value for place in places if (value := at(group, place)) is not None), None)
+
+
+def given(**settings: Any) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def numbers(config: MMDetectionConfig, place: str, value: Any) -> list[float] | None:
+    """`value` if it is positive numbers, or None.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, list) or not value or not all(isinstance(v, int | float) and v > 0 for v in value):
+        raise cannot_be_built(config, place, value, "positive numbers")
+    return value
+
+
+def cannot_be_built(config: MMDetectionConfig, place: str, value: object, only: str) -> ValueError:
+    return ValueError(f"{config.name} has {place.lstrip('.')} {value!r}, which can't be built here; only {only} can")
+
+
+def _held(text: object) -> tuple[dict[str, Any] | None, list[str]]:
     """The values of a config in a checkpoint, None where they can't be read; what was left out, in words.
 
     The text may be several configs, each laid over those before it.
     """
     values: dict[str, Any] = {}
     notes: list[str] = []
-    if isinstance(content, Mapping):
-        values = dict(content)
-    for part in _HEADLINE.split(content) if isinstance(content, str) else ():
+    for part in _HEADLINE.split(text) if isinstance(text, str) else ():
         try:
             own, is_whole = _assigned(part)
         except ValueError:
@@ -96,7 +126,7 @@ def _with_bases(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any
     unread = [] if is_whole else [_unread_line(path.name)]
     values: dict[str, Any] = {}
     bases = own.pop("_base_", [])
-    for base in [bases] if isinstance(bases, str) else bases:
+    for base in bases if isinstance(bases, list) else [bases]:
         base_path = (path.parent / str(base)).resolve()
         if base_path in above:
             raise ValueError(f"{path}: its _base_ {base} leads back to itself")

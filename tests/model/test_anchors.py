@@ -66,3 +66,9 @@ def test_torchvisions_strides(size: tuple[int, int], p6_stride: tuple[int, int])
         assert ours[4][3, 0] - ours[4][0, 0] == p6_stride[1]
     fixed = Anchors(rounded=True)(size, grids, CPU)
     assert fixed[4][3 * columns, 1] - fixed[4][0, 1] == 64
+
+
+def test_an_offset_moves_every_anchor_by_a_part_of_its_levels_stride():
+    plain, moved = Anchors(rounded=True)((48, 64), GRIDS, CPU), Anchors(rounded=True, offset=0.5)((48, 64), GRIDS, CPU)
+    for stride, before, after in zip((4, 8, 16, 32, 64), plain, moved, strict=True):
+        torch.testing.assert_close(after, before + stride / 2)

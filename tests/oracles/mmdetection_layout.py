@@ -49,9 +49,13 @@ def their_name(name: str, num_rpn_convs: int, has_group_norms: bool) -> str:
 
 
 def to_mmdetection_1x(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """As 1.x has it: no `roi_head`, and the background first, also in deltas and masks, where nothing trains it."""
-    weights = {}
-    for name, tensor in to_mmdetection(state).items():
+    return to_1x(to_mmdetection(state))
+
+
+def to_1x(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """From 2.x: no `roi_head`, and the background first, also in deltas and masks, where nothing trains it."""
+    of_1x = {}
+    for name, tensor in weights.items():
         name = name.removeprefix("roi_head.")
         untrained = torch.full_like(tensor[:4], 9.0) if tensor.ndim else tensor
         if name.startswith("bbox_head.fc_cls."):
@@ -60,8 +64,8 @@ def to_mmdetection_1x(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             tensor = torch.cat([untrained, tensor])
         elif name.startswith("mask_head.conv_logits."):
             tensor = torch.cat([untrained[:1], tensor])
-        weights[name] = tensor
-    return weights
+        of_1x[name] = tensor
+    return of_1x
 
 
 def write_pth(path: Path, weights: Mapping[str, Tensor], **meta: Any) -> None:

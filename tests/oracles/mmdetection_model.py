@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.oracles.paste import paste_dense
+
 STRIDES = (4, 8, 16, 32, 64)
 MAX_RATIO = abs(math.log(16 / 1000))
 
@@ -67,17 +69,16 @@ class Found:
 @torch.no_grad()
 def detect(weights: Mapping[str, Tensor], picture: np.ndarray, options: Options) -> Found:
     """`picture` is RGB uint8 (H, W, 3)."""
+    weights = {name.removeprefix("roi_head."): tensor for name, tensor in weights.items()}
+    frame = picture.shape[0], picture.shape[1]
     pixels, size, scale_factor = network_input(picture, options)
+    scale_factor = torch.ones(4) if options.is_1x else scale_factor
     levels = pyramid(weights, pixels, options)
     boxes = proposals(weights, levels, size, options)
-    if options.is_1x:
-        boxes, scores, labels = box_head(weights, levels, boxes, size, torch.ones(4), options)
-        probs = mask_head(weights, levels, boxes, labels, options)
-        return Found(boxes, scores, labels, probs, np.zeros(0))
     boxes, scores, labels = box_head(weights, levels, boxes, size, scale_factor, options)
     probs = mask_head(weights, levels, boxes * scale_factor, labels, options)
-    values = [paste(mask, box, picture.shape[:2]) for mask, box in zip(probs, boxes, strict=True)]
-    return Found(boxes, scores, labels, probs, np.array(values).reshape(-1, *picture.shape[:2]))
+    values = np.zeros((0, *frame)) if options.is_1x else paste_dense(probs, boxes, frame, "exact")
+    return Found(boxes, scores, labels, probs, values)
 
 
 def output_size(height: int, width: int, img_scale: tuple[int, int]) -> tuple[int, int]:
@@ -192,10 +193,8 @@ def delta2bbox(
 def nms(boxes: Tensor, scores: Tensor, threshold: float, one: float) -> list[int]:
     """Indices of the kept boxes, the best first."""
     sides = boxes[:, 2:] - boxes[:, :2] + one
-    low, high = (
-        torch.maximum(boxes[:, None, :2], boxes[None, :, :2]),
-        torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:]),
-    )
+    low = torch.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     common = (high - low + one).clamp(min=0).prod(dim=2)
     areas = sides.prod(dim=1)
     overlaps = (common / (areas[:, None] + areas - common) > threshold).numpy()
@@ -253,18 +252,13 @@ def roi_align(levels: list[Tensor], boxes: Tensor, num_bins: int, options: Optio
 
 def samples(start: float, end: float, num_cells: int, num_bins: int, options: Options) -> Tensor:
     """(bins, cells): the weight of every cell along one side in the mean of a bin's samples."""
-    least = 0.0 if options.aligned or options.is_1x else 1.0
-    length = max(end - start, least)
+    length = max(end - start, 0.0 if options.aligned or options.is_1x else 1.0)
     num = options.sampling_ratio or max(math.ceil(length / num_bins), 1)
     position = start + (torch.arange(num_bins * num, dtype=torch.float64) + 0.5) * length / (num_bins * num)
     is_near = (position >= -1) & (position <= num_cells)
     distance = position.clamp(0, num_cells - 1)[:, None] - torch.arange(num_cells)
     weights = (1 - distance.abs()).clamp(min=0) * is_near[:, None]
     return weights.reshape(num_bins, num, num_cells).mean(dim=1).float()
-
-
-def head_of(weights: Mapping[str, Tensor], name: str) -> str:
-    return f"roi_head.{name}" if any(entry.startswith("roi_head.") for entry in weights) else name
 
 
 def box_head(
@@ -276,15 +270,12 @@ def box_head(
     options: Options,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Boxes in the picture, scores and labels of the detections."""
-    head = head_of(weights, "bbox_head")
-    x = modules(weights, f"{head}.shared_convs", roi_align(levels, rois, 7, options)).flatten(1)
+    x = modules(weights, "bbox_head.shared_convs", roi_align(levels, rois, 7, options)).flatten(1)
     for i in range(9):
-        name = f"{head}.shared_fcs.{i}"
+        name = f"bbox_head.shared_fcs.{i}"
         x = F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"]).relu() if f"{name}.weight" in weights else x
-    logits, deltas = (
-        F.linear(x, weights[f"{head}.{n}.weight"], weights[f"{head}.{n}.bias"]) for n in ("fc_cls", "fc_reg")
-    )
-    probs = logits.softmax(dim=1)
+    probs = F.linear(x, weights["bbox_head.fc_cls.weight"], weights["bbox_head.fc_cls.bias"]).softmax(dim=1)
+    deltas = F.linear(x, weights["bbox_head.fc_reg.weight"], weights["bbox_head.fc_reg.bias"])
     found: list[tuple[float, int, Tensor]] = []
     for label in range(probs.shape[1] - 1):
         row = label + 1 if options.is_1x else label  # 1.x has the background first, in deltas and masks too
@@ -302,17 +293,8 @@ def mask_head(
     weights: Mapping[str, Tensor], levels: list[Tensor], rois: Tensor, labels: Tensor, options: Options
 ) -> Tensor:
     """(D, 28, 28) probabilities of each detection's own class."""
-    head = head_of(weights, "mask_head")
-    x = modules(weights, f"{head}.convs", roi_align(levels, rois, 14, options))
-    x = F.conv_transpose2d(x, weights[f"{head}.upsample.weight"], weights[f"{head}.upsample.bias"], stride=2).relu()
-    logits = conv(weights, f"{head}.conv_logits", x)
+    x = modules(weights, "mask_head.convs", roi_align(levels, rois, 14, options))
+    x = F.conv_transpose2d(x, weights["mask_head.upsample.weight"], weights["mask_head.upsample.bias"], stride=2).relu()
+    logits = conv(weights, "mask_head.conv_logits", x)
     rows = labels + 1 if options.is_1x else labels
     return logits[torch.arange(len(rows)), rows if logits.shape[1] > 1 else 0].sigmoid()
-
-
-def paste(mask: Tensor, box: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """(H, W): the mask, stretched over the box, read at the centres of the pixels."""
-    x = (torch.arange(size[1]) + 0.5 - box[0]) / (box[2] - box[0]) * 2 - 1
-    y = (torch.arange(size[0]) + 0.5 - box[1]) / (box[3] - box[1]) * 2 - 1
-    grid = torch.stack([x.expand(size), y[:, None].expand(size)], dim=-1)[None]
-    return F.grid_sample(mask[None, None], grid, align_corners=False)[0, 0].numpy()

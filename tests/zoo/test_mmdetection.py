@@ -18,10 +18,8 @@ from torch import Tensor, nn
 from maskrcnn.config import PRESETS, model_settings, overlay
 from maskrcnn.model.build import build_model
 from maskrcnn.model.mask_rcnn import MaskRCNN
-from maskrcnn.zoo.coco_classes import CLASS_NAMES
 from maskrcnn.zoo.mmdetection import conventions, convert, is_family
 from maskrcnn.zoo.reading import read_source
-from maskrcnn.zoo.source import Source
 from maskrcnn.zoo.structure import num_classes_of, structure_of
 from tests.conditioning import condition
 from tests.oracles import mmdetection_model as oracle
@@ -92,6 +90,24 @@ model = dict(
         rpn=dict(nms_pre=150, max_per_img=200, nms=dict(type='nms', iou_threshold=0.6), min_bbox_size=0),
         rcnn=dict(score_thr=0.002, nms=dict(type='nms', iou_threshold=0.4), max_per_img=60)))
 test_pipeline = [dict(type='Resize', scale=(240, 300), keep_ratio=True)]
+"""
+CONFIG_1X = """
+model = dict(
+    type='MaskRCNN',
+    backbone=dict(type='ResNet', depth=50, norm_cfg=dict(type='BN', requires_grad=True), style='pytorch'),
+    rpn_head=dict(type='RPNHead', anchor_scales=[8], anchor_ratios=[0.5, 1.0, 2.0], anchor_strides=[4, 8, 16, 32, 64],
+                  target_means=[.0, .0, .0, .0], target_stds=[1.0, 1.0, 1.0, 1.0]),
+    bbox_roi_extractor=dict(type='SingleRoIExtractor', roi_layer=dict(type='RoIAlign', out_size=7, sample_num=2)),
+    bbox_head=dict(type='SharedFCBBoxHead', num_fcs=2, num_classes=6, target_stds=[0.1, 0.1, 0.2, 0.2]),
+    mask_roi_extractor=dict(type='SingleRoIExtractor', roi_layer=dict(type='RoIAlign', out_size=14, sample_num=2)),
+    mask_head=dict(type='FCNMaskHead', num_classes=6))
+test_cfg = dict(
+    rpn=dict(nms_across_levels=False, nms_pre=1000, nms_post=1000, max_num=1000, nms_thr=0.7, min_bbox_size=0),
+    rcnn=dict(score_thr=0.05, nms=dict(type='nms', iou_thr=0.5), max_per_img=100, mask_thr_binary=0.5))
+img_norm_cfg = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+data = dict(test=dict(pipeline=[
+    dict(type='MultiScaleFlipAug', img_scale=(256, 192), transforms=[
+        dict(type='Resize', keep_ratio=True), dict(type='Normalize', **img_norm_cfg)])]))
 """
 SMALL = Options(img_scale=(300, 240))
 CAFFE = replace(SMALL, to_rgb=False, mean=BGR_MEAN, std=(1, 1, 1), style="caffe")
@@ -258,26 +274,6 @@ def test_detections_are_mmdetections(name: str, size: str, tmp_path: Path) -> No
     assert num >= 20
 
 
-CONFIG_1X = """
-model = dict(
-    type='MaskRCNN',
-    backbone=dict(type='ResNet', depth=50, norm_cfg=dict(type='BN', requires_grad=True), style='pytorch'),
-    rpn_head=dict(type='RPNHead', anchor_scales=[8], anchor_ratios=[0.5, 1.0, 2.0], anchor_strides=[4, 8, 16, 32, 64],
-                  target_means=[.0, .0, .0, .0], target_stds=[1.0, 1.0, 1.0, 1.0]),
-    bbox_roi_extractor=dict(type='SingleRoIExtractor', roi_layer=dict(type='RoIAlign', out_size=7, sample_num=2)),
-    bbox_head=dict(type='SharedFCBBoxHead', num_fcs=2, num_classes=6, target_stds=[0.1, 0.1, 0.2, 0.2]),
-    mask_roi_extractor=dict(type='SingleRoIExtractor', roi_layer=dict(type='RoIAlign', out_size=14, sample_num=2)),
-    mask_head=dict(type='FCNMaskHead', num_classes=6))
-test_cfg = dict(
-    rpn=dict(nms_across_levels=False, nms_pre=1000, nms_post=1000, max_num=1000, nms_thr=0.7, min_bbox_size=0),
-    rcnn=dict(score_thr=0.05, nms=dict(type='nms', iou_thr=0.5), max_per_img=100, mask_thr_binary=0.5))
-img_norm_cfg = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
-data = dict(test=dict(pipeline=[
-    dict(type='MultiScaleFlipAug', img_scale=(256, 192), transforms=[
-        dict(type='Resize', keep_ratio=True), dict(type='Normalize', **img_norm_cfg)])]))
-"""
-
-
 @torch.inference_mode()
 @pytest.mark.parametrize("size", [(192, 256), (256, 192)])
 def test_files_of_1x_give_its_boxes_and_masks_before_they_go_to_whole_pixels(
@@ -289,7 +285,7 @@ def test_files_of_1x_give_its_boxes_and_masks_before_they_go_to_whole_pixels(
     assert len(found.assumptions) == 1
     picture = draw_shapes(size, seed=2)
     mine = found.model.detect(batch(found.model, [picture]))[0]
-    options = replace(SMALL, img_scale=(256, 192), aligned=False, sampling_ratio=2, is_1x=True, center_offset=0.0)
+    options = replace(SMALL, img_scale=(256, 192), aligned=False, sampling_ratio=2, is_1x=True)
     theirs = oracle.detect(weights, picture, options)
     ends = theirs.boxes + torch.tensor([0, 0, 1, 1])  # there a box ends on its last pixel, here on that one's edge
     apart = (mine.boxes[None] - ends[:, None]).abs().amax(dim=2) + 1e6 * (mine.labels[None] != theirs.labels[:, None])
@@ -312,78 +308,4 @@ def test_a_file_without_a_config_is_used_as_published(tmp_path: Path) -> None:
     write_pth(tmp_path / "mask_rcnn.pth", weights)
     found = read(tmp_path / "mask_rcnn.pth")
     assert found.assumptions == ("RGB, stride in 3x3 (preset mmdet_pytorch)",)
-    assert compare(found.model, weights, draw_shapes((240, 300), seed=2), Options(), "as published") == 100
-
-
-@torch.inference_mode()
-def test_group_norms_give_mmdetections_pyramid(tmp_path: Path) -> None:
-    settings = {
-        "backbone": {"depth": 50, "stem_channels": 32, "norm": "gn"},
-        "fpn": {"channels": 32, "norm": "gn"},
-        "box_head": {**SLIM["box_head"], "convs": 4, "conv_norm": "gn", "fcs": 1},
-        "mask_head": {"channels": 32, "norm": "gn"},
-    }
-    names = [str(i) for i in range(NUM_CLASSES)]
-    weights = to_mmdetection(build_model(model_settings("mmdet_pytorch", class_names=names, **settings)).state_dict())
-    write_pth(tmp_path / "latest.pth", weights)
-    pixels = torch.randn(1, 3, 64, 96)
-    levels = read(tmp_path / "latest.pth").model.dense(pixels).levels
-    for level, other in zip(levels, oracle.pyramid(weights, pixels, Options()), strict=True):
-        torch.testing.assert_close(level, other, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("name", ["2.x", "3.x caffe"])
-def test_the_networks_input_is_mmdetections(name: str) -> None:
-    model = build_model(model_settings(NETWORKS[name].preset, **overlay(SLIM, NETWORKS[name].settings)))
-    options = replace(NETWORKS[name].options, img_scale=(1333, 800))
-    rng = np.random.default_rng(0)
-    # Exact halves, and any others.
-    sizes = [(149, 298), (586, 293), (7, 2666), (800, 1333), (480, 640), *rng.integers(8, 3000, (3000, 2)).tolist()]
-    assert all(model.resize.output_size((h, w)) == oracle.output_size(h, w, options.img_scale) for h, w in sizes)
-    picture = draw_shapes((61, 97), seed=4)
-    mine, (theirs, size, _) = batch(model, [picture]), oracle.network_input(picture, options)
-    assert mine.sizes == (size,)
-    torch.testing.assert_close(mine.pixels.contiguous(), theirs, rtol=1e-6, atol=1e-5)
-
-
-@pytest.mark.parametrize("limit", [112.0, 224.0, 448.0])
-def test_the_level_of_a_region_is_mmdetections_at_the_limits(limit: float) -> None:
-    pooler = build_model(model_settings("mmdet_pytorch", **SLIM)).pooler
-    # Its epsilon is 1e-6 of 56 px, so that the last value before the limit is above it in effect.
-    sides = [limit, np.nextafter(np.float32(limit), np.float32(0)), limit - 1e-4, limit - 0.01, limit + 0.01]
-    boxes = torch.tensor([[0, 0, float(side), float(side)] for side in sides])
-    expected = [oracle.level_of(box, Options()) for box in boxes]
-    assert len(set(expected)) == 2
-    assert pooler.level_of(boxes, (1024, 1024)).tolist() == expected
-
-
-def test_anchors_are_mmdetections() -> None:
-    anchors = build_model(model_settings("mmdet_pytorch", **SLIM)).anchors
-    grids = [(40, 56), (20, 28), (10, 14), (5, 7), (3, 4)]
-    for i, (level, grid) in enumerate(zip(anchors((160, 224), grids, torch.device("cpu")), grids, strict=True)):
-        torch.testing.assert_close(level, oracle.anchors(oracle.STRIDES[i], *grid, Options()))
-
-
-@pytest.mark.parametrize(
-    ("body", "num_values"),
-    [
-        # Weights and the four vectors of the batch norms, from the shapes of the published layers.
-        ({"depth": 50}, 44_449_456),
-        ({"depth": 101}, 63_493_808),
-        ({"depth": 101, "groups": 32, "width_per_group": 4}, None),
-        ({"depth": 101, "groups": 64, "width_per_group": 4}, None),
-    ],
-)
-def test_the_real_architectures_have_our_names_and_shapes(body: dict[str, Any], num_values: int | None) -> None:
-    with torch.device("meta"):
-        own = build_model(model_settings("mmdet_pytorch", backbone=body, class_names=CLASS_NAMES)).state_dict()
-    weights = to_mmdetection(own)
-    assert num_values in (None, sum(tensor.numel() for tensor in weights.values()))
-    for layout in (weights, to_mmdetection_1x(own)):
-        tensors = convert(layout)
-        told = conventions(Source(Path("nowhere/x.pth"), layout), 80, structure_of(tensors))
-        settings = overlay(structure_of(tensors, "frozen_bn"), told.differences)
-        with torch.device("meta"):
-            rebuilt = build_model(model_settings(told.preset, class_names=CLASS_NAMES, **settings)).state_dict()
-        assert {name: tensor.shape for name, tensor in tensors.items()} == {n: t.shape for n, t in rebuilt.items()}
-        assert (told.class_names, told.assumptions[-1]) == (CLASS_NAMES, "the class names of COCO")
+    assert compare(found.model, weights, draw_shapes((120, 300), seed=2), Options(), "as published") == 100

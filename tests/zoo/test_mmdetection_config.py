@@ -255,7 +255,7 @@ def test_a_damaged_or_wrong_config_beside_is_an_error_that_names_it(tmp_path: Pa
         ("backbone=dict(strides=(1, 2, 2, 1))", "backbone.strides"),
         ("neck=dict(type='PAFPN')", "neck.type 'PAFPN'"),
         ("rpn_head=dict(anchor_generator=dict(scales=[4, 8]))", "anchor scales"),
-        ("rpn_head=dict(anchor_generator=dict(type='AnchorGenerator', center_offset=0.5))", "center_offset 0.5"),
+        ("rpn_head=dict(anchor_generator=dict(center_offset=0.5, base_sizes=[4, 8, 16, 32, 48]))", "center_offset 0.5"),
         ("rpn_head=dict(bbox_coder=dict(target_stds=[0, 1, 1, 1]))", "rpn_head.target_stds"),
         ("roi_head=dict(type='DoubleHeadRoIHead')", "roi_head.type"),
         ("roi_head=dict(bbox_roi_extractor=dict(roi_layer=dict(type='RoIPool')))", "roi_layer.type 'RoIPool'"),
@@ -302,10 +302,11 @@ def test_ratios_that_nothing_says_are_an_error(tmp_path: Path) -> None:
 def test_files_of_1x_are_called_so_and_what_is_unlike_it_is_said(tmp_path: Path) -> None:
     told = tell(tmp_path, to_1x(made(80)))
     assert told.family == "mmdetection 1.x"
-    unlike = "anchors at the corners of their cells, and exact edges of boxes and masks, as in mmdetection 2.x"
+    unlike = "exact edges of boxes and masks, as in mmdetection 2.x"
     assert told.assumptions == (PYTORCH, unlike, "the class names of COCO")
     settings = settings_of(told)
-    assert (settings.roi.aligned, settings.roi.sampling_ratio, settings.anchors.rounded) == (False, 2, True)
+    assert (settings.roi.aligned, settings.roi.sampling_ratio) == (False, 2)
+    assert (settings.anchors.rounded, settings.anchors.offset) == (True, 0.5)
 
 
 def test_the_slip_of_the_official_upgrade_is_said(tmp_path: Path) -> None:

@@ -126,7 +126,10 @@ def _with_mask(shape: Shape, size: tuple[int, int], problems: list[Problem]) -> 
 
     What is only doubtful about a mask stays in the data, where the checks find it.
     """
-    rle, findings = read_mask(shape.segmentation, size)
+    segmentation = shape.segmentation
+    if isinstance(segmentation, list):
+        segmentation = [[round(float(v), DECIMALS) for v in part] for part in segmentation]
+    rle, findings = read_mask(segmentation, size)
     area = int(pycocotools.mask.area(rle)) if rle is not None else 0  # pyright: ignore[reportArgumentType]
     if rle is not None and not area:
         findings = [("empty-mask", f"it covers no pixel of the image of {size[0]} x {size[1]} (height x width)")]
@@ -136,8 +139,5 @@ def _with_mask(shape: Shape, size: tuple[int, int], problems: list[Problem]) -> 
             problems.append(problem)
     if not area:
         return None
-    segmentation = shape.segmentation
-    if isinstance(segmentation, list):
-        segmentation = [[round(float(v), DECIMALS) for v in part] for part in segmentation]
     box = [float(side) for side in pycocotools.mask.toBbox(rle)]  # pyright: ignore[reportArgumentType]
     return {"segmentation": segmentation, "area": area, "bbox": box}

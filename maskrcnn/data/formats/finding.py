@@ -85,7 +85,9 @@ def _json_kind(file: Path, _modified: int) -> str:
         return "labelme"
     pictures = content.get("_via_img_metadata", content)
     is_via = isinstance(pictures, dict) and all(
-        isinstance(picture, dict) and "filename" in picture and isinstance(picture.get("regions"), dict | list)
+        isinstance(picture, dict)
+        and isinstance(picture.get("filename"), str)
+        and isinstance(picture.get("regions"), dict | list)
         for picture in pictures.values()
     )
     return "via" if is_via and (pictures or "_via_img_metadata" in content) else ""

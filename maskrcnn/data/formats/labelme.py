@@ -96,7 +96,7 @@ def _read_shapes(shapes: list[Any], file: Path, size: tuple[int, int], problems:
             problems.append(refusal(error, file, name))
             continue
         group = shape.get("group_id")
-        _, parts, names = objects.setdefault((label, group) if group is not None else number, (label, [], []))
+        _, parts, names = objects.setdefault((label, str(group)) if group is not None else number, (label, [], []))
         parts.append(part)
         names.append(name)
     return [Shape(label, _joined(parts, size), file, ", ".join(names)) for label, parts, names in objects.values()]

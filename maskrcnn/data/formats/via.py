@@ -77,8 +77,7 @@ def _class_attribute(contents: list[Entries], path: Path) -> tuple[str | None, l
     for entries in contents:
         for entry in entries.values():
             for _, region in _regions(entry):
-                attributes = region.get("region_attributes") if isinstance(region, dict) else None
-                for name, value in (attributes or {}).items():
+                for name, value in _attributes(region).items():
                     if isinstance(value, dict):
                         choices[name.lower()] += any(value.values())
                     else:
@@ -95,6 +94,11 @@ def _class_attribute(contents: list[Entries], path: Path) -> tuple[str | None, l
             f"and none is called {', '.join(CLASS_KEYS)}"
         )
     return (named[0] if named else None), []
+
+
+def _attributes(region: Any) -> dict[str, Any]:
+    attributes = region.get("region_attributes") if isinstance(region, dict) else None
+    return attributes if isinstance(attributes, dict) else {}
 
 
 def _read_split(entries: Entries, file: Path, key: str | None, images: Path | None) -> Reading:
@@ -119,8 +123,7 @@ def _read_split(entries: Entries, file: Path, key: str | None, images: Path | No
 def _class_of(region: Any, key: str | None) -> str:
     if key is None:
         return ONE_CLASS
-    attributes = region.get("region_attributes") if isinstance(region, dict) else None
-    value = next((value for name, value in (attributes or {}).items() if name.lower() == key), None)
+    value = next((value for name, value in _attributes(region).items() if name.lower() == key), None)
     if isinstance(value, dict):  # a checkbox or a dropdown: which choices are on
         chosen = [choice for choice, is_on in value.items() if is_on]
         if len(chosen) != 1:

@@ -162,7 +162,7 @@ def _read_split(paths: list[Path], names: tuple[str, ...], problems: list[Proble
 
 def _read_labels(file: Path, names: tuple[str, ...], size: tuple[int, int], problems: list[Problem]) -> list[Shape]:
     shapes, num_boxes, num_lines = [], 0, 0
-    for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(file.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
         fields = line.split()
         if not fields:
             continue
