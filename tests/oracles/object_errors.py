@@ -51,8 +51,7 @@ def judge(objects: Sequence[Mask], predictions: Sequence[Mask]) -> Verdict:
     ignored = {
         d
         for d in by_score
-        if d not in found
-        and any(same(d, g) and common(d, g) > 0.5 * predictions[d].bitmap.sum() for g in crowds)
+        if d not in found and any(same(d, g) and common(d, g) > 0.5 * predictions[d].bitmap.sum() for g in crowds)
     }
     for d in by_score:
         if d not in found and d not in ignored:
