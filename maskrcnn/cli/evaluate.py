@@ -13,6 +13,7 @@ from maskrcnn.engine.evaluator import evaluate
 from maskrcnn.engine.score_threshold import write_with_best_threshold
 from maskrcnn.engine.weights import DEFAULT_WEIGHTS, load_weights, weights_path
 from maskrcnn.report.evaluation import Evaluation
+from maskrcnn.zoo.coco_classes import GAPS
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -49,7 +50,16 @@ def execute(args: argparse.Namespace) -> int:
         raise ValueError(f"--set-threshold: expected a file name that ends in .safetensors, got {args.set_threshold}")
     predictor = load_predictor(args)
     dataset = load_coco(args.annotations, args.images)
-    category_ids = category_ids_of(predictor.class_names, dataset)
+    named = [name for name in predictor.class_names if name not in GAPS]
+    try:
+        id_of = GAPS | dict(zip(named, category_ids_of(named, dataset), strict=True))
+    except ValueError as error:
+        if "imported" not in predictor.card:
+            raise
+        raise ValueError(
+            f"{error}; convert_weights --class-names names the classes of another package's file"
+        ) from None
+    category_ids = tuple(id_of[name] for name in predictor.class_names)
     started = time.perf_counter()
     results = detect_all(with_low_threshold(predictor.model), dataset, predictor.precision)
     seconds = time.perf_counter() - started

@@ -124,6 +124,8 @@ def _new_config(args: argparse.Namespace) -> Config:
     given = {key: getattr(args, key) for key in DATA_KEYS if getattr(args, key) is not None}
     layers = [word for word in args.train or () if word in LAYERS]
     annotations = [word for word in args.train or () if word not in LAYERS]
+    if annotations and "data" in given:
+        raise ValueError(f"--train {annotations[0]}: expected {', '.join(LAYERS)} beside --data")
     if annotations or "data" in given:
         given["train"] = given.pop("data", None) or annotations[-1]
     values["data"] = values.get("data", {}) | given

@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from maskrcnn.config import DataSettings
 from maskrcnn.data.checks import blocking, check_splits
+from maskrcnn.data.checks.annotation_checks import annotation_name
 from maskrcnn.data.coco import CocoDataset, load_coco
 from maskrcnn.data.formats.assembling import Annotations
 from maskrcnn.data.formats.recognise import read_dataset
@@ -17,6 +19,8 @@ from maskrcnn.report.export import write_json
 
 MAX_DECODED = 2000
 """Up to so many images are decoded to check them; of more only the headers are read."""
+HARMLESS = ("xyxy-boxes",)
+"""Errors of boxes alone, said of one annotation for all: training takes boxes from the masks."""
 MAX_NAMED = 10
 """Problems that an error names; the rest are counted."""
 
@@ -37,7 +41,9 @@ def prepare_data(data: DataSettings, seed: int, folder: Path) -> DataSettings:
     num_images = sum(len(one.coco.get("images", ())) for one in sets.values())
     in_files = {name: data.train if name == "train" else data.val or data.train for name in sets}
     coco_and_folder = {name: (one.coco, one.image_folder) for name, one in sets.items()}
-    problems += check_splits(coco_and_folder, in_files, pixels=num_images <= MAX_DECODED, progress=True)
+    # Two sets from one place need two names, or an annotation that is bad in one would go from the other too.
+    called = {name: f if list(in_files.values()).count(f) == 1 else f"{f} ({name})" for name, f in in_files.items()}
+    problems += check_splits(coco_and_folder, called, pixels=num_images <= MAX_DECODED, progress=True)
     _report(problems, data.allow)
     paths: dict[str, str] = {}
     for name, one in sets.items():
@@ -46,7 +52,7 @@ def prepare_data(data: DataSettings, seed: int, folder: Path) -> DataSettings:
             paths[name] = str(source.resolve())
         else:
             paths[name] = str((folder / f"{name}.json").resolve())
-            write_json(Path(paths[name]), _without(one, _tolerated(problems)).coco)
+            write_json(Path(paths[name]), _without(one, name, called[name], _tolerated(problems)).coco)
     val_images = str(sets["val"].image_folder.resolve()) if "val" in sets else None
     return data.model_copy(
         update={
@@ -91,7 +97,7 @@ def _chosen_sets(data: DataSettings, seed: int) -> dict[str, Annotations]:
 
 def _without_crowds(one: Annotations) -> Annotations:
     """`one` with every annotation an object."""
-    annotations = [annotation | {"iscrowd": 0} for annotation in one.coco["annotations"]]
+    annotations = [a | {"iscrowd": 0} if isinstance(a, dict) else a for a in one.coco["annotations"]]
     return replace(one, coco={**one.coco, "annotations": annotations})
 
 
@@ -128,16 +134,25 @@ def _is_whole_file(one: Annotations, source: Path, data: DataSettings) -> bool:
     return source.suffix.lower() == ".json" and not is_divided and not one.problems and "images" in one.coco
 
 
-def _without(one: Annotations, tolerated: list[Problem]) -> Annotations:
-    """`one` less the annotations and images that have errors which the user allows."""
-    bad_ids = {problem.annotation_id for problem in tolerated if problem.annotation_id}
-    bad_files = {problem.file for problem in tolerated if not problem.annotation_id}
+def _without(one: Annotations, name: str, called: str, tolerated: list[Problem]) -> Annotations:
+    """The set `name`, `called` so in problems, less the annotations and images that have errors the user allows."""
+    bad: dict[str, set[str]] = {}
+    for problem in tolerated:
+        if problem.file == called and problem.annotation_id and problem.kind not in HARMLESS:
+            bad.setdefault(problem.annotation_id, set()).add(problem.kind)
+    # A picture in both sets stays where it is trained on.
+    bad_files = {
+        p.file for p in tolerated if not p.annotation_id and (name, p.kind) != ("train", "image-in-two-splits")
+    }
     images = [record for record in one.coco["images"] if str(one.image_folder / record["file_name"]) not in bad_files]
     kept_images = {record["id"] for record in images}
-    annotations = [
-        annotation
-        for annotation in one.coco["annotations"]
-        if str(annotation.get("id")) not in bad_ids and annotation.get("image_id") in kept_images
-    ]
+    annotations: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for position, annotation in enumerate(one.coco["annotations"]):
+        key = annotation_name(annotation, position)
+        kinds = bad.get(key, set()) - ({"duplicate-annotation-id"} if key not in seen else set())
+        seen.add(key)
+        if not kinds and annotation["image_id"] in kept_images:
+            annotations.append(annotation)
     coco: Mapping[str, object] = {**one.coco, "images": images, "annotations": annotations}
     return replace(one, coco=dict(coco))

@@ -28,6 +28,8 @@ def with_batch_size(config: Config, batch_size: int | str, device: torch.device,
         if device.type != "cuda":
             raise ValueError("--batch auto fills the memory of a GPU; on a CPU give a number")
         batch_size = min(gather(_largest_batch(config, device, num_classes))) * world_size()
+        if not batch_size:
+            raise ValueError(f"not even one image of the largest size fits into the memory of {device}")
     assert isinstance(batch_size, int)
     if batch_size % world_size():
         raise ValueError(f"--batch {batch_size} is no multiple of the {world_size()} processes")
@@ -47,7 +49,7 @@ def _largest_batch(config: Config, device: torch.device, num_classes: int) -> in
     model = build_model(config.model.model_copy(update={"class_names": names, "category_ids": ()}))
     model = model.to(device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
     optimizer = torch.optim.SGD(model.parameters(), 0.0)
-    step = TrainingStep(model, settings, device)
+    step = TrainingStep(model, settings, device, is_alone=True)  # memory may end in one process before the others
     side = settings.augment.crop or config.model.resize.longest_edge
     fits = 0
     while fits < LARGEST:
@@ -59,8 +61,6 @@ def _largest_batch(config: Config, device: torch.device, num_classes: int) -> in
         fits = tried
     del model, optimizer, step
     torch.cuda.empty_cache()
-    if not fits:
-        raise ValueError(f"not even one image of {side} x {side} px fits into the memory of {device}")
     return fits
 
 

@@ -65,7 +65,9 @@ def save_checkpoint(
 ) -> None:
     """Write `tensors` in `dtype` (integer ones as they are) with everything that is needed to use them."""
     stored = {
-        name: (t.to(dtype) if t.is_floating_point() else t).detach().cpu().contiguous() for name, t in tensors.items()
+        # Vectors stay whole: they are few, and half precision makes 0 or inf of a norm's variance.
+        name: (t.to(dtype) if t.is_floating_point() and t.ndim > 1 else t).detach().cpu().contiguous()
+        for name, t in tensors.items()
     }
     content = {"settings": settings.model_dump(mode="json"), "card": dict(card), "untrained": list(untrained)}
     metadata = {METADATA_KEY: json.dumps(content)}

@@ -1,11 +1,14 @@
 """Several processes that train one model, as `torchrun` starts them; a lone process is the first of one."""
 
 import os
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+WAIT = timedelta(hours=12)
 
 
 def join(device: torch.device) -> torch.device:
@@ -26,7 +29,8 @@ def join(device: torch.device) -> torch.device:
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    # The others wait while the first reads and checks the data, and while it evaluates.
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=WAIT)
     return device
 
 

@@ -61,6 +61,7 @@ def stored_dtype(path: str | Path) -> torch.dtype:
     if not is_own_checkpoint(path):
         return torch.float32
     with safe_open(path, framework="pt") as file:
-        dtypes = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118 (no mapping)
+        tensors = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118 (no mapping)
+    dtypes = {tensor.dtype for tensor in tensors if tensor.ndim > 1}  # vectors are always whole
     floating = {dtype for dtype in dtypes if dtype.is_floating_point}
     return floating.pop() if len(floating) == 1 else torch.float32

@@ -26,11 +26,15 @@ class TrainingStep:
     image alone.
     """
 
-    def __init__(self, model: MaskRCNN, settings: TrainSettings, device: torch.device) -> None:
+    def __init__(
+        self, model: MaskRCNN, settings: TrainSettings, device: torch.device, *, is_alone: bool = False
+    ) -> None:
+        """`is_alone`: what the other processes do has no part in it."""
         self.model, self.settings, self.device = model, settings, device
+        self.num_processes = 1 if is_alone else world_size()
         self.scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
         self.network: nn.Module = _LossNetwork(model)
-        if world_size() > 1:
+        if self.num_processes > 1:
             ids = [device] if device.type == "cuda" else None
             self.network = DistributedDataParallel(self.network, device_ids=ids)
 
@@ -49,7 +53,7 @@ class TrainingStep:
                 means = torch.stack(list(losses.means.values()))
                 weights = self._weights(losses)
                 total = (means * weights).sum()
-                values = (sum_over_ranks(means.detach() * weights) / world_size()).tolist()
+                values = (self._sum(means.detach() * weights) / self.num_processes).tolist()
                 for name, value in zip(losses.means, values, strict=True):
                     row[name] = row.get(name, 0.0) + value / len(parts)
                 self._check(values, losses, batch, step)
@@ -72,16 +76,20 @@ class TrainingStep:
     def _weights(self, losses: Losses) -> Tensor:
         """Number of things in each mean over the average process's; 1 where no process has any."""
         own = torch.tensor(list(losses.counts.values()), dtype=torch.float32, device=self.device)
-        if world_size() == 1:
+        if self.num_processes == 1:
             return torch.ones_like(own)
         everyone = sum_over_ranks(own)
-        return torch.where(everyone > 0, own * world_size() / everyone.clamp(min=1), torch.ones_like(own))
+        return torch.where(everyone > 0, own * self.num_processes / everyone.clamp(min=1), torch.ones_like(own))
+
+    def _sum(self, values: Tensor) -> Tensor:
+        return sum_over_ranks(values) if self.num_processes > 1 else values
 
     def _check(self, values: list[float], losses: Losses, batch: Batch, step: int) -> None:
         if all(map(math.isfinite, values)):
             return
         named = ", ".join(f"{name} {value:g}" for name, value in zip(losses.means, values, strict=True))
-        files = [name for names in gather(batch.file_names) for name in names]
+        everywhere = gather(batch.file_names) if self.num_processes > 1 else [batch.file_names]
+        files = [name for names in everywhere for name in names]
         raise NonFiniteLossError(
             f"the loss is not finite at step {step} ({named}); images of the batch: {', '.join(files)}; "
             "a smaller train.learning_rate or train.clip_gradient_norm may help"

@@ -17,6 +17,9 @@ from maskrcnn.model.state import part_of
 
 ROWS_OF_A_CLASS = {"box_head.class_logits": 1, "box_head.deltas": 4, "mask_head.logits": 1}
 """Modules whose outputs belong to classes."""
+BODY = ("depth", "stem_channels", "groups", "width_per_group", "conv_bias")
+"""What makes a body another one, which would take over the odd layer and be worth nothing."""
+NOT_SAID = ("class_names", "category_ids", "family")
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,18 @@ def settings_from(config: Config, source: Checkpoint) -> tuple[Config, tuple[str
     """
     own = config.model.model_dump(exclude_unset=True)
     theirs = source.settings.model_dump()
-    default_threshold = ModelSettings().detection.score_threshold
-    theirs["detection"]["score_threshold"] = default_threshold
+    body = own.get("backbone", {})
+    other = [key for key in BODY if key in body and body[key] != theirs["backbone"][key]]
+    if other:
+        said = ", ".join(f"model.backbone.{key} is {body[key]}, not {theirs['backbone'][key]}" for key in other)
+        raise ValueError(
+            f"another body than that of the weights to start from: {said}; leave that out, or train.init_from"
+        )
+    changes = _changes(theirs, {key: value for key, value in own.items() if key not in NOT_SAID})
+    of_old_classes = {"score_threshold": ModelSettings().detection.score_threshold, "exclusive_classes": ()}
+    theirs["detection"] |= of_old_classes
     merged = overlay(theirs, own) | {"class_names": config.model.class_names, "category_ids": config.model.category_ids}
     model = validate(ModelSettings, merged, "model, with the settings of train.init_from below it")
-    ignored = ("class_names", "category_ids", "family")
-    changes = _changes(theirs, {key: value for key, value in own.items() if key not in ignored})
     return config.model_copy(update={"model": model}), tuple(changes)
 
 
@@ -109,9 +118,10 @@ def _match(
     per_class = ROWS_OF_A_CLASS[module]
     if module == "box_head.class_logits":
         rows = [*rows, len(theirs) - 1]  # the background is last
-    if len(own) != per_class * len(rows):
-        return "reinitialised", None
-    if [*range(len(theirs) // per_class)] == rows:
+    num_theirs = len(theirs) // per_class
+    if len(own) != per_class * len(rows) or any(row is not None and row >= num_theirs for row in rows):
+        return "reinitialised", None  # one side has one head for all classes
+    if [*range(num_theirs)] == rows:
         return "loaded", theirs
     new = [i for i, row in enumerate(rows) if row is not None]
     if not new:

@@ -64,12 +64,12 @@ def weights_path(name: str | Path | None = None) -> Path:
         return shipped[name]
     if Path(name).is_file():
         return Path(name)
-    if Path(name).is_dir():
+    entry = find(name)
+    if entry is None and Path(name).is_dir():
         inside = sorted(path.name for path in Path(name).glob("*.safetensors"))
         raise FileNotFoundError(
             f"expected a weights file, got the folder {name}; files in it: {', '.join(inside) or 'none'}"
         )
-    entry = find(name)
     if entry is not None:
         return fetch(entry)
     raise FileNotFoundError(

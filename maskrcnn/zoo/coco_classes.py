@@ -19,3 +19,5 @@ CLASS_NAMES = tuple(NAME_OF_ID.values())
 CATEGORY_IDS = tuple(NAME_OF_ID)
 CLASS_NAMES_WITH_GAPS = tuple(NAME_OF_ID.get(number, f"unused {number}") for number in range(1, 91))
 """One for every id 1..90, as torchvision's files have them."""
+GAPS = {name: -number for number, name in enumerate(CLASS_NAMES_WITH_GAPS, start=1) if number not in NAME_OF_ID}
+"""Classes that stand for no category, each with a number that is no category's id."""

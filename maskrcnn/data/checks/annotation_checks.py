@@ -64,7 +64,7 @@ def read_annotations(
     """Every record as a row, and what is wrong with its ids and its mask."""
     num = len(annotations)
     table = AnnotationTable(
-        ids=tuple(_name(annotation, position) for position, annotation in enumerate(annotations)),
+        ids=tuple(annotation_name(annotation, position) for position, annotation in enumerate(annotations)),
         image=np.full(num, -1, np.int64),
         label=np.full(num, -1, np.int64),
         is_crowd=np.zeros(num, bool),
@@ -183,7 +183,8 @@ def _where(records: Records, table: AnnotationTable, row: int) -> str:
     return f"; in {records.file_names[table.image[row]]}" if table.image[row] >= 0 else ""
 
 
-def _name(annotation: Any, position: int) -> str:
+def annotation_name(annotation: Any, position: int) -> str:
+    """What messages call an annotation: its id, or "number 7" where it has none."""
     name = annotation.get("id") if isinstance(annotation, dict) else None
     return f"number {position}" if name is None else str(name)
 
