@@ -61,7 +61,7 @@ def execute(args: argparse.Namespace) -> int:
         ) from None
     category_ids = tuple(id_of[name] for name in predictor.class_names)
     started = time.perf_counter()
-    results = detect_all(with_low_threshold(predictor.model), dataset, predictor.precision)
+    results = detect_all(with_low_threshold(predictor.model), dataset)
     seconds = time.perf_counter() - started
     detection = predictor.config.detection
     evaluation = evaluate(

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,22 +10,21 @@ from tqdm import tqdm
 
 from maskrcnn.data.coco import CocoDataset
 from maskrcnn.engine.distributed import gather, is_first, rank, world_size
+from maskrcnn.engine.execution import DTYPES, Precision
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.structures.instances import Instances
 
-Precision = Literal["fp32", "bf16", "fp16"]
 EVALUATION_SCORE = 0.05  # AP needs the weak detections too
-AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     """The context in which the dense layers run in `precision`."""
     if precision == "fp32":
         return nullcontext()
-    return torch.autocast(device.type, AUTOCAST_TYPES[precision])
+    return torch.autocast(device.type, DTYPES[precision])
 
 
-def detect(model: MaskRCNN, images: Sequence[np.ndarray], precision: Precision = "fp32") -> list[Instances]:
+def detect(model: MaskRCNN, images: Sequence[np.ndarray]) -> list[Instances]:
     """Instances of RGB uint8 (H, W, 3) `images`, in one padded batch, on the model's device.
 
     The model must be in eval mode.
@@ -34,9 +32,7 @@ def detect(model: MaskRCNN, images: Sequence[np.ndarray], precision: Precision =
     with torch.inference_mode():
         resized = [model.resize(image) for image in images]
         sizes = [(image.shape[0], image.shape[1]) for image in images]
-        batch = model.normalise(resized, sizes, model.device)
-        with autocast(model.device, precision):
-            return model.detect(batch)
+        return model.detect(model.normalise(resized, sizes, model.device))
 
 
 def with_low_threshold(model: MaskRCNN) -> MaskRCNN:
@@ -49,12 +45,14 @@ def with_low_threshold(model: MaskRCNN) -> MaskRCNN:
 def detect_all(model: MaskRCNN, dataset: CocoDataset, precision: Precision = "fp32") -> dict[int, Instances]:
     """Instances of every image of `dataset`, by image id, one image at a time, on the CPU.
 
+    `precision` is that in which a model with float32 weights, one in training, is used.
     Each process of a group takes its share of the images, and all of them get all results.
     """
     own = {}
     for index in share_of_images(len(dataset), "val"):
         image = dataset.load(index).image
-        own[dataset.image_ids[index]] = detect(model, [image], precision)[0].to("cpu")
+        with autocast(model.device, precision):
+            own[dataset.image_ids[index]] = detect(model, [image])[0].to("cpu")
     results = {image_id: found for part in gather(own) for image_id, found in part.items()}
     return {image_id: results[image_id] for image_id in dataset.image_ids}
 

@@ -5,8 +5,9 @@ import torch
 
 from maskrcnn.data.coco import CocoDataset
 from maskrcnn.data.transforms import Resize
-from maskrcnn.engine.detecting import Precision, autocast, share_of_images
+from maskrcnn.engine.detecting import autocast, share_of_images
 from maskrcnn.engine.distributed import sum_over_ranks
+from maskrcnn.engine.execution import Precision
 from maskrcnn.model.mask_rcnn import MaskRCNN
 
 

@@ -27,7 +27,8 @@ class FPN(nn.Module):
         levels = [self.output[-1](top_down)]
         for i in range(len(features) - 2, -1, -1):
             lateral = self.lateral[i](features[i])
-            top_down = lateral + F.interpolate(top_down, size=lateral.shape[-2:], mode="nearest")
+            lateral += F.interpolate(top_down, size=lateral.shape[-2:], mode="nearest")
+            top_down = lateral
             levels.insert(0, self.output[i](top_down))
         levels.append(F.max_pool2d(levels[-1], 1, stride=2))
         return levels

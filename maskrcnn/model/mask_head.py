@@ -37,7 +37,7 @@ class MaskHead(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Mask logits (R, K or 1, 28, 28) from (R, C, 14, 14)."""
-        return self.logits(F.relu(self.deconv(self.convs(pooled)))).float()
+        return self.logits(F.relu_(self.deconv(self.convs(pooled)))).float()
 
     def of_labels(self, mask_logits: Tensor, labels: Tensor) -> Tensor:
         """Logits (R, 28, 28) of each region's own class."""

@@ -21,7 +21,7 @@ from maskrcnn.model.roi_pooler import RoIPooler
 from maskrcnn.model.roi_targets import RoITargets, sample_rois
 from maskrcnn.model.rpn import RPN, ProposalRules, Proposals, smooth_l1
 from maskrcnn.ops.box_deltas import Clamp, Weights, decode_deltas, encode_deltas
-from maskrcnn.structures.boxes import clip_boxes, is_nonempty
+from maskrcnn.structures.boxes import is_nonempty
 from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.masks import PasteMode
@@ -112,8 +112,8 @@ class MaskRCNN(nn.Module):
         return self.rpn.objectness.weight.device
 
     def dense(self, pixels: Tensor) -> Dense:
-        """The static part, a function of the padded batch (N, 3, H, W) alone."""
-        levels = self.fpn(self.backbone(pixels))
+        """The static part, a function of the padded batch (N, 3, H, W) alone, in the precision of the weights."""
+        levels = self.fpn(self.backbone(pixels.to(self.rpn.objectness.weight.dtype)))
         logits, deltas = self.rpn(levels)
         return Dense(levels, logits, deltas)
 
@@ -136,25 +136,31 @@ class MaskRCNN(nn.Module):
             len(images),
             self.detection_rules,
         )
-        mask_probs = self._masks(dense.levels, found.boxes, found.image_idx, found.labels, images)
-        instances = []
-        for i, proposal in enumerate(proposals):
-            mine = found.image_idx == i
-            at_image = clip_boxes(images.to_original(found.boxes[mine], i, self.edge), images.original_sizes[i])
-            if self.paste_mode == "integer":
-                at_image = at_image.round()
-            result = Instances(
+        at_image = images.to_original(found.boxes, found.image_idx, self.edge)
+        if self.paste_mode == "integer":
+            at_image = at_image.round()
+        kept = is_nonempty(at_image).nonzero().squeeze(1)
+        image_idx, labels, scores = found.image_idx[kept], found.labels[kept], found.scores[kept]
+        mask_probs = self._masks(dense.levels, found.boxes[kept], image_idx, labels, images)
+        # Detections lie image after image; how many each has, and what was cut, comes from the device in one transfer.
+        cuts = [torch.stack([p.hit_pre_nms for p in proposals]), torch.stack([p.hit_post_nms for p in proposals])]
+        table = torch.stack([torch.bincount(image_idx, minlength=len(images)), *cuts, found.hit_limit], dim=1).tolist()
+        parts = zip(
+            *(x.split([row[0] for row in table]) for x in (at_image[kept], labels, scores, mask_probs)), strict=True
+        )
+        return [
+            Instances(
                 image_size=images.original_sizes[i],
-                boxes=at_image,
-                labels=found.labels[mine],
-                scores=found.scores[mine],
-                mask_probs=mask_probs[mine],
+                boxes=boxes,
+                labels=labels,
+                scores=scores,
+                mask_probs=mask_probs,
                 class_names=self.class_names,
                 paste_mode=self.paste_mode,
-                ceilings=self._ceilings(proposal, bool(found.hit_limit[i])),
+                ceilings=self._ceilings(*row[1:]),
             )
-            instances.append(result[is_nonempty(at_image)])
-        return instances
+            for i, ((boxes, labels, scores, mask_probs), row) in enumerate(zip(parts, table, strict=True))
+        ]
 
     def forward(self, images: ImageBatch, targets: Sequence[Targets]) -> dict[str, Tensor]:
         """The five losses of a batch: rpn_objectness, rpn_box, class, box, mask; scalars."""
@@ -285,12 +291,12 @@ class MaskRCNN(nn.Module):
             mask_targets.append(target.masks.sample(roi.boxes[:n] - shift, roi.object_idx, size))
         return mask_loss(mask_logits, torch.cat(mask_targets))
 
-    def _ceilings(self, proposals: Proposals, hit_limit: bool) -> tuple[str, ...]:
+    def _ceilings(self, hit_pre_nms: int, hit_post_nms: int, hit_limit: int) -> tuple[str, ...]:
         rules = self.proposal_rules
         sentences = []
-        if proposals.hit_pre_nms:
+        if hit_pre_nms:
             sentences.append(f"more than {rules.pre_nms_top_n} likely regions before NMS (rpn.pre_nms_top_n)")
-        if proposals.hit_post_nms:
+        if hit_post_nms:
             sentences.append(f"more than {rules.post_nms_top_n} likely proposals (rpn.post_nms_top_n)")
         if hit_limit:
             limit = self.detection_rules.max_detections

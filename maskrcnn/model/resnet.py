@@ -54,7 +54,9 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, channels, H / stride, W / stride)."""
-        return F.relu(self.conv2(self.conv1(x)) + self.shortcut(x))
+        residual = self.conv2(self.conv1(x))
+        residual += self.shortcut(x)  # in place: on a CPU a new tensor of this size costs more than the sum
+        return F.relu_(residual)
 
 
 class Bottleneck(nn.Module):
@@ -84,7 +86,9 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, 4 channels, H / stride, W / stride)."""
-        return F.relu(self.conv3(self.conv2(self.conv1(x))) + self.shortcut(x))
+        residual = self.conv3(self.conv2(self.conv1(x)))
+        residual += self.shortcut(x)
+        return F.relu_(residual)
 
 
 def _shortcut(style: ConvStyle, in_channels: int, out_channels: int, stride: int) -> nn.Module:

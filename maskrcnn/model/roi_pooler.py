@@ -32,27 +32,21 @@ class RoIPooler:
     def __call__(
         self, levels: Sequence[Tensor], boxes: Tensor, image_idx: Tensor, padded_size: Size, resolution: int
     ) -> Tensor:
-        """Features (R, C, S, S) float32 of `boxes` (R, 4), px of the padded frame, in images `image_idx` (R,)."""
+        """Features (R, C, S, S) of `boxes` (R, 4), px of the padded frame, in images `image_idx` (R,).
+
+        They are float32 where gradients are wanted, else of the type of `levels`.
+        """
         level_idx = self.level_of(boxes, padded_size)
-        pooled = torch.zeros(
-            (len(boxes), levels[0].shape[1], resolution, resolution), dtype=torch.float32, device=boxes.device
-        )
-        for i, features in enumerate(levels[:4]):
-            members = (level_idx == i).nonzero().squeeze(1)
+        order = level_idx.argsort(stable=True)
+        num_of_level = torch.bincount(level_idx, minlength=4).tolist()  # the one synchronisation
+        pooled = []
+        for features, stride, members in zip(levels, STRIDES[:4], order.split(num_of_level), strict=False):
+            of_level = boxes[members], image_idx[members]
             if self.operation == "crop_and_resize":
-                crops = crop_and_resize(features, boxes[members], image_idx[members], padded_size, resolution)
+                pooled.append(crop_and_resize(features, *of_level, padded_size, resolution))
             else:
-                crops = roi_align(
-                    features,
-                    boxes[members],
-                    image_idx[members],
-                    STRIDES[i],
-                    resolution,
-                    self.sampling_ratio,
-                    self.aligned,
-                )
-            pooled = pooled.index_copy(0, members, crops)
-        return pooled
+                pooled.append(roi_align(features, *of_level, stride, resolution, self.sampling_ratio, self.aligned))
+        return torch.cat(pooled)[order.argsort()]
 
     def level_of(self, boxes: Tensor, padded_size: Size) -> Tensor:
         """Index (R,) 0..3 into P2..P5, by the size of each box."""

@@ -8,17 +8,19 @@ import torch.nn.functional as F
 import torchvision.ops
 from torch import Tensor
 
+CELLS_AT_ONCE = 1 << 22  # cells whose numbers and weights are alive together: 50 MB
+
 
 def roi_align(
     features: Tensor, boxes: Tensor, image_idx: Tensor, stride: float, size: int, sampling_ratio: int, aligned: bool
 ) -> Tensor:
-    """RoIAlign (arXiv:1703.06870, section 3) in float32.
+    """RoIAlign (arXiv:1703.06870, section 3).
 
-    Where a CPU has to give gradients, a fixed `sampling_ratio` goes through a weighted sum of feature cells:
-    torchvision's backward runs on one thread there and took more than half of a training step.
+    On CUDA this is torchvision's operation. On a CPU that one runs on a single thread, so there each bin is a weighted
+    sum over rows of a table of cells: the same samples, tens of times as fast, forwards and backwards.
 
     Args:
-        features: (N, C, h, w).
+        features: (N, C, h, w); on a CPU best in channels-last order.
         boxes: (R, 4) in px of the network's input.
         image_idx: (R,) integers in 0..N-1.
         stride: px of the network's input per feature cell.
@@ -26,54 +28,73 @@ def roi_align(
         aligned: pixel centres at +0.5.
 
     Returns:
-        (R, C, S, S) float32.
+        (R, C, S, S), float32 where gradients are wanted, since they add up in it; else of the type of `features`.
     """
-    if features.requires_grad and not features.is_cuda and sampling_ratio > 0:
-        return _roi_align_by_cells(features.float(), boxes, image_idx, stride, size, sampling_ratio, aligned)
+    if features.requires_grad:
+        features = features.float()
+    if not features.is_cuda:
+        return _roi_align_by_cells(features, boxes, image_idx, stride, size, sampling_ratio, aligned)
     rois = torch.cat([image_idx[:, None].to(boxes.dtype), boxes], dim=1)
-    return torchvision.ops.roi_align(
-        features.float(), rois, size, 1 / stride, sampling_ratio if sampling_ratio > 0 else -1, aligned
-    )
+    samples = sampling_ratio if sampling_ratio > 0 else -1
+    # In float32, since regions have to be of the type of the map, and half precision would move their edges.
+    return torchvision.ops.roi_align(features.float(), rois, size, 1 / stride, samples, aligned).to(features.dtype)
 
 
 def _roi_align_by_cells(
     features: Tensor, boxes: Tensor, image_idx: Tensor, stride: float, size: int, sampling_ratio: int, aligned: bool
 ) -> Tensor:
-    """The same numbers as torchvision's operation: every bin is a weighted sum over rows of a table of cells."""
     channels, height, width = features.shape[1:]
-    scaled = boxes / stride - (0.5 if aligned else 0.0)
+    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
+    if len(boxes) == 0:  # still a part of the graph
+        return table[:0].reshape(0, channels, size, size)
+    scaled = boxes * (1 / stride) - (0.5 if aligned else 0.0)
     low, sides = scaled[:, :2], scaled[:, 2:] - scaled[:, :2]
     if not aligned:
         sides = sides.clamp(min=1)
-    steps = (torch.arange(size * sampling_ratio, device=boxes.device) + 0.5) / (size * sampling_ratio)
-    x_idx, x_weight = _two_cells(low[:, 0, None] + steps * sides[:, 0, None], width)  # (R, S * ratio, 2)
-    y_idx, y_weight = _two_cells(low[:, 1, None] + steps * sides[:, 1, None], height)
-    x_idx, x_weight, y_idx, y_weight = (
-        part.reshape(len(boxes), size, 2 * sampling_ratio) for part in (x_idx, x_weight, y_idx, y_weight)
-    )
-    row = image_idx[:, None, None, None, None] * height + y_idx[:, :, None, :, None]
-    cells = row * width + x_idx[:, None, :, None, :]  # (R, S, S, 2 * ratio, 2 * ratio)
-    weights = y_weight[:, :, None, :, None] * x_weight[:, None, :, None, :] / sampling_ratio**2
-    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
-    per_bin = (2 * sampling_ratio) ** 2
-    bins = F.embedding_bag(
-        cells.reshape(-1, per_bin), table, per_sample_weights=weights.reshape(-1, per_bin), mode="sum"
-    )
-    return bins.view(len(boxes), size, size, channels).permute(0, 3, 1, 2)
+    bins = sides / size
+    if sampling_ratio > 0:
+        counts = room = torch.full_like(bins, sampling_ratio)
+    else:
+        counts = bins.ceil().clamp(min=0)
+        room = 2 ** counts.clamp(min=1).log2().ceil()  # regions are read with those of up to twice as many samples
+    pooled = table.new_zeros((len(boxes), size, size, channels))
+    for room_x, room_y in room.unique(dim=0).int().tolist():
+        members = (room == room.new_tensor([room_x, room_y])).all(dim=1).nonzero().squeeze(1)
+        for part in members.split(max(1, CELLS_AT_ONCE // (4 * room_x * room_y * size**2))):
+            x_cells, x_weights = _cells_of_bins(low[part, 0], bins[part, 0], counts[part, 0], size, room_x, width)
+            y_cells, y_weights = _cells_of_bins(low[part, 1], bins[part, 1], counts[part, 1], size, room_y, height)
+            rows = image_idx[part, None, None].int() * height + y_cells  # (R, S, 2 room_y)
+            cells = rows[:, :, None, :, None] * width + x_cells[:, None, :, None, :]
+            weights = y_weights[:, :, None, :, None] * x_weights[:, None, :, None, :]
+            sums = F.embedding_bag(
+                cells.flatten(3).flatten(0, 2),
+                table,
+                per_sample_weights=weights.flatten(3).flatten(0, 2).to(table.dtype),
+                mode="sum",
+            )
+            pooled.index_copy_(0, part, sums.view(-1, size, size, channels))
+    return pooled.permute(0, 3, 1, 2)
 
 
-def _two_cells(position: Tensor, num_cells: int) -> tuple[Tensor, Tensor]:
-    """Cells left and right of each position (R, P) along one side, and their weights; both (R, P, 2).
+def _cells_of_bins(
+    low: Tensor, bins: Tensor, counts: Tensor, size: int, room: int, num_cells: int
+) -> tuple[Tensor, Tensor]:
+    """Cells (R, S, 2 room) that the bins of each region read along one side, int32, and their weights.
 
-    A position more than one cell outside the map weighs nothing; otherwise the border is repeated.
+    Regions begin at `low` (R,), their bins are `bins` (R,) cells long and have `counts` (R,) samples, up to `room`. A
+    sample lies between two cells; more than one cell outside the map it weighs nothing, otherwise the border repeats.
     """
-    is_inside = (position >= -1) & (position <= num_cells)
-    position = position.clamp(0, num_cells - 1)
-    left = position.floor().clamp(max=max(num_cells - 2, 0))
-    fraction = position - left
-    right = (left + 1).clamp(max=num_cells - 1)
-    weights = torch.stack([1 - fraction, fraction], dim=-1) * is_inside[..., None]
-    return torch.stack([left, right], dim=-1).to(torch.int64), weights
+    low, bins, counts = low[:, None, None], bins[:, None, None], counts[:, None, None]
+    sample = torch.arange(room, device=low.device)
+    share = (sample < counts) / counts.clamp(min=1)
+    # The order of operations is torchvision's, so that a sample lies at the same float.
+    position = low + torch.arange(size, device=low.device)[:, None] * bins + (sample + 0.5) * bins / counts.clamp(min=1)
+    share = share * ((position >= -1) & (position <= num_cells))
+    position = position.clamp(0, num_cells - 1)  # (R, S, room)
+    before = position.floor().clamp(max=max(num_cells - 2, 0))
+    behind = (before + 1).clamp(max=num_cells - 1)
+    weights = torch.stack([1 - (position - before), position - before], dim=-1) * share[..., None]
+    return torch.stack([before, behind], dim=-1).int().flatten(2), weights.flatten(2)
 
 
 def crop_and_resize(features: Tensor, boxes: Tensor, image_idx: Tensor, extent: tuple[int, int], size: int) -> Tensor:
@@ -86,8 +107,9 @@ def crop_and_resize(features: Tensor, boxes: Tensor, image_idx: Tensor, extent: 
         extent: (height, width) of the padded frame.
 
     Returns:
-        (R, C, S, S) float32; samples outside the map are 0.
+        (R, C, S, S), of the type that `roi_align` gives; samples outside the map are 0.
     """
+    dtype = torch.float32 if features.requires_grad else features.dtype
     height, width = features.shape[-2:]
     steps = torch.arange(size, dtype=torch.float32, device=boxes.device) / (size - 1)  # (S,)
     scale = boxes.new_tensor([(width - 1) / (extent[1] - 1), (height - 1) / (extent[0] - 1)] * 2)
@@ -106,4 +128,4 @@ def crop_and_resize(features: Tensor, boxes: Tensor, image_idx: Tensor, extent: 
         grid = torch.stack([gx, gy], dim=-1).reshape(1, -1, size, 2)
         sampled = F.grid_sample(features[image : image + 1].float(), grid, padding_mode="border", align_corners=True)
         crops[members] = sampled[0].unflatten(1, (-1, size)).transpose(0, 1)
-    return crops * (inside_y[:, :, None] & inside_x[:, None, :])[:, None]
+    return (crops * (inside_y[:, :, None] & inside_x[:, None, :])[:, None]).to(dtype)

@@ -5,6 +5,7 @@ Letters: N images, H W the padded frame.
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 Size = tuple[int, int]
@@ -31,14 +32,20 @@ class ImageBatch:
         """(H, W)."""
         return self.pixels.shape[-2], self.pixels.shape[-1]
 
-    def to_original(self, boxes: Tensor, i: int, edge: float = 0.0) -> Tensor:
-        """Boxes (R, 4) of the padded frame in the pixels of the `i`-th original image, not clipped.
+    def to_original(self, boxes: Tensor, image_idx: Tensor, edge: float = 0.0) -> Tensor:
+        """Boxes (R, 4) of the padded frame in the pixels of the original images `image_idx` (R,), clipped to them.
 
         `edge` is 1 where the given boxes end on the index of their last pixel; what comes back ends on edges.
         """
-        (height, width), (original_height, original_width) = self.sizes[i], self.original_sizes[i]
-        y, x = self.origins[i]
-        scale_x = (original_width - edge) / max(width - edge, 1)
-        scale_y = (original_height - edge) / max(height - edge, 1)
-        scale = boxes.new_tensor([scale_x, scale_y, scale_x, scale_y])
-        return (boxes - boxes.new_tensor([x, y, x, y])) * scale + boxes.new_tensor([0, 0, edge, edge])
+        scales, origins, limits = [], [], []
+        for (height, width), (original_height, original_width), (y, x) in zip(
+            self.sizes, self.original_sizes, self.origins, strict=True
+        ):
+            scale_x = (original_width - edge) / max(width - edge, 1)
+            scale_y = (original_height - edge) / max(height - edge, 1)
+            scales.append([scale_x, scale_y, scale_x, scale_y])
+            origins.append([x, y, x, y])
+            limits.append([original_width, original_height] * 2)
+        scale, origin, limit = (boxes.new_tensor(rows)[image_idx] for rows in (scales, origins, limits))
+        original = (boxes - origin) * scale + boxes.new_tensor([0, 0, edge, edge])
+        return torch.minimum(original.clamp(min=0), limit)

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 import maskrcnn
 from maskrcnn.engine.checkpoint import load_checkpoint
-from maskrcnn.engine.predictor import choose_device, choose_precision
+from maskrcnn.engine.execution import choose_device, choose_precision
 from maskrcnn.engine.weights import shipped_weights
 from maskrcnn.structures.instances import Instances
 from tests.conftest import NEEDS_CUDA

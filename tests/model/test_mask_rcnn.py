@@ -200,9 +200,9 @@ class TestInclusiveBoxes:
         images = ImageBatch(torch.zeros(1, 3, 64, 64), ((40, 20),), ((20, 10),), ((5, 7),))
         boxes = torch.tensor([[7.0, 5, 26, 44], [7, 5, 7, 5], [16.5, 24.5, 26, 44]])
         # All of it; its first pixel; from its middle on, 4.5 and 9.5 of the pixels' indices 0..9 and 0..19.
-        back = images.to_original(boxes, 0, edge=1.0)
+        back = images.to_original(boxes, torch.zeros(len(boxes), dtype=torch.int64), edge=1.0)
         torch.testing.assert_close(back, torch.tensor([[0.0, 0, 10, 20], [0, 0, 1, 1], [4.5, 9.5, 10, 20]]))
-        continuous = images.to_original(torch.tensor([[7.0, 5, 27, 45]]), 0)
+        continuous = images.to_original(torch.tensor([[7.0, 5, 27, 45]]), torch.tensor([0]))
         assert continuous.tolist() == [[0, 0, 10, 20]]
 
     def test_detections_have_whole_corners_inside_their_image(self):
