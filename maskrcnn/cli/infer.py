@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,11 @@ from maskrcnn.cli.errors import report
 from maskrcnn.cli.model_arguments import add_model_arguments, load_predictor
 from maskrcnn.data.images import find_images
 from maskrcnn.data.sample import draw_sample
-from maskrcnn.engine.inference_job import JobSummary, describe, infer_files
+from maskrcnn.engine.distributed import is_first, join, leave, share_cores
+from maskrcnn.engine.execution import choose_device
+from maskrcnn.engine.inference_job import infer_files
+from maskrcnn.engine.job_results import JobSummary, describe
+from maskrcnn.engine.predictor import Predictor
 from maskrcnn.report.count import add_counts
 from maskrcnn.report.export import write_image
 
@@ -25,7 +30,9 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `infer`."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Find, outline, count and draw every object in pictures.",
+        description="Find, outline, count and draw every object in pictures. Stopped in the middle of several, the "
+        "same command goes on from there; later it does only pictures that are new or changed. Under torchrun, "
+        "processes and machines that see the same folders divide the pictures.",
         epilog="example: %(prog)s scans/ 'plates/*.tif' --out results --score 0.6",
     )
     add = parser.add_argument
@@ -36,6 +43,11 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add("--classes", help="only these classes, separated by commas (default: all)")
     add("--batch", type=int, default=1, help="pictures that go through the network together (default: %(default)s)")
     add("--no-draw", action="store_true", help="write no pictures")
+    add(
+        "--redo",
+        action="store_true",
+        help="do also what an earlier run with these settings did (one picture alone is always done)",
+    )
     add_model_arguments(parser)
     return parser
 
@@ -52,34 +64,54 @@ def execute(args: argparse.Namespace) -> int:
         for error in errors:
             fail(error)
         return 1
-    predictor = load_predictor(args, args.batch)
-    classes = [name.strip() for name in args.classes.split(",")] if args.classes is not None else None
-    rule = predictor.config.detection
-    print(
-        f"looks for {_names(predictor.class_names)}; score above {rule.score_threshold:g}, "
-        f"{predictor.device}, {predictor.precision}"
-    )
-    if args.score is None and rule.score_threshold <= FOR_EVALUATION:
-        print(f"that low a threshold is for evaluation; --score {LIKELY:g} keeps what is likely")
-    if not args.paths:
-        files = [_write_sample(args.out)]
-    summary = infer_files(
-        predictor, files, args.out, classes=classes, is_drawn=not args.no_draw, say=tqdm.write, on_failure=fail
-    )
-    if summary.counts:
-        _print_total(summary)
-        if args.weights is None and args.paths and not any(sum(counts.values()) for _, counts in summary.counts):
-            print(
-                f"the default weights look for {_names(predictor.class_names)} only and found none; "
-                "--weights coco is for everyday photographs, maskrcnn zoo lists more"
-            )
-        written = "counts.csv and instances.json" if args.no_draw else "pictures, counts.csv and instances.json"
-        print(f"{written} are in {args.out}")
+    # Results are small and meet once, so gloo does on GPUs too.
+    device = join(choose_device(args.device), "gloo")
+    try:
+        if device.type == "cpu":
+            share_cores()
+        args.device = str(device)
+        with nullcontext() if is_first() else redirect_stdout(None):  # of several processes one says what all do
+            predictor = _load(args)
+            files = files or [_write_sample(args.out)]
+        classes = [name.strip() for name in args.classes.split(",")] if args.classes is not None else None
+        summary = infer_files(
+            predictor,
+            files,
+            args.out,
+            classes=classes,
+            is_drawn=not args.no_draw,
+            redo=args.redo,
+            say=_say,
+            on_failure=fail,
+        )
+        if not is_first():
+            return 0
+        _print_summary(args, predictor.class_names, summary)
+    finally:
+        leave()
     for error in errors:
         fail(error)
     if summary.failures and len(files) > 1:
         print(f"{len(summary.failures)} of {len(files)} files could not be read", file=sys.stderr)
     return 1 if errors or summary.failures else 0
+
+
+def _load(args: argparse.Namespace) -> Predictor:
+    predictor = load_predictor(args, args.batch)
+    rule = predictor.config.detection
+    print(
+        f"looks for {_names(predictor.class_names)}; score above {rule.score_threshold:g}, "
+        f"{predictor.execution.description}"
+    )
+    if args.score is None and rule.score_threshold <= FOR_EVALUATION:
+        print(f"that low a threshold is for evaluation; --score {LIKELY:g} keeps what is likely")
+    return predictor
+
+
+def _say(line: str) -> None:
+    """Print above the progress bar, at once also into a file, for who looks into it while many pictures are done."""
+    with tqdm.external_write_mode():
+        print(line, flush=True)
 
 
 def _find(paths: list[str], out: Path) -> tuple[list[Path], list[Exception]]:
@@ -112,9 +144,11 @@ def _write_sample(out: Path) -> Path:
     return path
 
 
-def _print_total(summary: JobSummary) -> None:
+def _print_summary(args: argparse.Namespace, class_names: tuple[str, ...], summary: JobSummary) -> None:
+    if not summary.counts:
+        return
+    total = add_counts(counts for _, counts in summary.counts)
     if len(summary.counts) > 1:
-        total = add_counts(counts for _, counts in summary.counts)
         print(f"total of {len(summary.counts)} pictures: {describe(total)}")
     if summary.doubles:
         where = next(iter(summary.doubles)) if len(summary.doubles) == 1 else f"{len(summary.doubles)} pictures"
@@ -124,6 +158,13 @@ def _print_total(summary: JobSummary) -> None:
         )
     for sentence, where in summary.ceilings.items():
         print(f"limit reached in {where[0] if len(where) == 1 else f'{len(where)} pictures'}: {sentence}")
+    if args.weights is None and args.paths and not any(total.values()):
+        print(
+            f"the default weights look for {_names(class_names)} only and found none; "
+            "--weights coco is for everyday photographs, maskrcnn zoo lists more"
+        )
+    written = "counts.csv and instances.json" if args.no_draw else "pictures, counts.csv and instances.json"
+    print(f"{written} are in {args.out}")
 
 
 def _names(class_names: tuple[str, ...]) -> str:

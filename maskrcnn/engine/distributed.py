@@ -11,10 +11,11 @@ from torch import Tensor
 WAIT = timedelta(hours=12)
 
 
-def join(device: torch.device) -> torch.device:
+def join(device: torch.device, backend: str | None = None) -> torch.device:
     """Take part in what `torchrun` started, if it did; gives this process's device.
 
-    On CUDA each process of a machine takes the next GPU, and they speak by NCCL; on CPUs by gloo.
+    On CUDA each process of a machine takes the next GPU. They speak by `backend`, or else by NCCL on CUDA and by gloo
+    on CPUs.
 
     Raises:
         ValueError: more processes on this machine than GPUs.
@@ -30,8 +31,21 @@ def join(device: torch.device) -> torch.device:
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     # The others wait while the first reads and checks the data, and while it evaluates.
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=WAIT)
+    backend = backend or ("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group(backend, timeout=WAIT)
     return device
+
+
+def share_cores() -> None:
+    """Use this process's part of the machine's cores, where `torchrun` has limited it to one for want of a number."""
+    if "LOCAL_WORLD_SIZE" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1":
+        torch.set_num_threads(num_cores())
+
+
+def num_cores() -> int:
+    """Cores for each of the processes that run on this machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def leave() -> None:

@@ -1,35 +1,24 @@
-"""Many picture files through a predictor: figures, counts and COCO JSON in one folder."""
+"""Many picture files through a predictor: figures, counts and COCO JSON in one folder, whatever interrupts it."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
-from maskrcnn.data.images import read_image
+from maskrcnn.engine.distributed import gather, is_first, rank, world_size
+from maskrcnn.engine.job_records import Records, settings_key
+from maskrcnn.engine.job_results import JobSummary, describe, summarise, write_results
+from maskrcnn.engine.pipeline import finished
 from maskrcnn.engine.predictor import Predictor
-from maskrcnn.report.count import count
-from maskrcnn.report.double_counts import double_counts
-from maskrcnn.report.draw import figure
-from maskrcnn.report.export import coco_dict, counts_csv, write_image, write_json
-from maskrcnn.structures.instances import Instances
 
-
-@dataclass(frozen=True)
-class JobSummary:
-    """What came of a batch of files."""
-
-    counts: list[tuple[str, dict[str, int]]] = field(default_factory=list)
-    """File and count by class name, of every file that was done."""
-    failures: list[Path] = field(default_factory=list)
-    """Files that could not be read."""
-    ceilings: dict[str, list[str]] = field(default_factory=dict)
-    """Limits that results touched, a sentence each, and the files it happened to."""
-    doubles: dict[str, int] = field(default_factory=dict)
-    """Files in which objects may be counted twice, and how many."""
+RECORDS = ".done"
+"""Folder in the output folder for what is known of pictures that are done."""
 
 
 def infer_files(
@@ -39,56 +28,76 @@ def infer_files(
     *,
     classes: Sequence[str] | None = None,
     is_drawn: bool = True,
+    redo: bool = False,
     say: Callable[[str], None] = print,
     on_failure: Callable[[Exception], None] | None = None,
 ) -> JobSummary:
     """Write `<stem>_instances.png` for each file, counts.csv and instances.json, all into `out`.
 
     A file that cannot be read is reported and left out; the others are finished. Without any that can be read nothing
-    is written.
+    is written. Other threads read the next pictures and draw the last ones while the network runs.
+
+    Each of several files is recorded in `out`/.done when it is finished. The same job again does only those that are
+    not, or that changed; counts.csv and instances.json come at the end and are those of a job done in one go. Processes
+    of a group (`engine.distributed`) divide the files; the first gives the summary of all, the others an empty one.
 
     Args:
         classes: names to keep; None keeps all.
+        redo: do also what was done before.
         say: takes one line for each file that was done.
         on_failure: takes the error of each file that could not be read; its text names the file. None says it.
 
     Raises:
-        ValueError: an unknown name in `classes`.
+        ValueError: an unknown name in `classes`; processes that see different files.
+        RuntimeError: another process died before its files were done.
     """
     labels = _labels(predictor.class_names, classes)
-    names = figure_names(files)
-    summary = JobSummary()
+    class_names = [name for label, name in enumerate(predictor.class_names) if label in labels]
+    figures = {file: out / name for file, name in figure_names(files).items()} if is_drawn else {}
+    folder = out / RECORDS if len(files) > 1 else None
+    _expect_same_files(files)
+    settings = _from_first(lambda: settings_key(predictor, labels.tolist()) if folder else "")
+    with Records(folder, settings) as records:
+        todo: list[int] = _from_first(lambda: _find_todo(records, files, figures, redo, say))
+        own = [files[i] for i in todo[rank() :: world_size()]]
+        failures: list[Path] = []
 
-    def results() -> Iterator[tuple[str, Instances]]:
-        for file, image, found in _detections(predictor, files, summary, on_failure or (lambda e: say(f"error: {e}"))):
-            instances = found[torch.isin(found.labels, labels)]
-            counts = {
-                predictor.class_names[label]: n for label, n in enumerate(count(instances).values()) if label in labels
-            }
-            summary.counts.append((str(file), counts))
-            say(f"{file}: {describe(counts)}")
-            doubles = len(double_counts(instances))
-            if doubles:
-                summary.doubles[str(file)] = doubles
-            for sentence in instances.ceilings:
-                summary.ceilings.setdefault(sentence, []).append(str(file))
-            if is_drawn:
-                write_image(out / names[file], figure(image, instances))
-            yield str(file), instances
+        def fail(file: Path, error: Exception) -> None:
+            failures.append(file)
+            bar.update()
+            if on_failure is None:
+                say(f"error: {error}")
+            else:
+                on_failure(error)
 
-    found = coco_dict(results(), predictor.class_names, predictor.config.category_ids or None)
-    if summary.counts:
-        write_json(out / "instances.json", found)
-        counts_csv(out / "counts.csv", summary.counts)
-    return summary
-
-
-def describe(counts: dict[str, int]) -> str:
-    """Counts as words: "nucleus 60" or "cat 2, dog 1, total 3"; classes without an object are left out."""
-    found = [f"{name} {number}" for name, number in counts.items() if number]
-    if len(found) > 1:
-        found.append(f"total {sum(counts.values())}")
-    return ", ".join(found) or f"nothing found ({', '.join(counts) if len(counts) <= 3 else f'{len(counts)} classes'})"
+        with tqdm(total=len(own), unit="image", disable=None if len(own) > 1 and is_first() else True) as bar:
+            try:
+                with closing(finished(predictor, own, figures, labels, records, fail)) as results:
+                    for file, counts in results:
+                        bar.update()
+                        say(f"{file}: {describe(dict.fromkeys(class_names, 0) | counts)}")
+            except KeyboardInterrupt:
+                if folder is not None and is_first():
+                    num = f"{len(records.done)} of {len(files)} pictures are" if world_size() == 1 else "a part is"
+                    say(f"stopped: {num} done, and the same command goes on from there")
+                raise
+        failures = _wait_for_all(failures)
+        try:
+            if not is_first():
+                return JobSummary()
+            if world_size() > 1:
+                records.load(files, figures)
+            _expect_all_done(records, files, failures)
+            summary = summarise(records, files, failures, class_names)
+            if summary.counts:
+                write_results(
+                    out, summary, records, files, predictor.class_names, predictor.config.category_ids or None
+                )
+                records.compact()
+            return summary
+        finally:
+            with suppress(RuntimeError):
+                gather(None)  # torchrun ends all processes as soon as one ends badly, and the first may be writing
 
 
 def figure_names(files: Sequence[Path]) -> dict[Path, str]:
@@ -106,26 +115,54 @@ def figure_names(files: Sequence[Path]) -> dict[Path, str]:
     return result
 
 
-def _detections(
-    predictor: Predictor, files: Sequence[Path], summary: JobSummary, on_failure: Callable[[Exception], None]
-) -> Iterator[tuple[Path, np.ndarray, Instances]]:
-    """File, picture and instances of each file that can be read, a batch at a time."""
-    batch: list[tuple[Path, np.ndarray]] = []
-    for i, file in enumerate(tqdm(files, unit="image", disable=None if len(files) > 1 else True)):
-        try:
-            batch.append((file, read_image(file)))
-        except (OSError, ValueError) as error:
-            summary.failures.append(file)
-            on_failure(error)
-        if batch and (len(batch) == predictor.batch_size or i == len(files) - 1):
-            found = predictor([image for _, image in batch])
-            yield from ((file, image, one) for (file, image), one in zip(batch, found, strict=True))
-            batch = []
-
-
-def _labels(class_names: Sequence[str], classes: Sequence[str] | None) -> torch.Tensor:
+def _labels(class_names: Sequence[str], classes: Sequence[str] | None) -> Tensor:
     wanted = list(class_names if classes is None else classes)
     unknown = [name for name in wanted if name not in class_names]
     if unknown:
         raise ValueError(f"classes: no class {unknown[0]!r} in these weights; known: {', '.join(class_names)}")
     return torch.tensor([class_names.index(name) for name in wanted])
+
+
+def _find_todo(
+    records: Records, files: Sequence[Path], figures: Mapping[Path, Path], redo: bool, say: Callable[[str], None]
+) -> list[int]:
+    """Indices of the files that are not on record."""
+    if redo:
+        records.forget()
+    else:
+        records.load(files, figures)
+    if records.done:
+        say(f"done before: {len(records.done)} of {len(files)} pictures (--redo does them again)")
+    return [i for i, file in enumerate(files) if file not in records.done]
+
+
+def _from_first(make: Callable[[], Any]) -> Any:
+    """What `make` gives in the first process, known to all."""
+    return gather(make() if is_first() else None)[0]
+
+
+def _expect_same_files(files: Sequence[Path]) -> None:
+    names = "\0".join(map(str, files)).encode(errors="surrogatepass")
+    if len(set(gather(hashlib.sha256(names).hexdigest()))) > 1:
+        raise ValueError("the processes see different files; each needs all of them, under the same paths")
+
+
+def _wait_for_all(failures: list[Path]) -> list[Path]:
+    """The files that any process could not read; where one died, the first has to do with its own."""
+    try:
+        return [file for part in gather(failures) for file in part]
+    except RuntimeError:  # a process that dies closes its connections
+        if not is_first():
+            raise
+        return failures
+
+
+def _expect_all_done(records: Records, files: Sequence[Path], failures: Sequence[Path]) -> None:
+    failed = set(failures)
+    missing = [file for file in files if file not in records.done and file not in failed]
+    if missing:
+        names = ", ".join(map(str, missing[:3])) + ", ..." * (len(missing) > 3)
+        raise RuntimeError(
+            f"{len(missing)} of {len(files)} pictures are not done, since a process died or they changed meanwhile: "
+            f"{names}; counts.csv and instances.json are not written, the same command does the rest"
+        )

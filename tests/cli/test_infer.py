@@ -8,7 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from maskrcnn.engine.execution import choose_execution
+from maskrcnn.engine.predictor import Predictor
 from maskrcnn.engine.weights import shipped_weights
+from maskrcnn.structures.instances import Instances
 from tests.cli.conftest import Said, Tool
 
 
@@ -29,7 +32,7 @@ def test_files_folders_and_patterns(tool: Tool, weights: Path, pictures: Path) -
         (["scans/**/*.png"], ["scans/deep/one.png", "scans/one.png"]),
         (["scans/one.png", "scans/../scans/*.png", "scans/deep/er"], ["scans/one.png", "scans/deep/er/two.JPG"]),
     ):
-        said = tool("infer", *paths, "--weights", weights, "--out", "found")
+        said = tool("infer", *paths, "--weights", weights, "--out", "found", "--redo")
         assert said.status == 0
         assert said.err == ""
         with Path("found/counts.csv").open(newline="") as table:
@@ -55,7 +58,7 @@ def test_what_is_said(tool: Tool, weights: Path, pictures: Path) -> None:
     lines = said.out.splitlines()
     assert lines[:2] == [
         "tiny.safetensors: maskrcnn R18-FPN, 2 classes",
-        "looks for square, disc; score above 0.2, cpu, fp32",
+        f"looks for square, disc; score above 0.2, {choose_execution('cpu', 'auto', 'auto').description}",
     ]
     lines = lines[1:]
     assert [line.partition(": ")[0] for line in lines[1:4]] == [
@@ -125,6 +128,57 @@ def test_options(tool: Tool, weights: Path, pictures: Path) -> None:
     assert "nothing found (square, disc)" in tool("infer", *one, "--score", "0.99").out
     said = tool("infer", *one, "--max-detections", "1")
     assert "limit reached in scans/one.png: more than 1 detections, the best 1 kept" in said.out
+
+
+def test_what_is_done_is_not_done_again(tool: Tool, weights: Path, pictures: Path) -> None:
+    command = ("infer", "scans", "--weights", weights)
+    said = tool(*command)
+    assert "done before" not in said.out
+    files = ("counts.csv", "instances.json", "two_instances.png")
+    before = [(Path("out") / name).read_bytes() for name in files]
+    again = tool(*command).out
+    assert "done before: 3 of 3 pictures (--redo does them again)\n" in again
+    assert "scans/one.png: " not in again
+    assert again.splitlines()[-3:] == said.out.splitlines()[-3:]
+    assert [(Path("out") / name).read_bytes() for name in files] == before
+
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save("scans/new.png")
+    Path("out/two_instances.png").unlink()
+    said = tool(*command)
+    assert "done before: 2 of 4 pictures" in said.out
+    assert "scans/new.png: " in said.out
+    assert Path("out/two_instances.png").read_bytes() == before[2]
+    assert "done before" not in tool(*command, "--score", "0.9").out
+    assert "done before" not in tool(*command, "--redo").out
+    for _ in range(2):
+        assert "scans/one.png: " in tool("infer", "scans/one.png", "--weights", weights).out
+
+
+def test_interrupted_it_says_how_to_go_on(
+    tool: Tool, weights: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("infer", "scans", "--weights", weights, "--no-draw")
+    with monkeypatch.context() as patch:
+        calls = []
+
+        def interrupted(self: Predictor, images: list[np.ndarray]) -> list[Instances]:
+            calls.append(images)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return original(self, images)
+
+        original = Predictor.__call__
+        patch.setattr(Predictor, "__call__", interrupted)
+        said = tool(*command)
+    assert (said.status, said.err) == (130, "interrupted\n")
+    assert said.out.splitlines()[-1] == "stopped: 2 of 3 pictures are done, and the same command goes on from there"
+    assert not Path("out/counts.csv").exists()
+    said = tool(*command)
+    assert "done before: 2 of 3 pictures" in said.out
+    assert [line for line in said.out.splitlines() if line.startswith("scans/")] == [
+        line for line in said.out.splitlines() if line.startswith("scans/one.png: ")
+    ]
+    assert len(Path("out/counts.csv").read_text().splitlines()) == 4
 
 
 def test_bad_files_are_one_sentence_each(tool: Tool, weights: Path, pictures: Path) -> None:

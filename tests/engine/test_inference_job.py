@@ -8,7 +8,8 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 import maskrcnn
-from maskrcnn.engine.inference_job import describe, figure_names, infer_files
+from maskrcnn.engine.inference_job import figure_names, infer_files
+from maskrcnn.engine.job_results import describe
 from tests.coco_files import CATEGORY_IDS
 from tests.tiny import scene
 
@@ -50,7 +51,7 @@ def test_files_are_done_and_bad_ones_skipped(predictor: maskrcnn.Predictor, file
     for row, (_, counts) in zip(table, summary.counts, strict=True):
         assert {name: int(row[name]) for name in counts} == counts
         assert int(row["total"]) == sum(counts.values()) == 20
-    names = sorted(path.name for path in out.iterdir())
+    names = sorted(path.name for path in out.iterdir() if path.is_file())
     # Two files are called a, so each is given its folder too.
     assert names == sorted(
         [f"{tmp_path.name}_a_instances.png", "b_a_instances.png", "c_instances.png", "counts.csv", "instances.json"]
