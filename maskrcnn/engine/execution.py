@@ -102,6 +102,8 @@ def prepare(model: MaskRCNN, execution: Execution) -> MaskRCNN:
     Batch norms are folded, weights are in the precision and channels-last; on CUDA the dense part is captured in CUDA
     graphs. On a CPU the process from now on keeps memory that it frees (see `keep_freed_memory`).
     """
+    if execution.device.type == "cpu":
+        keep_freed_memory()
     dtype = DTYPES[execution.precision]
     model = fold_batch_norms(model, dtype).requires_grad_(False)  # pyright: ignore[reportAssignmentType]
     model = model.to(execution.device, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -110,8 +112,6 @@ def prepare(model: MaskRCNN, execution: Execution) -> MaskRCNN:
         dense = torch.compile(dense)
     if execution.device.type == "cuda":
         dense = CapturedDense(dense)
-    else:
-        keep_freed_memory()
     if dense != model.dense:
         model.dense = dense  # pyright: ignore[reportAttributeAccessIssue]
     return model

@@ -1,6 +1,9 @@
 """The one place that knows both the settings and the modules."""
 
 from dataclasses import replace
+from typing import Any
+
+from torch.overrides import TorchFunctionMode
 
 from maskrcnn.config import ModelSettings
 from maskrcnn.model.anchors import Anchors
@@ -98,6 +101,15 @@ def build_model(settings: ModelSettings) -> MaskRCNN:
         box_edges=detection.box_edges,
         paste_mode=mask.paste,
     )
+
+
+class NoInitialWeights(TorchFunctionMode):
+    """The context for a model whose weights are loaded next: none are drawn at random, the memory stays as it is."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_"):
+            return None  # of torch.nn.init or of the tensor; nobody uses what they give
+        return func(*args, **(kwargs or {}))
 
 
 def _nms_groups(settings: ModelSettings) -> tuple[int, ...] | None:

@@ -1,8 +1,29 @@
 """Non-maximum suppression within groups (levels, classes, images)."""
 
+import importlib.util
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
 import torch
 from torch import Tensor
-from torchvision.ops import nms
+
+
+def _torchvision_nms() -> Callable[[Tensor, Tensor, float], Tensor]:
+    """torchvision's operation without its Python, which takes longer to import than torch itself."""
+    package = importlib.util.find_spec("torchvision")
+    for folder in (package and package.submodule_search_locations) or ():
+        for library in Path(folder).glob("_C*"):  # _C, or _C_stable in newer ones
+            with suppress(OSError):
+                torch.ops.load_library(library)
+    if hasattr(torch.ops.torchvision, "nms"):
+        return torch.ops.torchvision.nms
+    from torchvision.ops import nms  # or its error says why not
+
+    return nms
+
+
+nms = _torchvision_nms()
 
 
 def grouped_nms(boxes: Tensor, scores: Tensor, groups: Tensor, iou_threshold: float) -> Tensor:

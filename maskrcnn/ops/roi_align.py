@@ -5,7 +5,6 @@ Letters: N images, C channels, R regions, S bins along a side.
 
 import torch
 import torch.nn.functional as F
-import torchvision.ops
 from torch import Tensor
 
 CELLS_AT_ONCE = 1 << 22  # cells whose numbers and weights are alive together: 50 MB
@@ -34,6 +33,8 @@ def roi_align(
         features = features.float()
     if not features.is_cuda:
         return _roi_align_by_cells(features, boxes, image_idx, stride, size, sampling_ratio, aligned)
+    import torchvision.ops  # takes longer to import than torch itself
+
     rois = torch.cat([image_idx[:, None].to(boxes.dtype), boxes], dim=1)
     samples = sampling_ratio if sampling_ratio > 0 else -1
     # In float32, since regions have to be of the type of the map, and half precision would move their edges.
