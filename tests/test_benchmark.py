@@ -1,0 +1,163 @@
+"""The benchmark as a tool: its numbers where they can be known, and one small run of it. Nothing is timed."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from maskrcnn.structures.rle import encode_window
+from tests.tiny import tiny_settings
+
+TOOLS = Path(__file__).parents[1] / "tools"
+Load = Callable[[str], ModuleType]
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Modules as `python tools/benchmark.py` sees them, which finds them beside itself."""
+    monkeypatch.syspath_prepend(TOOLS)
+    return importlib.import_module
+
+
+class InThisProcess:
+    """In the place of a worker: starting processes would take most of the time."""
+
+    peak_bytes = 10**9
+
+    def __init__(self, threads: int, build: Callable[..., Callable[[], Any]], *args: Any) -> None:
+        self.run = build(*args)
+
+    def __call__(self) -> Any:
+        return self.run()
+
+    def __enter__(self) -> "InThisProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_a_small_run_prints_the_ratio_and_that_the_results_agree(
+    load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    benchmark, roofline = load("benchmark"), load("benchmarks.roofline")
+    monkeypatch.setattr(benchmark, "use_threads", lambda threads: None)  # for the tests that follow
+    monkeypatch.setattr(load("benchmarks.rounds"), "Worker", InThisProcess)
+    monkeypatch.setattr(roofline, "SIDES", {"cpu": (32,)})
+    monkeypatch.setattr(roofline, "CONV_MAPS", (1, 4, 8, 8))
+    run = "--workloads tiny --peers torchvision-fp32 ours-fp32 --rounds 1 --out"
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *run.split(), str(tmp_path)])
+    assert benchmark.main() == 0
+    text = capsys.readouterr().out
+    (ours,) = (line for line in text.splitlines() if line.startswith("| ours-fp32") and "GB" in line)
+    cells = [cell.strip() for cell in ours.strip("|").split("|")]
+    assert cells[2].endswith("x")
+    assert float(cells[2][:-1]) > 0
+    assert cells[-1] == "1.00 GB"
+    assert "ours-fp32 against torchvision-fp32: 10 of 10 detections, 10 boxes within" in text
+    assert "input 96 x 128" in text
+    assert "| ours-fp32" in (tmp_path / "benchmark.md").read_text(encoding="utf-8")
+    assert (tmp_path / "benchmark.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("wrong", [["--workloads", "unknown"], ["--rounds", "0"], ["--peers", "me"]])
+def test_what_is_not_known_is_refused(load: Load, monkeypatch: pytest.MonkeyPatch, wrong: list[str]):
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *wrong])
+    with pytest.raises(SystemExit, match="2"):
+        load("benchmark").main()
+
+
+def test_multiplications_are_counted_as_on_paper(load: Load):
+    # 32 channels, 2 classes, 7 x 7 to 64 to 64 for the box head, two convolutions at 14 x 14 for the mask head. At 64 x
+    # 64 px the levels have 16, 8, 4, 2 and 1 cells a side, each with 3 anchors. A multiplication and addition are two.
+    flops = load("benchmarks.roofline").count_flops(tiny_settings(), height=64, width=64, regions=5, masks=3)
+    cells = 16**2 + 8**2 + 4**2 + 2**2 + 1
+    assert flops["RPN head"] == 2 * cells * (9 * 32 * 32 + 32 * 3 + 32 * 12)
+    assert flops["box head"] == 2 * 5 * (32 * 49 * 64 + 64 * 64 + 64 * 3 + 64 * 8)
+    assert flops["mask head"] == 2 * 3 * (2 * 9 * 32 * 32 * 14**2 + 4 * 32 * 32 * 14**2 + 32 * 2 * 28**2)
+    assert list(flops) == ["body", "FPN", "RPN head", "box head", "mask head"]
+
+
+def test_a_part_is_without_what_is_inside_it(load: Load, monkeypatch: pytest.MonkeyPatch):
+    stopwatch = load("benchmarks.stopwatch")
+    clock = iter([0.0, 1.0, 4.0, 10.0])  # outer from 0 to 10, inner from 1 to 4
+    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: next(clock))
+    watch = stopwatch.Stopwatch(torch.device("cpu"))
+
+    class Owner:
+        def inner(self) -> str:
+            return "called"
+
+    owner = Owner()
+    with watch.watching({"inner": [(owner, "inner")]}), watch.part("outer"):
+        assert owner.inner() == "called"
+    assert watch.seconds == {"inner": 3.0, "outer": 7.0}
+    assert owner.inner() == "called"  # not timed any more
+    with pytest.raises(AttributeError, match="gone"), watch.watching({"inner": [(owner, "gone")]}):
+        pass
+
+
+def found(load: Load, shift: float = 0.0, label: int = 0, num: int = 2) -> Any:
+    boxes = np.array([[10, 10, 30, 40], [50, 20, 90, 60]], np.float32)[:num]
+    rles = [encode_window(np.ones((20, 20), bool), x, 10, (100, 100)) for x in (10, 50)][:num]
+    return load("benchmarks.peers").Found(boxes + np.float32(shift), np.array([0, label])[:num], rles)
+
+
+def test_results_agree_or_the_report_says_that_they_differ(load: Load):
+    agreement, rounds = load("benchmarks.agreement"), load("benchmarks.rounds")
+    reference = found(load)
+    assert agreement.compare(found(load, shift=0.01), reference).is_equal  # sides of 30 and 40 px: up to 0.03 and 0.04
+    moved = agreement.compare(found(load, shift=0.035), reference)
+    assert (moved.close, moved.same, moved.mask_iou) == (1, 2, 1.0)
+    for other in (found(load, shift=0.035), found(load, label=1), found(load, num=1), found(load, num=0)):
+        assert not agreement.compare(other, reference).is_equal
+        measured = rounds.Measured(rounds.Workload("a", "resnet18", (100, 100), 2), batch=1)
+        rounds._compare(measured, {"torchvision-fp32": reference, "ours-fp32": other, "ours-bf16": other})
+        (problem,) = measured.problems  # half precision may differ
+        assert problem.startswith("ours-fp32 DIFFERS from torchvision-fp32")
+    assert agreement.compare(found(load, num=0), found(load, num=0)).is_equal
+
+
+def test_dense_pasting_and_ours_give_the_same_codes(load: Load):
+    pasting = load("benchmarks.pasting")
+    instances = pasting.make_instances((90, 120), 12)
+    codes = {way: [as_text(rle) for rle in paste(instances)] for way, paste in pasting.WAYS.items()}
+    exact, dense_exact, expanded, dense_expanded = codes.values()
+    assert exact == dense_exact
+    assert expanded == dense_expanded
+    assert exact != expanded
+
+
+def as_text(rle: dict[str, Any]) -> str:
+    return rle["counts"].decode() if isinstance(rle["counts"], bytes) else rle["counts"]
+
+
+def test_a_process_of_its_own_gives_results_memory_and_its_error(load: Load):
+    processes = load("benchmarks.processes")
+    with processes.Worker(1, processes._call, next, (iter([7]),)) as worker:
+        assert worker() == 7
+        assert worker.peak_bytes > 2**20
+        with pytest.raises(processes.WorkFailedError, match="StopIteration"):
+            worker()
+
+
+def test_who_cannot_take_part_is_told_why(load: Load, monkeypatch: pytest.MonkeyPatch):
+    peers, workloads = load("benchmarks.peers"), load("benchmarks.workloads").WORKLOADS
+    monkeypatch.setattr(peers, "find_spec", lambda name: name if name == "torchvision" else None)
+    assert peers.reason_to_skip("ours-fp32", workloads["nuclei"], "cpu", 8) == ""
+    assert peers.reason_to_skip("torchvision-fp32", workloads["r50"], "cuda", 8) == ""
+    for peer, workload, device, batch, reason in (
+        ("torchvision-fp32", "nuclei", "cpu", 1, "conventions"),
+        ("openvino-fp32", "r50", "cuda", 1, "CPU only"),
+        ("ours-fp16", "r50", "cpu", 1, "CUDA only"),
+        ("onnxruntime-fp32", "r50", "cpu", 2, "one picture at a time"),
+        ("openvino-bf16", "r50", "cpu", 1, "not installed (pip install onnx openvino)"),
+        ("detectron2-fp32", "r50", "cpu", 1, "not installed"),
+    ):
+        assert reason in peers.reason_to_skip(peer, workloads[workload], device, batch)

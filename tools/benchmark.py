@@ -1,0 +1,105 @@
+"""Ours and its peers in turn on the same pictures and weights: where the time goes, memory, and how near to the limit.
+
+Each peer has a process of its own, and one works at a time. Every picture and the random weights are made here, so
+nothing is downloaded. Peers: torchvision, and of the same network ONNX Runtime, OpenVINO and detectron2 where they are
+installed. Results are compared; where they differ, or a peer fails, the status is 1.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks.chart import save_chart
+from benchmarks.folder import folder
+from benchmarks.pasting import drawing, large_masks, masks
+from benchmarks.peers import CPU_ONLY, CUDA_ONLY, PEERS
+from benchmarks.processes import use_threads
+from benchmarks.rounds import Measured, measure
+from benchmarks.table import machine, report
+from benchmarks.workloads import WORKLOADS
+
+TASKS = ("masks", "masks-large", "drawing", "folder")
+TRIALS = ("tiny", "tiny-masks", "tiny-folder")
+"""To see whether the tool works; not among the defaults."""
+
+
+def main() -> int:
+    """Run the command."""
+    everything = [name for name in (*WORKLOADS, *TASKS) if name not in TRIALS]
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="example: %(prog)s --workloads r50 masks --out figures"
+    )
+    add = parser.add_argument
+    names = sorted({*everything, *TRIALS}, key=[*everything, *TRIALS].index)
+    add(
+        "--workloads",
+        nargs="+",
+        choices=names,
+        default=everything,
+        metavar="NAME",
+        help=f"of {', '.join(names)} (default: all but the tiny ones)",
+    )
+    add(
+        "--peers",
+        nargs="+",
+        choices=PEERS,
+        metavar="NAME",
+        help=f"of {', '.join(PEERS)} (default: all that the device has)",
+    )
+    add("--image", type=Path, help="picture in place of the made-up ones, brought to each workload's size")
+    add("--threads", type=int, default=2, help="CPU threads of each peer (default: %(default)s)")
+    add("--rounds", type=int, default=3, help="timed passes of each peer, after one that is not (default: %(default)s)")
+    add("--device", default="cpu", help="cpu, cuda or cuda:N (default: %(default)s)")
+    add("--batch", type=int, default=1, help="pictures of a pass (default: %(default)s)")
+    add("--out", type=Path, metavar="DIR", help="also write benchmark.md and benchmark.png there")
+    args = parser.parse_args()
+    if min(args.rounds, args.threads, args.batch) < 1:
+        parser.error("--rounds, --threads and --batch: expected at least 1")
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error(f"--device {args.device}: this machine has no CUDA device")
+    use_threads(args.threads)
+    peers = args.peers or [
+        peer for peer in PEERS if not peer.startswith(CPU_ONLY if args.device != "cpu" else CUDA_ONLY)
+    ]
+    texts, all_measured, problems = [], list[Measured](), list[str]()
+
+    def tell(text: str) -> None:
+        texts.append(text)
+        print(text, flush=True)
+
+    tell(f"{machine(args.threads, args.device)}\n")
+    for name in args.workloads:
+        if name in WORKLOADS:
+            measured = measure(WORKLOADS[name], peers, args.image, args.rounds, args.threads, args.device, args.batch)
+            all_measured.append(measured)
+            problems += measured.problems
+            tell(report(measured, args.rounds))
+        else:
+            lines, worries = _task(name, args)
+            problems += worries
+            tell("\n".join([*lines, *(f"- **{worry}**" for worry in worries)]))
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+        (args.out / "benchmark.md").write_text("\n".join(texts), encoding="utf-8")
+        save_chart(args.out / "benchmark.png", all_measured)
+        print(f"written: {args.out / 'benchmark.md'}" + f", {args.out / 'benchmark.png'}" * bool(all_measured))
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _task(name: str, args: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """The lines of a workload that is not a picture through networks, and its problems."""
+    if name == "masks-large":
+        return large_masks(args.threads), []
+    if name == "drawing":
+        return drawing(args.rounds, args.threads), []
+    if name in ("folder", "tiny-folder"):
+        return folder(args.threads, args.device, is_small=name == "tiny-folder"), []
+    return masks(args.rounds, args.threads, is_small=name == "tiny-masks")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
