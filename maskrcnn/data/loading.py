@@ -172,12 +172,29 @@ def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)  # the workers are the parallelism
 
 
-Packed = tuple[list[Tensor], list[tuple[np.ndarray, ...]], list[str], list[int]]
-
-
-def _pack(loaded: list[tuple[Sample, int] | Exception]) -> Packed | Exception:
+@dataclass(frozen=True)
+class _Packed:
     """What a worker sends. Images go through shared memory; the many small tensors of the targets go as numpy arrays,
     by value, because each shared tensor holds a file descriptor open and systems allow about a thousand."""
+
+    images: list[Tensor]
+    targets: list[tuple[np.ndarray, ...]]
+    file_names: list[str]
+    seeds: list[int]
+
+    def unpack(self) -> Batch:
+        targets = []
+        for arrays in self.targets:
+            boxes, labels, ignore_boxes, *masks = map(torch.from_numpy, arrays)
+            targets.append(Targets(boxes, labels, MaskCrops(*masks), ignore_boxes))
+        return Batch(self.images, targets, self.file_names, self.seeds)
+
+    def pin_memory(self) -> Batch:
+        """What the loader's own thread does for a GPU, so that copies to it need not wait for one another."""
+        return self.unpack().pin_memory()
+
+
+def _pack(loaded: list[tuple[Sample, int] | Exception]) -> _Packed | Exception:
     samples, seeds = [], []
     for one in loaded:
         if isinstance(one, Exception):
@@ -190,18 +207,13 @@ def _pack(loaded: list[tuple[Sample, int] | Exception]) -> Packed | Exception:
         masks, t = sample.targets.masks, sample.targets
         tensors = (t.boxes, t.labels, t.ignore_boxes, masks.pixels, masks.offsets, masks.windows, masks.to_source)
         targets.append(tuple(tensor.numpy() for tensor in tensors))
-    return images, targets, [sample.file_name for sample in samples], seeds
+    return _Packed(images, targets, [sample.file_name for sample in samples], seeds)
 
 
-def _unpack(packed: Packed | Exception) -> Batch:
-    if isinstance(packed, Exception):
+def _unpack(loaded: _Packed | Batch | Exception) -> Batch:
+    if isinstance(loaded, Exception):
         try:
-            raise packed
+            raise loaded
         finally:
-            del packed  # else error and frame hold each other, and the workers with them until they are collected
-    images, arrays, file_names, seeds = packed
-    targets = []
-    for one in arrays:
-        boxes, labels, ignore_boxes, *masks = map(torch.from_numpy, one)
-        targets.append(Targets(boxes, labels, MaskCrops(*masks), ignore_boxes))
-    return Batch(list(images), targets, list(file_names), list(seeds))
+            del loaded  # else error and frame hold each other, and the workers with them until they are collected
+    return loaded.unpack() if isinstance(loaded, _Packed) else loaded

@@ -5,6 +5,7 @@ import torch
 from maskrcnn.config import Config
 from maskrcnn.data.loading import Batch
 from maskrcnn.engine.distributed import gather, world_size
+from maskrcnn.engine.optimisation import build_optimizer
 from maskrcnn.engine.run_records import say
 from maskrcnn.engine.training_step import TrainingStep
 from maskrcnn.model.build import build_model
@@ -45,10 +46,10 @@ def with_batch_size(config: Config, batch_size: int | str, device: torch.device,
 def _largest_batch(config: Config, device: torch.device, num_classes: int) -> int:
     """Images of the largest size that training makes, by trying steps until the memory does not hold them."""
     names = tuple(f"class {i}" for i in range(num_classes))
-    settings = config.train.model_copy(update={"accumulate": 1})
+    settings = config.train.model_copy(update={"accumulate": 1, "learning_rate": 0.0})
     model = build_model(config.model.model_copy(update={"class_names": names, "category_ids": ()}))
     model = model.to(device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
-    optimizer = torch.optim.SGD(model.parameters(), 0.0)
+    optimizer = build_optimizer(model, settings)
     step = TrainingStep(model, settings, device, is_alone=True)  # memory may end in one process before the others
     side = settings.augment.crop or config.model.resize.longest_edge
     fits = 0

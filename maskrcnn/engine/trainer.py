@@ -25,7 +25,7 @@ from maskrcnn.engine.detecting import detect_all, with_low_threshold
 from maskrcnn.engine.distributed import gather, is_first, rank, world_size
 from maskrcnn.engine.evaluation_report import write_evaluation
 from maskrcnn.engine.evaluator import Evaluation, best_threshold, evaluate
-from maskrcnn.engine.optimisation import build_optimizer, build_schedule
+from maskrcnn.engine.optimisation import build_optimizer, build_schedule, load_optimizer
 from maskrcnn.engine.run_records import RunRecords, say
 from maskrcnn.engine.score_threshold import threshold_note, with_score_threshold
 from maskrcnn.engine.training_step import TrainingStep
@@ -269,7 +269,7 @@ class Trainer:
         if changed:
             raise ValueError(f"{path}: the model has changed since this checkpoint: {', '.join(changed)} differ")
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         self.schedule.last_epoch = state["schedule"]["last_epoch"]
         self.schedule._last_lr = [group["lr"] for group in self.optimizer.param_groups]
         self.step.scaler.load_state_dict(state["scaler"])

@@ -46,18 +46,18 @@ class TrainingStep:
         """
         optimizer.zero_grad(set_to_none=True)
         parts = batch.split(self.settings.accumulate)
-        row: dict[str, float] = {}
+        names: list[str] = []
+        values: list[Tensor] = []
         for i, part in enumerate(parts):
             with self._without_exchange(is_last=i == len(parts) - 1):
                 losses = self._losses(part)
-                means = torch.stack(list(losses.means.values()))
-                weights = self._weights(losses)
-                total = (means * weights).sum()
-                values = (self._sum(means.detach() * weights) / self.num_processes).tolist()
-                for name, value in zip(losses.means, values, strict=True):
-                    row[name] = row.get(name, 0.0) + value / len(parts)
-                self._check(values, losses, batch, step)
-                self.scaler.scale(total / len(parts)).backward()
+                weighted = torch.stack(list(losses.means.values())) * self._weights(losses)
+                self.scaler.scale(weighted.sum() / len(parts)).backward()
+            names = list(losses.means)
+            values.append(weighted.detach())
+        # Looked at only here, when a GPU has all of the step before it, but before the weights change.
+        row = dict(zip(names, self._mean(torch.stack(values).mean(dim=0)).tolist(), strict=True))
+        self._check(row, batch, step)
         if self.settings.clip_gradient_norm:
             self.scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_gradient_norm)
@@ -73,21 +73,21 @@ class TrainingStep:
         with autocast(self.device, self.settings.precision):
             return self.network(images, targets, generators)
 
-    def _weights(self, losses: Losses) -> Tensor:
+    def _weights(self, losses: Losses) -> Tensor | float:
         """Number of things in each mean over the average process's; 1 where no process has any."""
-        own = torch.tensor(list(losses.counts.values()), dtype=torch.float32, device=self.device)
         if self.num_processes == 1:
-            return torch.ones_like(own)
+            return 1.0
+        own = torch.tensor(list(losses.counts.values()), dtype=torch.float32, device=self.device)
         everyone = sum_over_ranks(own)
         return torch.where(everyone > 0, own * self.num_processes / everyone.clamp(min=1), torch.ones_like(own))
 
-    def _sum(self, values: Tensor) -> Tensor:
-        return sum_over_ranks(values) if self.num_processes > 1 else values
+    def _mean(self, values: Tensor) -> Tensor:
+        return sum_over_ranks(values) / self.num_processes if self.num_processes > 1 else values
 
-    def _check(self, values: list[float], losses: Losses, batch: Batch, step: int) -> None:
-        if all(map(math.isfinite, values)):
+    def _check(self, row: dict[str, float], batch: Batch, step: int) -> None:
+        if all(map(math.isfinite, row.values())):
             return
-        named = ", ".join(f"{name} {value:g}" for name, value in zip(losses.means, values, strict=True))
+        named = ", ".join(f"{name} {value:g}" for name, value in row.items())
         everywhere = gather(batch.file_names) if self.num_processes > 1 else [batch.file_names]
         files = [name for names in everywhere for name in names]
         raise NonFiniteLossError(

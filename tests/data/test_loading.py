@@ -75,6 +75,19 @@ def test_workers_change_nothing():
     assert_same(run(0), run(2))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="pinned memory is for GPUs, and there is none")
+def test_what_workers_make_for_a_gpu_lies_in_pinned_memory():
+    whole = list(training_batches(Squares(5), TRANSFORMS, 2, 1, 0, 2, workers=0))
+    batches = list(training_batches(Squares(5), TRANSFORMS, 2, 1, 0, 2, workers=1))
+    assert_same(whole, batches)
+    for one in batches:
+        assert all(image.is_pinned() for image in one.images)
+        for targets in one.targets:
+            masks = targets.masks
+            for tensor in (targets.boxes, targets.labels, masks.pixels, masks.offsets, masks.windows, masks.to_source):
+                assert tensor.is_pinned() or tensor.numel() == 0
+
+
 def test_seeds_and_epochs_differ():
     def first_images(seed: int, start_step: int) -> torch.Tensor:
         (batch,) = training_batches(Squares(1), [RandomCrop(8, 8)], 1, seed, start_step, 1, workers=0)

@@ -1,12 +1,15 @@
 """What is decayed, and the learning rate of every step on paper."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from maskrcnn.config import TrainSettings
-from maskrcnn.engine.optimisation import build_optimizer, build_schedule, learning_rate_factor
-from tests.tiny import tiny_model
+from maskrcnn.engine.optimisation import build_optimizer, build_schedule, learning_rate_factor, load_optimizer
+from maskrcnn.model.mask_rcnn import MaskRCNN
+from tests.tiny import batch, scene, tiny_model
 
 
 def small_net() -> nn.Module:
@@ -36,6 +39,60 @@ class TestOptimizer:
         ids = [id(p) for group in groups for p in group["params"]]
         assert sorted(ids) == sorted(id(p) for p in model.parameters() if p.requires_grad)
         assert len(ids) < len(list(model.parameters()))
+
+
+class TestOneKernelForAll:
+    """Fused kernels read memory in order, whatever the strides say: networks here are channels-last."""
+
+    @pytest.mark.parametrize("kind", ["sgd", "adamw"])
+    def test_steps_are_those_of_the_plain_optimiser(self, kind):
+        settings = TrainSettings(optimizer=kind, learning_rate=0.01, weight_decay=0.1)
+        weights = []
+        for is_fused in (True, False):
+            model = model_with_gradients()
+            optimizer = build_optimizer(model, settings)
+            assert [group["fused"] for group in optimizer.param_groups] == [True, True]
+            for group in optimizer.param_groups:
+                group.update(fused=is_fused, foreach=False)
+            for _ in range(3):
+                optimizer.step()
+            weights.append(model.state_dict())
+        for name, tensor in weights[0].items():
+            torch.testing.assert_close(tensor, weights[1][name], rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize("kind", ["sgd", "adamw"])
+    def test_goes_on_from_what_a_plain_one_saved_in_another_memory_order(self, kind):
+        settings = TrainSettings(optimizer=kind, learning_rate=0.01)
+        model, other_model = model_with_gradients(), model_with_gradients()
+        plain, fused = build_optimizer(model, settings), build_optimizer(other_model, settings)
+        for group in plain.param_groups:
+            group.update(fused=None, foreach=False)
+        plain.step()
+        other_model.load_state_dict(model.state_dict())
+        state = plain.state_dict()
+        state["state"] = {
+            i: {key: value.contiguous() if isinstance(value, torch.Tensor) else value for key, value in values.items()}
+            for i, values in state["state"].items()
+        }
+        load_optimizer(fused, copy.deepcopy(state))
+        assert [group["fused"] for group in fused.param_groups] == [True, True]
+        plain.step()
+        fused.step()
+        for name, tensor in model.state_dict().items():
+            torch.testing.assert_close(tensor, other_model.state_dict()[name], rtol=1e-5, atol=1e-6)
+
+    def test_not_under_the_scaler_of_fp16_which_skips_steps(self):
+        groups = build_optimizer(small_net(), TrainSettings(precision="fp16")).param_groups
+        assert [group["fused"] for group in groups] == [False, False]
+
+
+def model_with_gradients() -> MaskRCNN:
+    """Of one picture, in the strides that autograd gives them."""
+    model = tiny_model().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    image, targets = scene([("square", 6, 8, 40), ("disc", 50, 40, 36)])
+    torch.manual_seed(2)
+    torch.stack(list(model(batch(model, [image]), [targets]).values())).sum().backward()
+    return model
 
 
 class TestSchedule:
