@@ -94,5 +94,4 @@ def _draw_mark(canvas: np.ndarray, outline: Outline, around: np.ndarray, scale: 
     left = round(min(max(0.0, x0), max(0, canvas.shape[1] - words.shape[1])))
     top = y0 - line_height(FONT_PX) if y0 >= line_height(FONT_PX) else y1
     top = round(min(max(0.0, top), max(0, canvas.shape[0] - words.shape[0])))
-    canvas[top : top + words.shape[0], left : left + words.shape[1]] = _MARK
-    stamp(canvas, words, left, top, (255, 255, 255))
+    stamp(canvas, words, left, top, (255, 255, 255), _MARK)

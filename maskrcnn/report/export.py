@@ -94,9 +94,9 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     if not suffix or not cv2.haveImageWriter(f"x{suffix}"):
         raise ValueError(f"{path}: expected a picture's extension such as .png or .jpg, got {suffix!r}")
     _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    _write(path, data.tobytes())
+    _write(path, data.data)
 
 
-def _write(path: str | Path, data: bytes) -> None:
+def _write(path: str | Path, data: bytes | memoryview) -> None:
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)

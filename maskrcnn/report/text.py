@@ -1,4 +1,4 @@
-"""Small text: one line as a coverage mask, written onto a picture, and words flowing into a block."""
+"""Small text: one line as a coverage mask, put onto a picture, and words flowing into a block."""
 
 import functools
 import unicodedata
@@ -39,15 +39,18 @@ def line_height(size_px: int) -> int:
     return round(1.3 * size_px)
 
 
-def stamp(canvas: np.ndarray, mask: np.ndarray, x: int, y: int, color: Color) -> None:
-    """Lay `color` over `canvas`, RGB uint8 (H, W, 3), where `mask`, uint8 (h, w), covers it; clipped at the borders."""
+def stamp(canvas: np.ndarray, mask: np.ndarray, x: int, y: int, ink: Color, paper: Color) -> None:
+    """Put a line, `mask` uint8 (h, w), in `ink` on `paper` onto `canvas`, RGB uint8 (H, W, 3); clipped at its borders.
+
+    (x, y) is the left upper corner.
+    """
     x0, y0 = max(0, x), max(0, y)
     x1, y1 = min(canvas.shape[1], x + mask.shape[1]), min(canvas.shape[0], y + mask.shape[0])
     if x1 <= x0 or y1 <= y0:
         return
-    opacity = mask[y0 - y : y1 - y, x0 - x : x1 - x, None].astype(np.float32) / 255.0
-    window = canvas[y0:y1, x0:x1]
-    window[:] = np.rint(window * (1.0 - opacity) + np.asarray(color, np.float32) * opacity)
+    opacity = np.arange(256, dtype=np.float32)[:, None] / 255.0
+    colors = np.rint(np.array(paper) * (1.0 - opacity) + np.array(ink) * opacity).astype(np.uint8)  # (256, 3)
+    canvas[y0:y1, x0:x1] = cv2.applyColorMap(mask[y0 - y : y1 - y, x0 - x : x1 - x], colors[:, None])
 
 
 def text_block(
@@ -73,8 +76,13 @@ def text_block(
         if square:
             top = y + round(0.3 * size_px)
             block[top : top + round(0.65 * size_px), x : x + round(0.65 * size_px)] = square
-        stamp(block, mask, x + (size_px if square else 0), y, color)
+        stamp(block, mask, x + (size_px if square else 0), y, color, background)
     return block
+
+
+def shorten(name: str, limit: int = 24) -> str:
+    """`name`, or its first letters and an ellipsis where it has more than `limit`."""
+    return name if len(name) <= limit else name[: limit - 1] + "…"
 
 
 @functools.cache

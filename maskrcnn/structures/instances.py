@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskrcnn.structures.masks import PasteMode, masks_to_rles
+from maskrcnn.structures.masks import PasteMode, masks_to_runs
 from maskrcnn.structures.polygons import Polygon, rle_to_polygons
-from maskrcnn.structures.rle import Rle, crop, decode, rle_areas
+from maskrcnn.structures.rle import Rle
+from maskrcnn.structures.runs import Runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class Instances:
     """(N, M, M) float, 0..1, stretched over the box."""
     class_names: tuple[str, ...]
     paste_mode: PasteMode = "exact"
-    """How the masks are laid into the image; see `masks_to_rles`."""
+    """How the masks are laid into the image; see `masks_to_runs`."""
     ceilings: tuple[str, ...] = ()
     """One sentence for each limit that this result touched, and that may have hidden objects."""
 
@@ -99,7 +100,7 @@ class Instances:
 
     def areas(self) -> np.ndarray:
         """Pixels of each mask, int64 (N,)."""
-        return rle_areas(self._rles)
+        return self._runs.areas()
 
     def polygons(self) -> list[list[Polygon]]:
         """The parts of each mask with their holes; see `rle_to_polygons`."""
@@ -108,17 +109,21 @@ class Instances:
     def bitmaps(self) -> np.ndarray:
         """The masks as bool (N, H, W): H x W bytes an instance, so prefer `rles` or `crops` for many."""
         bitmaps = np.zeros((len(self), *self.image_size), bool)
-        for bitmap, rle in zip(bitmaps, self._rles, strict=True):
-            bitmap[:] = decode(rle)
+        for bitmap, (x0, y0, crop) in zip(bitmaps, self.crops(), strict=True):
+            bitmap[y0 : y0 + crop.shape[0], x0 : x0 + crop.shape[1]] = crop
         return bitmaps
 
     def crops(self) -> list[tuple[int, int, np.ndarray]]:
         """For each mask (x0, y0, bool bitmap (h, w)), only as large as the object; an empty mask has shape (0, 0)."""
-        return [crop(rle) for rle in self._rles]
+        return self._runs.crops()
+
+    @cached_property
+    def _runs(self) -> Runs:
+        return masks_to_runs(self.mask_probs, self.boxes, self.image_size, self.paste_mode)
 
     @cached_property
     def _rles(self) -> list[Rle]:
-        return masks_to_rles(self.mask_probs, self.boxes, self.image_size, self.paste_mode)
+        return self._runs.rles()
 
     @classmethod
     def _tensor_names(cls) -> list[str]:

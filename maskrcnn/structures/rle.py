@@ -4,10 +4,11 @@ A mask is read column by column: pixel (x, y) has flat index x * height + y. Cou
 of 0s and 1s, the first of 0s. N masks; B run boundaries (flat indices where a mask changes value: start, stop, ...).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+import cv2
 import numpy as np
 
 Rle = dict[str, Any]
@@ -89,11 +90,6 @@ def rle_area(rle: Mapping[str, Any]) -> int:
     return int(rle_counts(rle)[1::2].sum())
 
 
-def rle_areas(rles: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """Numbers of pixels set, int64 (N,)."""
-    return np.fromiter((rle_area(rle) for rle in rles), np.int64, len(rles))
-
-
 def rle_window(rle: Mapping[str, Any]) -> tuple[int, int, int, int]:
     """The smallest window x0 y0 x1 y1 (x1, y1 exclusive) that holds every pixel set; 0 0 0 0 for an empty mask."""
     return _tight_window(rle_counts(rle), rle["size"][0])
@@ -171,6 +167,17 @@ def boundaries_to_rles(boundaries: np.ndarray, num_boundaries: np.ndarray, image
     return [{"size": [height, width], "counts": text} for text in compress_counts(stops - starts, offsets)]
 
 
+def fill_columns(counts: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Bool bitmap (height, width) whose columns, end to end, have runs of these lengths: 0s, 1s, 0s, ...
+
+    The lengths add up to height * width.
+    """
+    flat = np.repeat(np.arange(len(counts), dtype=np.uint8) & 1, counts)
+    if not flat.size:
+        return np.zeros((height, width), bool)
+    return cv2.transpose(flat.reshape(width, height)).view(bool)  # numpy's own copy of a `.T` takes five times as long
+
+
 def _tight_window(counts: np.ndarray, height: int) -> tuple[int, int, int, int]:
     ends = np.cumsum(counts)
     starts, stops = ends[:-1:2], ends[1::2]
@@ -191,6 +198,4 @@ def _fill(counts: np.ndarray, height: int, window: tuple[int, int, int, int]) ->
     # How many of the window's pixels come before each run's end, in the same column by column order.
     x, y = np.divmod(np.cumsum(counts), height)
     ends = np.clip((x - x0) * h + np.clip(y - y0, 0, h), 0, h * w)
-    values = np.arange(len(counts)) % 2 == 1
-    flat = np.repeat(values, np.diff(ends, prepend=0))
-    return np.ascontiguousarray(flat.reshape(w, h).T)
+    return fill_columns(np.diff(ends, prepend=0), h, w)

@@ -1,7 +1,9 @@
 """One thing found twice is reported, whatever it was called; neighbours are not."""
 
+import pytest
 import torch
 
+from maskrcnn.report import double_counts as module
 from maskrcnn.report.double_counts import double_counts
 from maskrcnn.structures.instances import Instances
 
@@ -26,3 +28,15 @@ def test_pain_28_two_classes_on_one_object_are_reported():
 def test_neighbours_and_nothing():
     assert double_counts(instances([[10, 10, 30, 30], [30, 10, 50, 30]], [0, 0])) == []
     assert double_counts(instances([], [])) == []
+
+
+def test_boxes_compared_in_parts_give_the_same_pairs(monkeypatch: pytest.MonkeyPatch):
+    rng = torch.Generator().manual_seed(0)
+    corner = torch.randint(0, 12, (40, 2), generator=rng)
+    found = instances(torch.cat((corner, corner + 20), dim=1).tolist(), [0] * 40)
+    at_once = double_counts(found)
+    assert at_once == sorted(at_once)
+    assert len(at_once) > 40
+    for pairs_at_once in (1, 40 * 7, 40 * 40):
+        monkeypatch.setattr(module, "_PAIRS_AT_ONCE", pairs_at_once)
+        assert double_counts(found) == at_once

@@ -1,5 +1,6 @@
 """Pictures: objects are marked where they are and nowhere else, at every size, and nothing at all changes nothing."""
 
+import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
@@ -153,6 +154,19 @@ def test_figure_adds_a_strip_and_the_limits() -> None:
     assert limited.shape[0] > plain.shape[0]
     assert np.array_equal(limited[: plain.shape[0]], plain)
     assert [figure_scale((h, h)) for h in (1, 256, 512, 1000, 4000)] == [8, 4, 2, 1, 1]
+
+
+def test_a_figure_takes_the_memory_of_one_picture() -> None:
+    picture = np.zeros((2000, 2000, 3), np.uint8)
+    corners = np.random.default_rng(0).integers(0, 1950, (150, 2))
+    instances = _instances(np.concatenate([corners, corners + 50], axis=1).tolist(), (2000, 2000))
+    tracemalloc.start()
+    try:
+        figure(picture, instances)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.3 * picture.nbytes, "a second copy, or masks of the size of the picture"
 
 
 @pytest.mark.parametrize("opencv_face", [True, False])

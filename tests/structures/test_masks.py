@@ -76,10 +76,10 @@ def test_bisection_finds_what_reading_every_pixel_finds(mode: PasteMode):
     for n in range(20):
         this = torch.tensor(n)
         for x in range(int(x_axis.start[n]), int(x_axis.stop[n])):
-            cell, weight = x_axis.cell(torch.tensor(x), this)
+            cell, weight = x_axis[this].cell(torch.tensor(x))
             column = masks._lerp(padded[n, cell], padded[n, cell + 1], weight)
             for y in range(int(y_axis.start[n]), int(y_axis.stop[n])):
-                cell, weight = y_axis.cell(torch.tensor(y), this)
+                cell, weight = y_axis[this].cell(torch.tensor(y))
                 expected[n, y, x] = threshold_dense(masks._lerp(column[cell], column[cell + 1], weight).numpy(), mode)
     assert expected.any()
     assert not expected.all()

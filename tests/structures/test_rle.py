@@ -104,12 +104,7 @@ def test_counts_as_a_list_or_bytes():
     assert codes.rle_window(split) == (0, 0, 2, 2)
 
 
-def test_areas_of_many_and_of_none():
-    many = bitmaps(5, 8)
-    areas = codes.rle_areas([codes.encode(bitmap) for bitmap in many])
-    assert areas.dtype == np.int64
-    assert areas.tolist() == [bitmap.sum() for bitmap in many]
-    assert codes.rle_areas([]).shape == (0,)
+def test_no_masks():
     assert codes.boundaries_to_rles(np.zeros(0, np.int64), np.zeros(0, np.int64), (5, 8)) == []
 
 

@@ -1,0 +1,63 @@
+"""The masks of one image as runs of pixels down its columns: what pasting makes, and every other form is made from.
+
+N masks; R runs, those of all masks end to end. Pixel (x, y) has the flat index x * height + y.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from maskrcnn.structures.rle import Rle, boundaries_to_rles, fill_columns
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Masks at a cost of a few numbers for each column that they set pixels in, however large the image is."""
+
+    boundaries: np.ndarray
+    """(2 R,) int32 or int64 flat indices: start, stop, start, ... rising within a mask, each run inside one column."""
+    num_runs: np.ndarray
+    """(N,) int64: how many of them belong to each mask."""
+    image_size: tuple[int, int]
+    """(height, width)."""
+
+    def rles(self) -> list[Rle]:
+        """The masks as COCO compressed RLE."""
+        return boundaries_to_rles(self.boundaries, 2 * self.num_runs, self.image_size)
+
+    def areas(self) -> np.ndarray:
+        """Pixels of each mask, int64 (N,)."""
+        before = np.concatenate(([0], np.cumsum(self.boundaries[1::2] - self.boundaries[::2], dtype=np.int64)))
+        return np.diff(before[self._offsets])
+
+    def windows(self) -> np.ndarray:
+        """The smallest windows x0 y0 x1 y1 (x1, y1 exclusive) that hold every pixel set, int64 (N, 4); 0 if none is."""
+        windows = np.zeros((len(self.num_runs), 4), np.int64)
+        is_filled = self.num_runs > 0
+        if is_filled.any():
+            first, last = self._offsets[:-1][is_filled], self._offsets[1:][is_filled] - 1
+            x, top = np.divmod(self.boundaries[::2], self.image_size[0])
+            bottom = top + self.boundaries[1::2] - self.boundaries[::2]
+            edges = (x[first], np.minimum.reduceat(top, first), x[last] + 1, np.maximum.reduceat(bottom, first))
+            windows[is_filled] = np.stack(edges, axis=1)
+        return windows
+
+    def crops(self) -> list[tuple[int, int, np.ndarray]]:
+        """For each mask (x0, y0, bool bitmap (h, w)), only as large as the object; an empty mask has shape (0, 0)."""
+        windows = self.windows()
+        h = windows[:, 3] - windows[:, 1]
+        # Where each run begins and ends in the bitmap of its mask, which is read column by column too.
+        x, y = np.divmod(self.boundaries[::2], self.image_size[0])
+        edges = np.empty(len(self.boundaries), np.int64)
+        edges[::2] = x * np.repeat(h, self.num_runs) + y - np.repeat(windows[:, 0] * h + windows[:, 1], self.num_runs)
+        edges[1::2] = edges[::2] + self.boundaries[1::2] - self.boundaries[::2]
+        parts = np.split(edges, 2 * self._offsets[1:-1]) if len(h) else []
+        return [
+            (x0, y0, fill_columns(np.diff(part, prepend=0, append=(x1 - x0) * (y1 - y0)), y1 - y0, x1 - x0))
+            for (x0, y0, x1, y1), part in zip(windows.tolist(), parts, strict=True)
+        ]
+
+    @cached_property
+    def _offsets(self) -> np.ndarray:
+        return np.concatenate(([0], np.cumsum(self.num_runs)))

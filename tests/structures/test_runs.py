@@ -1,0 +1,67 @@
+"""The forms that are made from runs are those of the bitmaps that the runs were read from."""
+
+import numpy as np
+import pytest
+
+from maskrcnn.structures.rle import encode
+from maskrcnn.structures.runs import Runs
+
+
+def read_runs(bitmaps: np.ndarray, dtype: type = np.int32) -> Runs:
+    """Pixel by pixel, column by column."""
+    _, height, width = bitmaps.shape
+    boundaries, num_runs = [], []
+    for bitmap in bitmaps:
+        own = []
+        for x in range(width):
+            for y in range(height):
+                if bitmap[y, x] and (y == 0 or not bitmap[y - 1, x]):
+                    own.append(x * height + y)
+                if bitmap[y, x] and (y == height - 1 or not bitmap[y + 1, x]):
+                    own.append(x * height + y + 1)
+        boundaries += own
+        num_runs.append(len(own) // 2)
+    return Runs(np.array(boundaries, dtype), np.array(num_runs, np.int64), (height, width))
+
+
+def many_bitmaps(height: int, width: int) -> np.ndarray:
+    """Noise of every density, full columns, single pixels in the corners; an empty one first, last and in between."""
+    rng = np.random.default_rng(0)
+    noise = [rng.random((height, width)) < share for share in (0.02, 0.3, 0.7, 1.0)]
+    columns = np.zeros((height, width), bool)
+    columns[:, width // 3 : 2 * width // 3 + 1] = True
+    corners = np.zeros((2, height, width), bool)
+    corners[0, 0, 0] = corners[1, -1, -1] = True
+    empty = np.zeros((height, width), bool)
+    return np.stack([empty, *noise[:2], empty, *noise[2:], columns, *corners, empty])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (5, 8), (23, 17)])
+def test_every_form_is_that_of_the_bitmaps(size: tuple[int, int]):
+    bitmaps = many_bitmaps(*size)
+    runs = read_runs(bitmaps)
+    assert runs.rles() == [encode(bitmap) for bitmap in bitmaps]
+    assert runs.areas().tolist() == bitmaps.sum((1, 2)).tolist()
+    for bitmap, window, (x0, y0, crop) in zip(bitmaps, runs.windows().tolist(), runs.crops(), strict=True):
+        y, x = np.nonzero(bitmap)
+        tight = [x.min(), y.min(), x.max() + 1, y.max() + 1] if len(x) else [0, 0, 0, 0]
+        assert window == tight == [x0, y0, x0 + crop.shape[1], y0 + crop.shape[0]]
+        assert crop.dtype == bool
+        assert np.array_equal(crop, bitmap[y0 : tight[3], x0 : tight[2]])
+
+
+def test_no_masks_at_all():
+    runs = read_runs(np.zeros((0, 5, 8), bool))
+    assert runs.rles() == runs.crops() == []
+    assert (runs.areas().shape, runs.windows().shape) == ((0,), (0, 4))
+    assert runs.areas().dtype == np.int64
+
+
+def test_pictures_beyond_32_bits():
+    # 60000 x 60000 pixels: one pixel in the last column but one, two in the last.
+    boundaries = np.array([59_998 * 60_000 + 7, 59_998 * 60_000 + 8, 59_999 * 60_000 + 5, 59_999 * 60_000 + 7])
+    runs = Runs(boundaries, np.array([2]), (60_000, 60_000))
+    assert runs.areas().tolist() == [3]
+    x0, y0, crop = runs.crops()[0]
+    assert (x0, y0) == (59_998, 5)
+    assert crop.tolist() == [[False, True], [False, True], [True, False]]
