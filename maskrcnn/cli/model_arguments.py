@@ -45,14 +45,19 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_import_arguments(parser: argparse.ArgumentParser) -> None:
     """How a file of another package is read."""
-    presets = [name for name in PRESETS if name != "maskrcnn"]
-    parser.add_argument(
-        "--preset", choices=presets, help="conventions of another package's file, where it does not say them itself"
-    )
+    add_preset_argument(parser)
     parser.add_argument(
         "--partial",
         action="store_true",
         help="load what fits of a file that does not fit as a whole; the rest is random",
+    )
+
+
+def add_preset_argument(parser: argparse.ArgumentParser) -> None:
+    """What a file of another package does not say itself."""
+    presets = [name for name in PRESETS if name != "maskrcnn"]
+    parser.add_argument(
+        "--preset", choices=presets, help="conventions of another package's file, where it does not say them itself"
     )
 
 

@@ -6,18 +6,20 @@ from pathlib import Path
 
 import torch
 
+from maskrcnn.cli.model_arguments import add_preset_argument
 from maskrcnn.cli.training_data import load_data, prepare_data
 from maskrcnn.config import Config, load_config, validate
 from maskrcnn.engine.batch_size import with_batch_size
 from maskrcnn.engine.distributed import gather, is_first, join, leave, world_size
-from maskrcnn.engine.predictor import choose_device, describe_weights
+from maskrcnn.engine.execution import choose_device
+from maskrcnn.engine.predictor import describe_weights
 from maskrcnn.engine.run_records import say
 from maskrcnn.engine.trainer import Trainer, saved_config
 from maskrcnn.engine.transfer import settings_from
 from maskrcnn.engine.weights import load_weights
 
 DATA_KEYS = ("data", "val", "images", "val_images", "val_fraction", "group_key", "crowd_as_objects", "allow")
-NEW_RUN_KEYS = ("config", "train", "init", "steps", "batch")
+NEW_RUN_KEYS = ("config", "train", "init", "preset", "steps", "batch")
 LAYERS = ("heads", "3+", "4+", "5+", "all")
 
 
@@ -48,6 +50,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     where.add_argument("--out", type=Path, metavar="RUN", help="new folder for the run")
     where.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in this folder; needs nothing else")
     add("--init", metavar="WEIGHTS", help="weights to start from: a shipped name, coco, or a file of any known package")
+    add_preset_argument(parser)
     add("--steps", type=int, help="optimiser steps, in place of the configuration's")
     add("--batch", type=_batch, help="images of a step; the learning rate follows. auto: what the GPU holds")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
@@ -129,9 +132,20 @@ def _new_config(args: argparse.Namespace) -> Config:
     if annotations or "data" in given:
         given["train"] = given.pop("data", None) or annotations[-1]
     values["data"] = values.get("data", {}) | given
-    changed = {"steps": args.steps, "init_from": args.init, "layers": layers[-1] if layers else None}
-    values["train"] = values.get("train", {}) | {key: value for key, value in changed.items() if value is not None}
-    return validate(Config, values, "command line")
+    settings = dict(values.get("train", {}))
+    if args.init is not None:
+        settings.pop("init_preset", None)  # of the file that --init replaces
+    changed = {
+        "steps": args.steps,
+        "init_from": args.init,
+        "init_preset": args.preset,
+        "layers": layers[-1] if layers else None,
+    }
+    values["train"] = settings | {key: value for key, value in changed.items() if value is not None}
+    config = validate(Config, values, "command line")
+    if args.preset is not None and config.train.init_from is None:
+        raise ValueError(f"--preset {args.preset} is for the file of --init, and there is none")
+    return config
 
 
 def _with_data(config: Config, out: Path) -> Config:

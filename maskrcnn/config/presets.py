@@ -29,6 +29,13 @@ _TORCHVISION_V1: dict[str, Any] = {
     "detection": {**_TOP_100, "min_size": 1e-2},
 }
 
+_TORCHVISION_OWN: dict[str, Any] = {
+    **_TORCHVISION_V1,
+    "family": "torchvision_own",
+    # Trained from an ImageNet body: torchvision sets the eps to 0 for its published file alone.
+    "backbone": {"depth": 50, "norm": "frozen_bn", "norm_eps": 1e-5},
+}
+
 _TORCHVISION_V2: dict[str, Any] = {
     **_TORCHVISION_V1,
     "family": "torchvision_v2",
@@ -127,6 +134,7 @@ _MATTERPORT: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "maskrcnn": {},
     "torchvision_v1": _TORCHVISION_V1,
+    "torchvision_own": _TORCHVISION_OWN,
     "torchvision_v2": _TORCHVISION_V2,
     "detectron2_msra": _DETECTRON2_MSRA,
     "detectron2_lsj": _DETECTRON2_LSJ,

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from maskrcnn.config import ModelSettings, validate
 from maskrcnn.files import atomic_path
-from maskrcnn.model.build import build_model
+from maskrcnn.model.build import NoInitialWeights, build_model
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.model.state import StateFit, load_state
+from maskrcnn.zoo.damage import damage_in
 
 METADATA_KEY = "maskrcnn"
 
@@ -38,7 +39,8 @@ class Checkpoint:
         Raises:
             ValueError: tensors are missing, unexpected or of the wrong shape; with a table.
         """
-        model = build_model(self.settings)
+        with NoInitialWeights():
+            model = build_model(self.settings)
         load_state(model, self.tensors)
         return model.eval()
 
@@ -80,7 +82,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no checkpoint of this package, or it is damaged.
+        ValueError: it is no checkpoint of this package, it is damaged, or it holds numbers that no network has.
     """
     path = Path(path)
     if not path.is_file():
@@ -97,6 +99,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         untrained = tuple(content.get("untrained", ()))
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{path}: a safetensors file without maskrcnn's settings in its metadata") from None
+    damage = damage_in(tensors)
+    if damage:
+        raise ValueError(f"{path}: {damage}")
     tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
     return Checkpoint(validate(ModelSettings, settings, f"{path}: settings"), tensors, card, untrained)
 

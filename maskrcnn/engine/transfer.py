@@ -3,7 +3,7 @@
 Letters: K classes of the new model.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,11 @@ class Transfer:
     unused: tuple[str, ...]
     """In the source only."""
     kept_classes: tuple[str, ...]
+    """All of whose rows are the source's."""
     new_classes: tuple[str, ...]
+    unkept_classes: tuple[str, ...] = ()
+    """The source has them too, but a head of another shape or none that was trained, so that their rows are fresh in
+    those of `ROWS_OF_A_CLASS` that are `reinitialised`."""
 
     def table(self) -> str:
         """Numbers for every part of the network, and the classes."""
@@ -44,8 +48,11 @@ class Transfer:
         for part in parts:
             nums = [sum(part_of(name) == part for name in column) for column in columns]
             lines.append(f"{part:{width}}  {nums[0]:6}  {nums[1]:8}  {nums[2]:14}  {nums[3]:6}")
-        lines.append(f"classes kept: {_some(self.kept_classes)}; new: {_some(self.new_classes)}")
-        return "\n".join(lines)
+        line = f"classes kept: {_some(self.kept_classes)}; new: {_some(self.new_classes)}"
+        if self.unkept_classes:
+            heads = ", ".join(_fresh_heads(self.reinitialised))
+            line += f"; of the same name, but with fresh rows in {heads}: {_some(self.unkept_classes)}"
+        return "\n".join([*lines, line])
 
 
 def settings_from(config: Config, source: Checkpoint) -> tuple[Config, tuple[str, ...]]:
@@ -94,15 +101,22 @@ def transfer(model: MaskRCNN, settings: ModelSettings, source: Checkpoint) -> Tr
             f"the model is a {settings.backbone}"
         )
     model.load_state_dict(own)
-    kept = [name for name, row in zip(settings.class_names, rows, strict=True) if row is not None]
+    known = tuple(name for name, row in zip(settings.class_names, rows, strict=True) if row is not None)
+    is_kept = not _fresh_heads(kinds["reinitialised"])
     return Transfer(
         tuple(kinds["loaded"]),
         tuple(kinds["fitted"]),
         tuple(kinds["reinitialised"]),
         tuple(name for name in source.tensors if name not in own),
-        tuple(kept),
-        tuple(name for name in settings.class_names if name not in kept),
+        known if is_kept else (),
+        tuple(name for name in settings.class_names if name not in known),
+        () if is_kept else known,
     )
+
+
+def _fresh_heads(reinitialised: Collection[str]) -> list[str]:
+    """Modules that have rows for classes and nothing of the source's."""
+    return [module for module in ROWS_OF_A_CLASS if f"{module}.weight" in reinitialised]
 
 
 def _match(

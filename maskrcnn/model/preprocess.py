@@ -56,7 +56,7 @@ class Resize:
         """(3, h, w) float32 RGB 0..255 from an RGB uint8 (H, W, 3) array."""
         height, width = self.output_size(image.shape[:2])
         if self.interpolation == "torch":
-            pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+            pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None].float()
             return F.interpolate(pixels, size=(height, width), mode="bilinear", align_corners=False)[0]
         if (height, width) != image.shape[:2]:
             if self.interpolation == "pil":

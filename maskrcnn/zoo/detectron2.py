@@ -15,7 +15,7 @@ from maskrcnn.config import PRESETS, ModelSettings, overlay
 from maskrcnn.zoo.coco_classes import CATEGORY_IDS, CLASS_NAMES
 from maskrcnn.zoo.detectron2_config import config_beside
 from maskrcnn.zoo.detectron2_keys import settings_in
-from maskrcnn.zoo.source import Conventions, Source
+from maskrcnn.zoo.source import USUAL, Conventions, Source, in_words
 
 _MOST = 16  # layers of a head
 _CONVS = (
@@ -40,6 +40,17 @@ _RENAMED_MODULES = (
     (r"roi_heads\.mask_head\.predictor", "mask_head.logits"),
 )
 """Their module, a pattern that must match as a whole, and ours."""
+ENTRIES = {
+    "backbone.stem.conv.weight": "backbone.bottom_up.stem.conv1.weight",
+    "backbone.stages.0.0.conv2.conv.weight": "backbone.bottom_up.res2.0.conv2.weight",
+    "fpn.lateral.0.conv.weight": "backbone.fpn_lateral2.weight",
+    "rpn.convs.0.conv.weight": "proposal_generator.rpn_head.conv.weight",
+    "box_head.fcs.0.weight": "roi_heads.box_head.fc1.weight",
+    "box_head.class_logits.weight": "roi_heads.box_predictor.cls_score.weight",
+    "mask_head.convs.0.conv.weight": "roi_heads.mask_head.mask_fcn1.weight",
+    "mask_head.logits.weight": "roi_heads.mask_head.predictor.weight",
+}
+"""What the network is known by: our name and theirs."""
 _ANCHORS = "proposal_generator.anchor_generator.cell_anchors."
 _IGNORED = re.compile(rf"pixel_(mean|std)|{re.escape(_ANCHORS)}\d+")
 """Entries of older files that are no weights: `conventions` reads them."""
@@ -76,6 +87,16 @@ def is_family(names: Collection[str]) -> bool:
     )
 
 
+def our_name(name: str) -> str:
+    """Of an entry of theirs; one that is not known keeps its name."""
+    module, _, leaf = name.rpartition(".")
+    for pattern, ours in _RENAMED_MODULES:
+        found = re.fullmatch(pattern, module)
+        if found:
+            return f"{found.expand(ours)}.{leaf}"
+    return name
+
+
 def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Entries of our model. Layouts and the order of the classes, the background last, are ours already.
 
@@ -88,7 +109,7 @@ def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         entry = next((name for name in tensors if re.fullmatch(pattern, name)), None)
         if entry:
             raise ValueError(f"expected detectron2's Mask R-CNN with a ResNet and FPN, got one with {what}: {entry}")
-    return {_our_name(name): tensor for name, tensor in tensors.items() if not _IGNORED.fullmatch(name)}
+    return {our_name(name): tensor for name, tensor in tensors.items() if not _IGNORED.fullmatch(name)}
 
 
 def conventions(source: Source, num_classes: int, structure: dict[str, Any], preset: str | None = None) -> Conventions:
@@ -116,7 +137,7 @@ def conventions(source: Source, num_classes: int, structure: dict[str, Any], pre
         _Layer(in_file, ": from the pixel statistics in the file", True),
         _Layer(said, f": from the config {config.path.name} beside it" if config else "", True),
     )
-    facts, assumptions = _input_in_words(layers, structure)
+    facts, assumptions = _input_in_words(layers, structure, has_config=config is not None, is_lvis=num_classes in _LVIS)
     differences = reduce(overlay, (layer.settings for layer in layers[1:]), _norms(source, structure, chosen))
     if num_classes in _LVIS and not config:
         differences = overlay(differences, {"detection": {"score_threshold": 0.0001, "max_detections": 300}})
@@ -136,15 +157,6 @@ def conventions(source: Source, num_classes: int, structure: dict[str, Any], pre
     )
 
 
-def _our_name(name: str) -> str:
-    module, _, leaf = name.rpartition(".")
-    for pattern, ours in _RENAMED_MODULES:
-        found = re.fullmatch(pattern, module)
-        if found:
-            return f"{found.expand(ours)}.{leaf}"
-    return name
-
-
 def _pixels_in(source: Source) -> dict[str, Any]:
     """What `pixel_mean` and `pixel_std` of the file say; their order tells the channels' where they are ImageNet's."""
     pixels: dict[str, Any] = {}
@@ -159,9 +171,13 @@ def _pixels_in(source: Source) -> dict[str, Any]:
 
 def _anchors_in(source: Source) -> dict[str, Any]:
     """Sizes and ratios of the anchors that older files hold, one tensor (A, 4) for each level."""
-    cells = [source.tensors[f"{_ANCHORS}{i}"].double() for i in range(5) if f"{_ANCHORS}{i}" in source.tensors]
-    if len(cells) < 5:
+    names = [f"{_ANCHORS}{i}" for i in range(5)]
+    if not source.tensors.keys() >= set(names):
         return {}
+    cells = [source.tensors[name].double() for name in names]
+    for name, cell in zip(names, cells, strict=True):
+        if cell.ndim != 2 or not len(cell) or cell.shape[1] != 4 or not (cell[:, 2:] > cell[:, :2]).all():
+            raise ValueError(f"{name}: expected a box in each of its rows, got the shape {tuple(cell.shape)}")
     sides = [cell[:, 2:] - cell[:, :2] for cell in cells]
     sizes = [{round(size, 3) for size in side.prod(dim=1).sqrt().tolist()} for side in sides]
     ratios = {tuple(round(ratio, 4) for ratio in (side[:, 1] / side[:, 0]).tolist()) for side in sides}
@@ -208,7 +224,7 @@ def _norms(source: Source, structure: dict[str, Any], preset: str) -> dict[str, 
 def _check_anchors(source: Source, differences: dict[str, Any]) -> None:
     objectness = source.tensors.get("proposal_generator.rpn_head.objectness_logits.weight")
     ratios = differences.get("anchors", {}).get("ratios", ModelSettings().anchors.ratios)
-    if objectness is not None and len(objectness) != len(ratios):
+    if objectness is not None and objectness.ndim == 4 and len(objectness) != len(ratios):
         raise ValueError(
             f"{source.path}: weights for {len(objectness)} anchors at a place, but {len(ratios)} ratios (MODEL."
             f"ANCHOR_GENERATOR.ASPECT_RATIOS: {', '.join(map(str, ratios))}); the YAML of its training, put beside it "
@@ -216,13 +232,16 @@ def _check_anchors(source: Source, differences: dict[str, Any]) -> None:
         )
 
 
-def _input_in_words(layers: Sequence[_Layer], structure: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Facts and assumptions about the pixels and the stride, those from one place together."""
+def _input_in_words(
+    layers: Sequence[_Layer], structure: dict[str, Any], *, has_config: bool, is_lvis: bool
+) -> tuple[list[str], list[str]]:
+    """Facts and assumptions about the pixels, the stride and what a config would say, those from one place together."""
 
     def last(group: str, key: str) -> tuple[Any, _Layer]:
         layer = next(layer for layer in reversed(layers) if key in layer.settings.get(group, {}))
         return layer.settings[group][key], layer
 
+    _, _, in_file, _ = layers
     order, of_order = last("pixels", "order")
     std, of_std = last("pixels", "std")
     stride_in_1x1, of_stride = last("backbone", "stride_in_1x1")
@@ -231,6 +250,9 @@ def _input_in_words(layers: Sequence[_Layer], structure: dict[str, Any]) -> tupl
         statements.append(("divided by a std", of_std))
     if structure.get("backbone", {}).get("depth", 50) >= 50:
         statements.append((f"stride in {'1x1' if stride_in_1x1 else '3x3'}", of_stride))
+    if not has_config:
+        known = {"anchors"} & in_file.settings.keys() | ({"thresholds"} if is_lvis else set())
+        statements.append((in_words([name for name in USUAL if name not in known]), layers[0]))
     words: dict[tuple[bool, str], list[str]] = {}
     for word, layer in statements:
         words.setdefault((layer.is_sure, layer.origin), []).append(word)

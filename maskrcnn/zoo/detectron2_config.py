@@ -39,17 +39,20 @@ def config_beside(weights: Path) -> tuple[Detectron2Config | None, tuple[str, ..
     """The YAML of the same name as `weights`, or else `config.yaml` beside it; and what was not read, in words.
 
     Raises:
-        ValueError: it is damaged; names it.
+        ValueError: it is damaged; names it, and says what to do.
     """
     notes = []
     for path in (weights.with_suffix(".yaml"), weights.with_suffix(".yml"), weights.with_name("config.yaml")):
         if not path.is_file():
             continue
-        text = _text(path)
-        if "_target_:" in text:
-            notes.append(f"that {path.name} beside it agrees, a LazyConfig, which is not read")
-            continue
-        values, missing_base = _with_base(path, text)
+        try:
+            text = _text(path)
+            if "_target_:" in text:
+                notes.append(f"that {path.name} beside it agrees, a LazyConfig, which is not read")
+                continue
+            values, missing_base = _with_base(path, text)
+        except ValueError as error:
+            raise ValueError(f"{error}; {way_out(path, weights)}") from None
         if not isinstance(values.get("MODEL"), Mapping):
             notes.append(f"that {path.name} beside it is of something else, for it has no MODEL")
             continue
@@ -58,6 +61,11 @@ def config_beside(weights: Path) -> tuple[Detectron2Config | None, tuple[str, ..
         flat = _flat(values)
         return Detectron2Config(path, weights, flat if missing_base else _WHOLE | flat, missing_base), tuple(notes)
     return None, tuple(notes)
+
+
+def way_out(config: Path, weights: Path) -> str:
+    """What helps where the config is not that of the weights."""
+    return f"without {config.name} beside it {weights.name} loads with what is usual: move or remove it, or mend it"
 
 
 def _text(path: Path) -> str:
@@ -71,7 +79,7 @@ def _with_base(path: Path, text: str, above: tuple[Path, ...] = ()) -> tuple[dic
     """The YAML laid over its `_BASE_`, and the first of these that is neither there nor known."""
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError of a date such as 2020-13-13
         raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected the YAML of the weights beside it, got {type(values).__name__}")

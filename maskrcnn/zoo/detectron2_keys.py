@@ -3,7 +3,7 @@
 from typing import Any
 
 from maskrcnn.config import model_settings, overlay
-from maskrcnn.zoo.detectron2_config import Detectron2Config
+from maskrcnn.zoo.detectron2_config import Detectron2Config, way_out
 
 _UNLIMITED = 10**6  # px or detections; more than there ever are
 _SETTINGS = {
@@ -73,7 +73,8 @@ def settings_in(config: Detectron2Config, structure: dict[str, Any], num_classes
     for key, expected in _structure_in_keys(structure, num_classes).items():
         if expected is not None and values.get(key, expected) != expected:
             raise ValueError(
-                f"{config.path}: {key} is {values[key]!r}, but the weights in {config.weights.name} say {expected!r}"
+                f"{config.path}: {key} is {values[key]!r}, but the weights in {config.weights.name} say {expected!r}; "
+                + way_out(config.path, config.weights)
             )
     differences: dict[str, Any] = {}
     for key, (group, setting) in _SETTINGS.items():
@@ -170,7 +171,8 @@ def _norms(config: Detectron2Config, structure: dict[str, Any]) -> dict[str, Any
         norm = _NORMS.get(str(name))
         if norm is None or _kind(norm) != _kind(own):
             raise ValueError(
-                f"{config.path}: {key} is {name!r}, but the weights in {config.weights.name} have {_kind(own)}"
+                f"{config.path}: {key} is {name!r}, but the weights in {config.weights.name} have {_kind(own)}; "
+                + way_out(config.path, config.weights)
             )
         if norm in ("bn", "frozen_bn"):
             differences[group] = {setting: norm}

@@ -12,12 +12,13 @@ from torch import Tensor
 from maskrcnn.config import PRESETS, ModelSettings, model_settings, overlay
 from maskrcnn.model.build import build_model
 from maskrcnn.zoo import detectron2, matterport, mmdetection, torchvision
+from maskrcnn.zoo.damage import damage_in
 from maskrcnn.zoo.reading import read_source
 from maskrcnn.zoo.source import Conventions, Source
-from maskrcnn.zoo.structure import body_name, missing_parts, num_classes_of, structure_of
+from maskrcnn.zoo.structure import NEEDED, PARTS, EntryError, body_name, missing_parts, num_classes_of, structure_of
 
 FAMILIES: tuple[ModuleType, ...] = (torchvision, detectron2, mmdetection, matterport)
-"""Each has `is_family`, `convert` and `conventions`."""
+"""Each has `is_family`, `our_name`, `convert`, `conventions`, and `ENTRIES`: its own names of `NEEDED`."""
 
 
 @dataclass(frozen=True)
@@ -47,30 +48,32 @@ def import_checkpoint(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it cannot be read safely, is of no known family, or is not a whole Mask R-CNN.
+        ValueError: it cannot be read safely, is of no known family, is not a whole Mask R-CNN, or holds numbers that
+            no network has.
     """
     source = read_source(path)
     family = _family_of(source)
     try:
+        damage = damage_in(source.tensors)
+        if damage:
+            raise ValueError(damage)
         tensors = family.convert(source.tensors)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    lacking = missing_parts(tensors)
-    if lacking and not is_partial:
-        raise ValueError(f"{path}: not a whole Mask R-CNN, it lacks {', '.join(lacking)}")
-    num_classes = num_classes_of(tensors) or len(class_names or ("object",))
-    try:
+        if not is_partial:
+            _check_whole(tensors, family)
+        num_classes = num_classes_of(tensors) or len(class_names or ("object",))
         told = family.conventions(source, num_classes, structure_of(tensors), preset)
         batch_norm = overlay(PRESETS[told.preset], told.differences)["backbone"]["norm"]
         structure = structure_of(tensors, batch_norm)
+        names, ids, notes = _classes(told, num_classes, class_names)
+        differences = overlay(structure, told.differences)
+        settings = model_settings(told.preset, str(path), **differences, class_names=names, category_ids=ids)
+        fitting = _fitting_counters(tensors, settings)
+    except EntryError as error:
+        theirs = next((name for name in source.tensors if family.our_name(name) == error.entry), error.entry)
+        raise ValueError(f"{path}: {theirs} {error.problem}") from None
     except ValueError as error:
-        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
-    names, ids, notes = _classes(told, num_classes, class_names, path)
-    settings = model_settings(
-        told.preset, str(path), **overlay(structure, told.differences), class_names=names, category_ids=ids
-    )
-    sentence = _sentence(told, settings, (*told.assumptions, *notes))
-    return Imported(settings, _fitting_counters(tensors, settings), sentence)
+        raise ValueError(str(error) if str(error).startswith(f"{path}: ") else f"{path}: {error}") from None
+    return Imported(settings, fitting, _sentence(told, settings, (*source.choices, *told.assumptions, *notes)))
 
 
 def _family_of(source: Source) -> ModuleType:
@@ -89,13 +92,34 @@ def _family_of(source: Source) -> ModuleType:
     )
 
 
+def _check_whole(tensors: Mapping[str, Tensor], family: ModuleType) -> None:
+    absent = missing_parts(tensors)
+    lacking = [entry for entry in NEEDED if entry not in tensors]
+    if not lacking:
+        return
+    examples = {part: next(name for ours, name in family.ENTRIES.items() if ours.startswith(part)) for part in absent}
+    named = ", ".join(f"no {PARTS[part]} (such as {examples[part]})" for part in absent)
+    if absent == ["mask_head"]:
+        what = f"this is a Faster R-CNN: it has {named}"
+    elif absent:
+        what = f"not a whole Mask R-CNN: it has {named}"
+    else:
+        what = f"not a whole Mask R-CNN: it lacks {', '.join(family.ENTRIES[entry] for entry in lacking)}"
+    raise ValueError(f"{what}; --partial loads what there is, the rest is random")
+
+
 def _classes(
-    told: Conventions, num_classes: int, given: tuple[str, ...] | None, path: str | Path
+    told: Conventions, num_classes: int, given: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], tuple[int, ...], tuple[str, ...]]:
     """Names, data set ids, and what was assumed about them."""
     if given is not None:
+        if "" in given:
+            raise ValueError(f"a class without a name: got {', '.join(map(repr, given))}")
+        twice = next((name for name in given if given.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"two classes of the name {twice!r}: got {', '.join(map(repr, given))}")
         if len(given) != num_classes:
-            raise ValueError(f"{path}: {num_classes} classes, got {len(given)} names")
+            raise ValueError(f"{num_classes} classes, got {len(given)} names")
         return given, (), ()
     if told.class_names:
         return told.class_names, told.category_ids, ()

@@ -37,6 +37,17 @@ _LAYERS = {
     "mrcnn_mask": "mask_head.logits",
 }
 """Their layer and our module; the layers of the stages follow the pattern below."""
+ENTRIES = {
+    "backbone.stem.conv.weight": "conv1/kernel",
+    "backbone.stages.0.0.conv2.conv.weight": "res2a_branch2b/kernel",
+    "fpn.lateral.0.conv.weight": "fpn_c2p2/kernel",
+    "rpn.convs.0.conv.weight": "rpn_conv_shared/kernel",
+    "box_head.fcs.0.weight": "mrcnn_class_conv1/kernel",
+    "box_head.class_logits.weight": "mrcnn_class_logits/kernel",
+    "mask_head.convs.0.conv.weight": "mrcnn_mask_conv1/kernel",
+    "mask_head.logits.weight": "mrcnn_mask/kernel",
+}
+"""What the network is known by: our name and theirs."""
 _STAGE_LAYER = re.compile(r"(res|bn)([2-5])([a-z])_branch(2a|2b|2c|1)")
 _BRANCHES = {"2a": "conv1", "2b": "conv2", "2c": "conv3", "1": "shortcut"}
 _LEAVES = {
@@ -56,6 +67,13 @@ def is_family(names: Collection[str]) -> bool:
     return "rpn_class_raw/kernel" in names or "mrcnn_class_logits/kernel" in names
 
 
+def our_name(name: str) -> str:
+    """Of an entry of theirs; one that is not known keeps its name."""
+    layer, _, leaf = name.rpartition("/")
+    module = _our_module(layer)
+    return name if module is None or leaf not in _LEAVES else f"{module}.{_LEAVES[leaf]}"
+
+
 def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Entries of our model from those of its Keras layers; one that is not known keeps its name.
 
@@ -69,22 +87,24 @@ def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     converted: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         layer, _, leaf = name.rpartition("/")
-        module = _our_module(layer)
         if name.startswith(_ANCHORS):
             continue
-        if module is None or leaf not in _LEAVES:
+        ours = our_name(name)
+        if ours == name:
             converted[name] = tensor
             continue
         try:
-            ours = _rows(layer, _out_first(layer, tensor) if leaf == "kernel" else tensor)
-        except RuntimeError:  # of torch, about a shape
+            rows = _rows(layer, _out_first(layer, tensor) if leaf == "kernel" else tensor)
+        except (RuntimeError, IndexError):  # of torch, about a shape
             raise ValueError(
                 f"{name}: a shape of {tuple(tensor.shape)}, which matterport's layer cannot have"
             ) from None
-        converted[f"{module}.{_LEAVES[leaf]}"] = ours.contiguous()
+        converted[ours] = rows.contiguous()
     for i in range(4):
         mean, bias = f"mask_head.convs.{i}.norm.running_mean", f"mask_head.convs.{i}.conv.bias"
-        if mean in converted and bias in converted:
+        if mean in converted and bias not in converted:
+            del converted[mean]  # known in part only, so it lacks
+        elif mean in converted and converted[mean].shape == converted[bias].shape:
             converted[mean] = converted[mean] - converted.pop(bias)
     return converted
 
@@ -156,6 +176,8 @@ def _anchors_in(source: Source) -> dict[str, Any]:
     """Settings that the anchors (..., A, 4) in the file show: y1 x1 y2 x2, 0..1 from the first to the last pixel."""
     bias = source.tensors.get("rpn_class_raw/bias")
     num_ratios = len(PRESETS["matterport"]["anchors"]["ratios"]) if bias is None else len(bias) // 2
+    if not num_ratios:
+        raise ValueError(f"{source.path}: rpn_class_raw/bias is empty, expected two numbers for each anchor at a place")
     anchors = next((tensor for name, tensor in source.tensors.items() if name.startswith(_ANCHORS)), None)
     if anchors is None:
         if num_ratios != len(PRESETS["matterport"]["anchors"]["ratios"]):
@@ -165,7 +187,7 @@ def _anchors_in(source: Source) -> dict[str, Any]:
     side = round(sqrt(num_anchors / num_ratios / sum(stride**-2 for stride in STRIDES)))
     grids = [(side // stride, side // stride) for stride in STRIDES]
     counts = [num_ratios * rows * columns for rows, columns in grids]
-    if 0 < num_anchors == sum(counts) and anchors.shape[-1] == 4:
+    if 0 < num_anchors == sum(counts) and anchors.shape[-1] == 4 and anchors.numel():
         boxes = anchors.reshape(-1, num_anchors, 4)[0].double()  # the same for every image of its batch
         sides = [(level[:num_ratios, 2:] - level[:num_ratios, :2]) * (side - 1) + 1 for level in boxes.split(counts)]
         sizes = tuple(round(float(level[0].prod().sqrt()), 3) for level in sides)

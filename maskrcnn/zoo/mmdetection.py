@@ -14,7 +14,7 @@ from maskrcnn.config import PRESETS, ModelSettings, overlay
 from maskrcnn.zoo.coco_classes import CATEGORY_IDS, CLASS_NAMES
 from maskrcnn.zoo.mmdetection_config import MMDetectionConfig, config_of
 from maskrcnn.zoo.mmdetection_keys import is_of_1x, settings_in, style_of
-from maskrcnn.zoo.source import Conventions, Source
+from maskrcnn.zoo.source import Conventions, Source, in_words
 
 _STYLES = {"mmdet_pytorch": "pytorch", "mmdet_caffe": "caffe"}
 _NORM = "(?:bn|gn)"
@@ -54,8 +54,21 @@ _RENAMED_MODULES = (
     (rf"{_HEAD}mask_head\.conv_logits", "mask_head.logits"),
 )
 """Their module, a pattern that must match as a whole, and ours."""
-_IGNORED = re.compile(r"data_preprocessor\..*|ema_[^.]*")
-"""What `conventions` reads, and the copies under which a running average keeps the last weights or its own."""
+ENTRIES = {
+    "backbone.stem.conv.weight": "backbone.conv1.weight",
+    "backbone.stages.0.0.conv2.conv.weight": "backbone.layer1.0.conv2.weight",
+    "fpn.lateral.0.conv.weight": "neck.lateral_convs.0.conv.weight",
+    "rpn.convs.0.conv.weight": "rpn_head.rpn_conv.weight",
+    "box_head.fcs.0.weight": "roi_head.bbox_head.shared_fcs.0.weight",
+    "box_head.class_logits.weight": "roi_head.bbox_head.fc_cls.weight",
+    "mask_head.convs.0.conv.weight": "roi_head.mask_head.convs.0.conv.weight",
+    "mask_head.logits.weight": "roi_head.mask_head.conv_logits.weight",
+}
+"""What the network is known by: our name and theirs, as 2.x and later spell it."""
+_COPY = "ema_"
+"""Begins the names under which a running average keeps the last weights or its own, in place of dots underscores."""
+_IGNORED = re.compile(rf"data_preprocessor\..*|{_COPY}[^.]*")
+"""What `conventions` reads or mentions."""
 _OTHER_NETWORKS = (
     (rf"{_HEAD}(bbox|mask)_head\.\d+\..*", "a cascade of heads"),
     (r".*\.conv\d?_offset(_mask)?\..*", "deformable convolutions"),
@@ -87,6 +100,16 @@ def is_family(names: Collection[str]) -> bool:
     return any(name.startswith("neck.") for name in names) and any(name.startswith(heads) for name in names)
 
 
+def our_name(name: str) -> str:
+    """Of an entry of theirs; one that is not known keeps its name."""
+    module, _, leaf = name.rpartition(".")
+    for pattern, ours in _RENAMED_MODULES:
+        found = re.fullmatch(pattern, module)
+        if found:
+            return f"{found.expand(ours)}.{leaf}"
+    return name
+
+
 def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Entries of our model; an entry that is not known keeps its name.
 
@@ -101,13 +124,14 @@ def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         entry = next((name for name in tensors if re.fullmatch(pattern, name)), None)
         if entry:
             raise ValueError(f"expected mmdetection's Mask R-CNN with a ResNet and FPN, got one with {what}: {entry}")
-    objectness, deltas = (tensors.get(f"rpn_head.{name}.weight") for name in ("rpn_cls", "rpn_reg"))
-    if objectness is not None and deltas is not None and 4 * len(objectness) != len(deltas):
+    of_rpn = [tensors.get(f"rpn_head.{name}.weight") for name in ("rpn_cls", "rpn_reg")]
+    num_rows = [len(tensor) for tensor in of_rpn if tensor is not None and tensor.ndim == 4]
+    if len(num_rows) == 2 and 4 * num_rows[0] != num_rows[1]:
         raise ValueError(
             "rpn_head.rpn_cls.weight: the RPN's softmax can't be built here, only one row for an anchor can"
         )
     kept = {name: tensor for name, tensor in tensors.items() if not _IGNORED.fullmatch(name)}
-    return {_our_name(name): _without_background(name, tensor) for name, tensor in kept.items()}
+    return {our_name(name): _without_background(name, tensor) for name, tensor in kept.items()}
 
 
 def conventions(source: Source, num_classes: int, structure: dict[str, Any], preset: str | None = None) -> Conventions:
@@ -138,6 +162,8 @@ def conventions(source: Source, num_classes: int, structure: dict[str, Any], pre
     words = _input_in_words(said, config, in_file, chosen, preset is not None, has_bottlenecks)
     names, of_classes = _class_names(source, num_classes)
     of_1x = [_UNLIKE_1X, *_slip_of_upgrade(source.tensors)] if is_legacy else []
+    has_copies = any(name.startswith(_COPY) for name in source.tensors)
+    copies = [f"the weights, not their copies under {_COPY}*"] if has_copies else []
     return Conventions(
         "mmdetection 1.x" if is_legacy else "mmdetection",
         chosen,
@@ -145,17 +171,8 @@ def conventions(source: Source, num_classes: int, structure: dict[str, Any], pre
         class_names=names,
         category_ids=CATEGORY_IDS if names == CLASS_NAMES else (),
         facts=tuple(words[True]),
-        assumptions=(*words[False], *notes, *replaced, *of_1x, *of_classes),
+        assumptions=(*copies, *words[False], *notes, *replaced, *of_1x, *of_classes),
     )
-
-
-def _our_name(name: str) -> str:
-    module, _, leaf = name.rpartition(".")
-    for pattern, ours in _RENAMED_MODULES:
-        found = re.fullmatch(pattern, module)
-        if found:
-            return f"{found.expand(ours)}.{leaf}"
-    return name
 
 
 def _has_layout_of_1x(names: Collection[str]) -> bool:
@@ -164,6 +181,8 @@ def _has_layout_of_1x(names: Collection[str]) -> bool:
 
 def _without_background(name: str, tensor: Tensor) -> Tensor:
     """Rows (K + 1), (4 K or 4) and (K or 1) of the class logits, deltas and masks, weight or bias, of 1.x."""
+    if tensor.ndim == 0:  # damaged, which the comparison with the model tells
+        return tensor
     if name.startswith("bbox_head.fc_cls."):
         return torch.cat([tensor[1:], tensor[:1]])
     if name.startswith("bbox_head.fc_reg."):
@@ -195,7 +214,7 @@ def _pixels_in(source: Source) -> dict[str, Any]:
 def _check_anchors(source: Source, differences: dict[str, Any]) -> None:
     objectness = source.tensors.get("rpn_head.rpn_cls.weight")
     ratios = differences.get("anchors", {}).get("ratios", ModelSettings().anchors.ratios)
-    if objectness is not None and len(objectness) != len(ratios):
+    if objectness is not None and objectness.ndim == 4 and len(objectness) != len(ratios):
         raise ValueError(
             f"{source.path}: weights for {len(objectness)} anchors at a place, but {len(ratios)} ratios "
             f"({', '.join(map(str, ratios))}); the config of its training must say them, in the file or beside it "
@@ -211,13 +230,18 @@ def _input_in_words(
     is_chosen: bool,
     has_bottlenecks: bool,
 ) -> dict[bool, list[str]]:
-    """The channels' order and the stride: what is sure (True) and what is assumed, those from one place together."""
+    """The channels' order, the stride and what a config would say: what is sure (True) and what is assumed, those from
+    one place together."""
     settings = overlay(overlay(PRESETS[preset], in_file), said)
     order = settings.get("pixels", {}).get("order", "rgb").upper()
     stride = f"stride in {'1x1' if settings['backbone'].get('stride_in_1x1') else '3x3'}"
     words: dict[tuple[bool, str], list[str]] = {}
     statements = [(order, "pixels", "order"), (stride, "backbone", "stride_in_1x1")]
-    for word, group, key in statements if has_bottlenecks else statements[:1]:
+    if not has_bottlenecks:
+        statements.pop()
+    if not config:
+        statements.append((in_words(), "", ""))
+    for word, group, key in statements:
         if config and key in said.get(group, {}):
             origin = (True, f": from {config.name}")
         elif key in in_file.get(group, {}):
@@ -235,7 +259,9 @@ def _slip_of_upgrade(tensors: Mapping[str, Tensor]) -> list[str]:
     mmdetection's own tool for files of 1.x drops the first class from weights, but the last one from biases.
     """
     biases = [tensors.get(f"roi_head.{name}.bias") for name in ("bbox_head.fc_reg", "mask_head.conv_logits")]
-    has_slipped = all(bias is not None and not bias[:rows].any() for bias, rows in zip(biases, (4, 1), strict=True))
+    has_slipped = all(
+        bias is not None and bias.ndim and not bias[:rows].any() for bias, rows in zip(biases, (4, 1), strict=True)
+    )
     return ["biases of boxes and masks, one class off since the upgrade to 2.x, are left so"] if has_slipped else []
 
 

@@ -55,7 +55,11 @@ def config_of(source: Source) -> tuple[MMDetectionConfig | None, tuple[str, ...]
     path = source.path.with_suffix(".py")
     if not path.is_file():
         return None, tuple(notes)
-    values, unread = _with_bases(path)
+    try:
+        values, unread = _with_bases(path)
+    except ValueError as error:
+        usual = f"without {path.name} beside it {source.path.name} loads with what is usual"
+        raise ValueError(f"{error}; {usual}: move or remove it, or mend it") from None
     if not isinstance(values.get("model"), Mapping):
         return None, (*notes, *(unread or [f"that {path.name} beside it is of something else, for it has no model"]))
     return MMDetectionConfig(f"the config {path.name} beside it", values, False), (*notes, *unread)

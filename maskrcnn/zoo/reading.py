@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,11 @@ CONTAINERS = ("model", "state_dict", "model_state_dict", "model_state", "ema", "
 """Keys under which training scripts keep the state dict, the one to take first in front."""
 WRAPPERS = ("module.", "_orig_mod.", "model.")
 """What DataParallel, torch.compile and Lightning put before every name."""
+COUNTERS = ("n_averaged", "steps")
+"""What a running average of torch or of mmengine counts beside the entries that it wraps."""
+Content = tuple[dict[str, Tensor], dict[str, Any], tuple[str, ...]]
+"""Tensors, plain values beside them, and what was chosen among several."""
+T = TypeVar("T")
 MAX_META_VALUES, MAX_META_DEPTH = 100_000, 20
 """A pickle of a few bytes can hold lists of lists of the same list, endless when copied."""
 MAX_INFLATION = 1000
@@ -38,7 +43,8 @@ def read_source(path: str | Path) -> Source:
     Tensors are on the CPU in the dtype of the file; those of safetensors and of torch's zip archives stay on the disk
     until they are used, so don't overwrite the file in place meanwhile. No code in the file is run and no package of
     its authors is imported: objects that are not tensors or plain values become inert, or make the file refused.
-    Wrappers around the state dict and prefixes such as `module.` are taken off.
+    Wrappers around the state dict and prefixes such as `module.` are taken off. Where there are several state dicts, as
+    the weights and their running average, the one under the first of `CONTAINERS` counts, and `choices` say so.
 
     Raises:
         FileNotFoundError: no such file.
@@ -54,7 +60,7 @@ def read_source(path: str | Path) -> Source:
     kind = "file"
     try:
         kind, read = _kind_of(head)
-        tensors, meta = read(path)
+        tensors, meta, choices = read(path)
         if not tensors:
             raise UnreadableError("holds no tensors")
     except UnreadableError as error:
@@ -63,10 +69,10 @@ def read_source(path: str | Path) -> Source:
         lines = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()
         reason = ": ".join([type(error).__name__, *lines[:1]])[:200]
         raise ValueError(f"{path}: a damaged or truncated {kind} ({reason})") from None
-    return Source(path, _unwrapped(tensors), meta)
+    return Source(path, _unwrapped(tensors), meta, choices)
 
 
-def _kind_of(head: bytes) -> tuple[str, Callable[[Path], tuple[dict[str, Tensor], dict[str, Any]]]]:
+def _kind_of(head: bytes) -> tuple[str, Callable[[Path], Content]]:
     """What a file that begins so is called, and its reader."""
     if not head:
         raise UnreadableError("is empty")
@@ -88,9 +94,9 @@ def _kind_of(head: bytes) -> tuple[str, Callable[[Path], tuple[dict[str, Tensor]
     )
 
 
-def _named_tensors(content: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _named_tensors(content: Any) -> Content:
     """Tensors of the state dict in a pickle's content, which is emptied, and plain values of what lies beside it."""
-    state, beside = _find_state(content, 3)
+    state, beside, place = _find_state(content, 3)
     if state is None:
         got = f"a {type(content).__name__}"
         if isinstance(content, dict):
@@ -99,25 +105,34 @@ def _named_tensors(content: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"holds no named tensors: expected a state dict, alone or under one of {', '.join(CONTAINERS)}, got {got}"
         )
     meta = _plain(beside, [MAX_META_VALUES])
+    others = _others(state, beside)
+    choices = (f"the weights under {place}, not those under {' or '.join(others)}",) if others else ()
     tensors = {}
     for name in [name for name in state if isinstance(name, str)]:
         tensor = _tensor_of(state.pop(name))  # each array's bytes go when they have been copied
         if tensor is not None:
             tensors[name] = tensor
-    return tensors, meta
+    return tensors, meta, choices
 
 
-def _find_state(content: Any, depth: int) -> tuple[dict[Any, Any] | None, dict[Any, Any]]:
-    """The dict that holds tensors itself, and what lies beside it in all that hold it."""
+def _find_state(content: Any, depth: int) -> tuple[dict[Any, Any] | None, dict[Any, Any], str]:
+    """The dict that holds tensors itself, what lies beside it in all that hold it, and the keys that lead to it."""
     if not isinstance(content, dict) or depth == 0:
-        return None, {}
+        return None, {}, ""
     for key in CONTAINERS:
-        state, beside = _find_state(content.get(key), depth - 1)
+        state, beside, place = _find_state(content.get(key), depth - 1)
         if state is not None:
-            return state, {**{k: v for k, v in content.items() if k != key}, **beside}
+            return state, {**{k: v for k, v in content.items() if k != key}, **beside}, f"{key}.{place}".rstrip(".")
     if any(isinstance(value, Tensor | NumpyArray) for value in content.values()):
-        return content, {k: v for k, v in content.items() if not isinstance(v, Tensor | NumpyArray)}
-    return None, {}
+        return content, {k: v for k, v in content.items() if not isinstance(v, Tensor | NumpyArray)}, ""
+    return None, {}, ""
+
+
+def _others(state: Mapping[Any, Any], beside: Mapping[Any, Any]) -> list[str]:
+    """Keys beside the state dict under which lies another one of the same network."""
+    names = set(_unwrapped(state))
+    found = {key: _find_state(value, 3)[0] or {} for key, value in beside.items()}
+    return [str(key) for key, other in found.items() if 2 * len(names & set(_unwrapped(other))) > len(names)]
 
 
 def _tensor_of(value: object) -> Tensor | None:
@@ -156,19 +171,22 @@ def _plain(value: Any, room: list[int], depth: int = 0) -> Any:
     return _LEFT_OUT
 
 
-def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _unwrapped(state: Mapping[Any, T]) -> dict[str, T]:
+    """`state` by names without the prefix that all of them have."""
+    tensors = {name: value for name, value in state.items() if isinstance(name, str)}
     for wrapper in WRAPPERS * 2:
-        if all(name.startswith(wrapper) for name in tensors):
-            tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
+        wrapped = {name.removeprefix(wrapper): value for name, value in tensors.items() if name.startswith(wrapper)}
+        if len(wrapped) + sum(name in COUNTERS for name in tensors) == len(tensors):
+            tensors = wrapped or tensors
     return tensors
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read_safetensors(path: Path) -> Content:
     with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {}), ()  # noqa: SIM118
 
 
-def _read_hdf5(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read_hdf5(path: Path) -> Content:
     """Weights of Keras 2 as `layer/weight`, found by walking the file: its attributes differ between versions."""
     try:
         import h5py
@@ -192,7 +210,7 @@ def _read_hdf5(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             if name in tensors:
                 raise UnreadableError(f"holds {name} twice")
             tensors[name] = torch.from_numpy(np.asarray(dataset[()], dataset.dtype.newbyteorder("=")))
-    return tensors, {}
+    return tensors, {}, ()
 
 
 def _keras_names(places: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -1,10 +1,14 @@
 """What the parts of the zoo hand to one another: a file's content, and how its weights must be used."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+
+USUAL = ("sizes", "anchors", "thresholds")
+"""What only a config says, so that files without one are taken to have what their family publishes."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,8 @@ class Source:
     """On the CPU, in the dtype and under the names of the file; of an HDF5 file `layer/weight`."""
     meta: dict[str, Any] = field(default_factory=dict)
     """What else the file says: plain values only."""
+    choices: tuple[str, ...] = ()
+    """What was taken where the file holds several such things: half sentences that follow "assumed:"."""
 
 
 @dataclass(frozen=True)
@@ -36,3 +42,8 @@ class Conventions:
     """What is known, with where it is known from: "BGR, stride in 1x1: from the config beside it"."""
     assumptions: tuple[str, ...] = ()
     """What the file does not say and is taken for granted: "BGR", "the published file's norm eps of 0"."""
+
+
+def in_words(usual: Sequence[str] = USUAL) -> str:
+    """The usual sizes, anchors and thresholds."""
+    return f"the usual {' and '.join(part for part in (', '.join(usual[:-1]), usual[-1]) if part)}"

@@ -10,27 +10,50 @@ from torch import Tensor
 from maskrcnn.model.resnet import BLOCKS
 
 PARTS = {
-    "backbone": "backbone.stages.0.0.conv1.conv.weight",
-    "fpn": "fpn.lateral.0.conv.weight",
-    "rpn": "rpn.convs.0.conv.weight",
-    "box_head": "box_head.fcs.0.weight",
-    "class_logits": "box_head.class_logits.weight",
-    "mask_head": "mask_head.convs.0.conv.weight",
-    "mask_logits": "mask_head.logits.weight",
+    "backbone": "ResNet body",
+    "fpn": "feature pyramid",
+    "rpn": "region proposal network",
+    "box_head": "box head",
+    "mask_head": "mask head",
 }
-"""An entry of every part, without which nothing can be said about it."""
+"""Our modules in words."""
+_STEM, _INNER = "backbone.stem.conv.weight", "backbone.stages.0.0.conv2.conv.weight"
+_LATERAL, _RPN = "fpn.lateral.0.conv.weight", "rpn.convs.0.conv.weight"
+_FC, _CLASS_LOGITS = "box_head.fcs.0.weight", "box_head.class_logits.weight"
+_MASK_CONV, _MASK_LOGITS = "mask_head.convs.0.conv.weight", "mask_head.logits.weight"
+NEEDED = (_STEM, _INNER, _LATERAL, _RPN, _FC, _CLASS_LOGITS, _MASK_CONV, _MASK_LOGITS)
+"""Entries that every Mask R-CNN has and whose shapes say what it is like."""
+
+
+class EntryError(ValueError):
+    """An entry with a shape that it has in no such network."""
+
+    def __init__(self, entry: str, problem: str) -> None:
+        super().__init__(f"{entry} {problem}")
+        self.entry = entry
+        """Under our name."""
+        self.problem = problem
+        """Half a sentence that goes behind its name."""
 
 
 def missing_parts(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Those of a whole Mask R-CNN that `tensors` lack, by the entry that should be there."""
-    return [name for name in PARTS.values() if name not in tensors]
+    """Those of `PARTS` of which `tensors` hold nothing."""
+    modules = {name.partition(".")[0] for name in tensors if not name.startswith("backbone.") or _is_of_body(name)}
+    return [part for part in PARTS if part not in modules]
 
 
 def num_classes_of(tensors: Mapping[str, Tensor]) -> int | None:
-    """K, without the background; None where nothing tells."""
-    if PARTS["class_logits"] in tensors:
-        return tensors[PARTS["class_logits"]].shape[0] - 1
-    return None
+    """K, without the background; None where nothing tells.
+
+    Raises:
+        EntryError: the class logits have no such shape.
+    """
+    if _CLASS_LOGITS not in tensors:
+        return None
+    num_rows, _ = _sizes(_CLASS_LOGITS, 2, tensors)
+    if num_rows < 2:
+        raise EntryError(_CLASS_LOGITS, "has 1 row, expected one for every class and one for the background")
+    return num_rows - 1
 
 
 def structure_of(tensors: Mapping[str, Tensor], batch_norm: str = "bn") -> dict[str, Any]:
@@ -39,52 +62,72 @@ def structure_of(tensors: Mapping[str, Tensor], batch_norm: str = "bn") -> dict[
     Whether a batch norm is frozen leaves no trace in them, so `batch_norm` ("bn" or "frozen_bn") says it.
 
     Raises:
+        EntryError: a shape that is none of such a network.
         ValueError: the body is no ResNet that can be built.
     """
     groups: dict[str, Any] = {}
-    if PARTS["backbone"] in tensors:
+    if any(_is_of_body(name) for name in tensors):
         groups["backbone"] = _body(tensors, batch_norm)
-    if PARTS["fpn"] in tensors:
-        channels = tensors[PARTS["fpn"]].shape[0]
-        groups["fpn"] = {"channels": channels, "norm": _norm_of("fpn.lateral.0.norm", tensors, batch_norm)}
-    if PARTS["rpn"] in tensors:
-        convs = _count(r"rpn\.convs\.(\d+)\.conv\.weight", tensors)
-        groups["rpn"] = {"convs": convs, "channels": tensors[PARTS["rpn"]].shape[0]}
-    if PARTS["box_head"] in tensors:
+    if _LATERAL in tensors:
+        channels = _sizes(_LATERAL, 4, tensors)[0]
+        groups["fpn"] = {"channels": channels, "norm": _norm_of(r"fpn\..*\.norm", tensors, batch_norm)}
+    if _RPN in tensors:
+        groups["rpn"] = {"convs": _count(r"rpn\.convs\.", tensors), "channels": _sizes(_RPN, 4, tensors)[0]}
+    if _FC in tensors:
         groups["box_head"], resolution = _box_head(tensors, batch_norm)
         if resolution:
             groups["roi"] = {"box_resolution": resolution}
-    if PARTS["mask_head"] in tensors:
+    if _MASK_CONV in tensors:
         groups["mask_head"] = {
-            "convs": _count(r"mask_head\.convs\.(\d+)\.conv\.weight", tensors),
-            "channels": tensors[PARTS["mask_head"]].shape[0],
-            "norm": _norm_of("mask_head.convs.0.norm", tensors, batch_norm),
-            "class_agnostic": _is_agnostic(PARTS["mask_logits"], 1, tensors),
+            "convs": _count(r"mask_head\.convs\.", tensors),
+            "channels": _sizes(_MASK_CONV, 4, tensors)[0],
+            "norm": _norm_of(r"mask_head\.convs\..*\.norm", tensors, batch_norm),
+            "class_agnostic": _is_agnostic(_MASK_LOGITS, 1, tensors),
         }
     return groups
 
 
+def _is_of_body(name: str) -> bool:
+    return name.startswith(("backbone.stem.", "backbone.stages."))  # other bodies keep their own names
+
+
+def _sizes(name: str, num_axes: int, tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
+    """Shape of an entry that must have so many axes, none of them empty."""
+    shape = tuple(tensors[name].shape)
+    if len(shape) != num_axes or 0 in shape:
+        raise EntryError(name, f"has the shape {shape}, expected {num_axes} axes, none of them empty")
+    return shape
+
+
 def _box_head(tensors: Mapping[str, Tensor], batch_norm: str) -> tuple[dict[str, Any], int | None]:
     """Its settings, and the side of the regions it reads."""
-    fcs = [name for name in tensors if re.fullmatch(r"box_head\.fcs\.\d+\.weight", name) and tensors[name].ndim == 2]
-    fc_channels, flat = tensors[PARTS["box_head"]].shape
+    fc_channels, flat = _sizes(_FC, 2, tensors)
+    modules = {found[0] for name in tensors if (found := re.match(r"box_head\.fcs\.\d+", name))}
+    # A norm has statistics.
+    linear = [name for name in modules if not {f"{name}.running_mean", f"{name}.running_var"} & tensors.keys()]
+    for name in linear:
+        if f"{name}.weight" in tensors:
+            _sizes(f"{name}.weight", 2, tensors)
     head: dict[str, Any] = {
-        "convs": _count(r"box_head\.convs\.(\d+)\.conv\.weight", tensors),
-        "conv_norm": _norm_of("box_head.convs.0.norm", tensors, batch_norm),
-        "fcs": len(fcs),
+        "convs": _count(r"box_head\.convs\.", tensors),
+        "conv_norm": _norm_of(r"box_head\.convs\..*\.norm", tensors, batch_norm),
+        "fcs": len(linear),
         "fc_channels": fc_channels,
-        "fc_norm": _norm_of("box_head.fcs.1", tensors, batch_norm),
+        "fc_norm": batch_norm if len(linear) < len(modules) else "none",
         "class_agnostic": _is_agnostic("box_head.deltas.weight", 4, tensors),
     }
-    before = tensors.get("box_head.convs.0.conv.weight" if head["convs"] else PARTS["fpn"])
-    if head["convs"] and before is not None:
-        head["conv_channels"] = before.shape[0]
-    return head, isqrt(flat // before.shape[0]) if before is not None else None
+    before = "box_head.convs.0.conv.weight" if head["convs"] else _LATERAL
+    if before not in tensors:
+        return head, None
+    channels = _sizes(before, 4, tensors)[0]
+    if head["convs"]:
+        head["conv_channels"] = channels
+    return head, isqrt(flat // channels)
 
 
 def _is_agnostic(name: str, rows_of_a_class: int, tensors: Mapping[str, Tensor]) -> bool:
     num_classes = num_classes_of(tensors) or 1
-    return num_classes > 1 and name in tensors and tensors[name].shape[0] == rows_of_a_class
+    return num_classes > 1 and name in tensors and tensors[name].shape[:1] == (rows_of_a_class,)
 
 
 def body_name(settings: Mapping[str, Any]) -> str:
@@ -95,33 +138,37 @@ def body_name(settings: Mapping[str, Any]) -> str:
 
 
 def _body(tensors: Mapping[str, Tensor], batch_norm: str) -> dict[str, Any]:
-    blocks = tuple(_count(rf"backbone\.stages\.{i}\.(\d+)\.conv1\.conv\.weight", tensors) for i in range(4))
-    has_bottlenecks = "backbone.stages.0.0.conv3.conv.weight" in tensors
+    blocks = tuple(_count(rf"backbone\.stages\.{i}\.", tensors) for i in range(4))
+    has_bottlenecks = any(re.match(r"backbone\.stages\.\d+\.\d+\.conv3\.", name) for name in tensors)
     depths = [depth for depth, nums in BLOCKS.items() if nums == blocks and (depth >= 50) == has_bottlenecks]
     if not depths:
         known = ", ".join(f"R{depth} {nums}" for depth, nums in BLOCKS.items())
         raise ValueError(f"a body of {blocks} {'bottleneck' if has_bottlenecks else 'basic'} blocks; known: {known}")
-    stem_channels = tensors["backbone.stem.conv.weight"].shape[0]
     body: dict[str, Any] = {
         "depth": depths[0],
-        "stem_channels": stem_channels,
-        "conv_bias": "backbone.stem.conv.bias" in tensors,
-        "norm": _norm_of("backbone.stem.norm", tensors, batch_norm),
+        "conv_bias": any(re.fullmatch(r"backbone\..*\.conv\.bias", name) for name in tensors),
+        "norm": _norm_of(r"backbone\..*\.norm", tensors, batch_norm),
     }
-    if has_bottlenecks:
-        inner_channels, per_group = tensors["backbone.stages.0.0.conv2.conv.weight"].shape[:2]
-        body |= {"groups": inner_channels // per_group, "width_per_group": per_group * 64 // stem_channels}
+    if _STEM in tensors:
+        body["stem_channels"] = _sizes(_STEM, 4, tensors)[0]
+    if has_bottlenecks and _STEM in tensors and _INNER in tensors:
+        inner_channels, per_group = _sizes(_INNER, 4, tensors)[:2]
+        groups, width = inner_channels // per_group, per_group * 64 // body["stem_channels"]
+        if not groups or not width:
+            raise EntryError(_INNER, f"has the shape {tuple(tensors[_INNER].shape)}, which fits no such body")
+        body |= {"groups": groups, "width_per_group": width}
     return body
 
 
-def _norm_of(module: str, tensors: Mapping[str, Tensor], batch_norm: str) -> str:
-    if f"{module}.running_mean" in tensors:
+def _norm_of(modules: str, tensors: Mapping[str, Tensor], batch_norm: str) -> str:
+    """The norm of the modules whose names match."""
+    leaves = {found[1] for name in tensors if (found := re.fullmatch(rf"{modules}\.(\w+)", name))}
+    if leaves & {"running_mean", "running_var"}:
         return batch_norm
-    # A linear layer has two axes, a norm one.
-    return "gn" if f"{module}.weight" in tensors and tensors[f"{module}.weight"].ndim == 1 else "none"
+    return "gn" if "weight" in leaves else "none"
 
 
-def _count(pattern: str, tensors: Mapping[str, Tensor]) -> int:
+def _count(prefix: str, tensors: Mapping[str, Tensor]) -> int:
     """Number of modules in a row, from 0 on."""
-    found = {int(match[1]) for name in tensors if (match := re.fullmatch(pattern, name))}
+    found = {int(match[1]) for name in tensors if (match := re.match(rf"{prefix}(\d+)\.", name))}
     return next(i for i in range(len(found) + 1) if i not in found)

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maskrcnn.config import overlay
 from maskrcnn.zoo.coco_classes import CLASS_NAMES_WITH_GAPS
-from maskrcnn.zoo.source import Conventions, Source
+from maskrcnn.zoo.source import Conventions, Source, in_words
 
 _RENAMED_MODULES = (
     (r"(?:backbone\.body\.)?conv1", "backbone.stem.conv"),
@@ -50,11 +51,36 @@ _RENAMED_MODULES = (
     (r"roi_heads\.mask_predictor\.mask_fcn_logits", "mask_head.logits"),
 )
 """Their module, a pattern that must match as a whole, and ours."""
+ENTRIES = {
+    "backbone.stem.conv.weight": "backbone.body.conv1.weight",
+    "backbone.stages.0.0.conv2.conv.weight": "backbone.body.layer1.0.conv2.weight",
+    "fpn.lateral.0.conv.weight": "backbone.fpn.inner_blocks.0.0.weight",
+    "rpn.convs.0.conv.weight": "rpn.head.conv.0.0.weight",
+    "box_head.fcs.0.weight": "roi_heads.box_head.fc6.weight",
+    "box_head.class_logits.weight": "roi_heads.box_predictor.cls_score.weight",
+    "mask_head.convs.0.conv.weight": "roi_heads.mask_head.0.0.weight",
+    "mask_head.logits.weight": "roi_heads.mask_predictor.mask_fcn_logits.weight",
+}
+"""What the network is known by: our name and theirs, as the latest version spells it."""
+
+
+_PRESETS = ("torchvision_v1", "torchvision_own", "torchvision_v2")
+_OWN_EPS: dict[str, Any] = {"backbone": {"norm_eps": 1e-5}}  # torchvision's default, where nothing says otherwise
 
 
 def is_family(names: Collection[str]) -> bool:
     """Whether tensors of these names are a torchvision Mask R-CNN, or one of its ResNets."""
-    return "backbone.body.conv1.weight" in names or _is_backbone(names)
+    return any(name.startswith("backbone.body.") for name in names) or _is_backbone(names)
+
+
+def our_name(name: str) -> str:
+    """Of an entry of theirs; one that is not known keeps its name."""
+    module, _, leaf = name.rpartition(".")
+    for pattern, ours in _RENAMED_MODULES:
+        found = re.fullmatch(pattern, module)
+        if found:
+            return f"{found.expand(ours)}.{leaf}"
+    return name
 
 
 def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -64,7 +90,7 @@ def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     their label l is ours l - 1. The classifier of a ResNet goes; an entry that is not known keeps its name.
     """
     kept = {name: t for name, t in tensors.items() if not name.startswith("fc.")} if _is_backbone(tensors) else tensors
-    return {_our_name(name): _without_background(name, tensor) for name, tensor in kept.items()}
+    return {our_name(name): _without_background(name, tensor) for name, tensor in kept.items()}
 
 
 def conventions(source: Source, num_classes: int, structure: dict[str, Any], preset: str | None = None) -> Conventions:
@@ -73,33 +99,35 @@ def conventions(source: Source, num_classes: int, structure: dict[str, Any], pre
     Raises:
         ValueError: `preset` is not torchvision's.
     """
-    if preset not in (None, "torchvision_v1", "torchvision_v2"):
-        raise ValueError(f"{source.path}: weights of torchvision, so --preset torchvision_v1 or torchvision_v2")
+    if preset not in (None, *_PRESETS):
+        raise ValueError(f"{source.path}: weights of torchvision, so --preset {' or '.join(_PRESETS)}")
     has_fpn_norm = structure.get("fpn", {}).get("norm", "none") != "none"
-    preset = preset or ("torchvision_v2" if has_fpn_norm else "torchvision_v1")
+    chosen = preset or ("torchvision_v2" if has_fpn_norm else "torchvision_v1")
     if _is_backbone(source.tensors):
-        return Conventions("torchvision ResNet", preset, {"backbone": {"norm": "frozen_bn", "norm_eps": 1e-5}})
-    family = f"torchvision {preset.removeprefix('torchvision_')}"
+        return Conventions("torchvision ResNet", chosen, overlay(_OWN_EPS, {"backbone": {"norm": "frozen_bn"}}))
+    family = "torchvision v2" if chosen == "torchvision_v2" else "torchvision v1"
     facts, assumptions = ["RGB", "stride in 3x3"], []
+    is_coco = num_classes == len(CLASS_NAMES_WITH_GAPS)
     differences: dict[str, Any] = {}
-    if preset == "torchvision_v1":
+    if preset is None:
+        assumptions.append(in_words())
+    if chosen != "torchvision_v2":
         if any(name.endswith(".num_batches_tracked") for name in source.tensors):
-            differences = {
-                "backbone": {"norm": "bn", "norm_eps": 1e-5}
-            }  # made with weights=None, so with trained norms
+            differences = overlay(_OWN_EPS, {"backbone": {"norm": "bn"}})  # made with weights=None
             facts.append("trained batch norms")
-        elif structure["backbone"]["depth"] != 50:
-            differences = {"backbone": {"norm_eps": 1e-5}}  # torchvision publishes no other body than the R50
-        elif "rpn.head.conv.weight" in source.tensors:
+        elif structure.get("backbone", {}).get("depth") != 50:
+            differences = _OWN_EPS  # torchvision publishes no other body than the R50
+        elif preset is not None:
+            facts.append(f"norm eps {'1e-5' if preset == 'torchvision_own' else '0'} (preset {preset})")
+        elif "rpn.head.conv.weight" in source.tensors and is_coco:
             facts.append("norm eps 0: the spelling of the published file")
         else:
-            assumptions.append("norm eps 0, as when fine-tuned from the published file")
-    is_coco = num_classes == len(CLASS_NAMES_WITH_GAPS)
+            assumptions.append("norm eps 0 as when fine-tuned from the published file (else --preset torchvision_own)")
     if is_coco:
         assumptions.append("the class names of COCO")
     return Conventions(
         family,
-        preset,
+        chosen,
         differences,
         class_names=CLASS_NAMES_WITH_GAPS if is_coco else (),
         facts=tuple(facts),
@@ -111,17 +139,10 @@ def _is_backbone(names: Collection[str]) -> bool:
     return "conv1.weight" in names and "layer1.0.conv1.weight" in names
 
 
-def _our_name(name: str) -> str:
-    module, _, leaf = name.rpartition(".")
-    for pattern, ours in _RENAMED_MODULES:
-        found = re.fullmatch(pattern, module)
-        if found:
-            return f"{found.expand(ours)}.{leaf}"
-    return name
-
-
 def _without_background(name: str, tensor: Tensor) -> Tensor:
     """Rows (K + 1), (4 K) and (K) of the class logits, deltas and masks, weight or bias; anything else as it is."""
+    if tensor.ndim == 0:  # damaged, which the comparison with the model tells
+        return tensor
     if name.startswith("roi_heads.box_predictor.cls_score."):
         return torch.cat([tensor[1:], tensor[:1]])
     if name.startswith("roi_heads.box_predictor.bbox_pred."):

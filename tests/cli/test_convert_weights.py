@@ -42,7 +42,7 @@ def error(said: Said) -> str:
 def test_the_same_results_from_the_file_itself_and_from_ours(tool: Tool, theirs: Path, picture: Path) -> None:
     said = tool("convert_weights", theirs, "ours.safetensors", "--class-names", CLASS_NAMES)
     assert said.status == 0, said.err
-    sentence = "torchvision v1 R18-FPN, 2 classes, RGB, stride in 3x3"
+    sentence = "torchvision v1 R18-FPN, 2 classes, RGB, stride in 3x3; assumed: the usual sizes, anchors and thresholds"
     assert said.out.splitlines()[0] == f"model_25.pth: {sentence}"
     for name, weights in (("theirs", theirs), ("ours", Path("ours.safetensors"))):
         said = tool("infer", picture, "--weights", weights, "--score", "0.05", "--device", "cpu", "--out", name)
@@ -99,8 +99,11 @@ def test_a_backbone_alone_is_no_mask_rcnn_but_a_start(tool: Tool, theirs: Path) 
     state = torch.load(theirs, weights_only=True)["model"]
     body = {name.removeprefix("backbone.body."): t for name, t in state.items() if name.startswith("backbone.body.")}
     torch.save(body, "resnet18.pth")
-    assert error(tool("convert_weights", "resnet18.pth", "a.safetensors")).startswith(
-        "resnet18.pth: not a whole Mask R-CNN, it lacks fpn.lateral.0.conv.weight, "
+    assert error(tool("convert_weights", "resnet18.pth", "a.safetensors")) == (
+        "resnet18.pth: not a whole Mask R-CNN: it has no feature pyramid (such as backbone.fpn.inner_blocks.0.0.weight)"
+        ", no region proposal network (such as rpn.head.conv.0.0.weight), no box head (such as "
+        "roi_heads.box_head.fc6.weight), no mask head (such as roi_heads.mask_head.0.0.weight); --partial loads what "
+        "there is, the rest is random"
     )
     assert tool("convert_weights", "resnet18.pth", "a.safetensors", "--partial").status == 0
     assert load_checkpoint("a.safetensors").settings.backbone.depth == 18
@@ -111,6 +114,8 @@ def test_mistakes_are_one_sentence(tool: Tool, theirs: Path) -> None:
         (("gone.pth", "a.safetensors"), "no weights named 'gone.pth' and no such file"),
         ((theirs, "a.pth"), "expected OUT to end in .safetensors, got a.pth"),
         ((theirs, "a.safetensors", "--class-names", "cat"), f"{theirs}: 2 classes, got 1 names"),
+        ((theirs, "a.safetensors", "--class-names", "cat,"), f"{theirs}: a class without a name: got 'cat', ''"),
+        ((theirs, "a.safetensors", "--class-names", "cat, cat"), f"{theirs}: two classes of the name 'cat'"),
         ((theirs, "a.safetensors", "--preset", "matterport"), f"{theirs}: weights of torchvision, so --preset torch"),
     ):
         assert error(tool("convert_weights", *options)).startswith(sentence)

@@ -1,16 +1,20 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
 
 import maskrcnn
+from maskrcnn.config import model_settings
 from maskrcnn.data.loading import Batch
 from maskrcnn.engine.trainer import saved_config
 from maskrcnn.engine.training_step import TrainingStep
+from maskrcnn.model.build import build_model
 from tests.cli.conftest import Said, Tool
 from tests.coco_files import SMALL, VAL_SCENES, write_coco, write_label_images
+from tests.oracles.mmdetection_layout import to_mmdetection, write_pth
 from tests.tiny import tiny_settings
 
 STEPS = {"batch_size": 2, "workers": 0, "warmup_steps": 1, "learning_rate": 0.01, "steps": 9}
@@ -115,6 +119,16 @@ def test_mistakes_are_one_sentence(tool: Tool, coco: Path) -> None:
         (("--config", config, *data, "--images", "gone"), "gone: there is no such folder of images"),
         (("--config", config, *data, "--images", "."), "4 errors in the data: train_1.png: "),
         (("--config", config, *data, "--val", "data/other.json"), "(class-names-differ)"),
+        (
+            ("--config", config, *data[2:], "--data", "data/train.json", "--train", "haeds"),
+            "--train haeds: expected heads, 3+, 4+, 5+, all beside --data",
+        ),
+        (("--config", config, *data, "--train", "haeds"), "haeds: there is no such file or folder"),
+        (
+            ("--config", config, *data, "--preset", "mmdet_caffe"),
+            "--preset mmdet_caffe is for the file of --init, and there is none",
+        ),
+        (("--resume", "run", "--preset", "mmdet_caffe"), "leave out --preset"),
         (("--config", config, *data, "--val-fraction", "1"), "command line: data.val_fraction: "),
         (("--config", config, *data, "--batch", "auto"), "--batch auto fills the memory of a GPU; on a CPU give a"),
         (("--config", config, *data, "--steps", 0), "command line: train.steps: "),
@@ -190,6 +204,39 @@ def test_init_and_resume_are_told_apart(tool: Tool, coco: Path, weights: Path) -
     assert "classes kept: square, disc; new: none" in said.out
     assert saved_config("run").model.backbone.depth == 18  # as in the weights, not as by default
     assert "leave out --init" in error(tool("train", "--resume", "run", "--init", weights))
+
+
+def test_a_preset_says_how_the_file_to_start_from_is_read(tool: Tool, coco: Path, weights: Path) -> None:
+    slim: dict[str, Any] = {
+        "backbone": {"depth": 18, "stem_channels": 32},
+        "fpn": {"channels": 32},
+        "mask_head": {"channels": 32},
+    }
+    settings = model_settings("mmdet_pytorch", class_names=["disc"], box_head={"fc_channels": 64}, **slim)
+    write_pth(Path("theirs.pth"), to_mmdetection(build_model(settings).state_dict()))
+    model = {"resize": {"mode": "scale", "scale": 1.0}}
+    train = {**STEPS, "steps": 1, "init_from": "theirs.pth", "init_preset": "mmdet_pytorch"}
+    Path("start.yaml").write_text(yaml.safe_dump({"model": model, "train": train}))
+    options = ("--config", "start.yaml", "--data", "data/train.json", "--images", "data/images", "--device", "cpu")
+    said = tool("train", *options, "--preset", "mmdet_caffe", "--out", "run")
+    assert said.status == 0, said.err
+    assert "starting from the weights of theirs.pth: mmdetection R18-FPN, 1 class, BGR, the usual sizes" in said.out
+    assert saved_config("run").train.init_preset == "mmdet_caffe"
+    assert saved_config("run").model.pixels.order == "bgr"
+    # What the configuration says of its own file is not said of another one.
+    said = tool("train", *options, "--init", weights, "--out", "other")
+    assert said.status == 0, said.err
+    assert saved_config("other").train.init_preset is None
+
+
+def test_another_body_than_that_of_the_weights_is_refused(tool: Tool, coco: Path, weights: Path) -> None:
+    Path("other.yaml").write_text(yaml.safe_dump({"model": {"backbone": {"depth": 34}}, "train": STEPS}))
+    options = ("--config", "other.yaml", "--data", "data/train.json", "--images", "data/images", "--device", "cpu")
+    assert error(tool("train", *options, "--init", weights, "--out", "run")) == (
+        "another body than that of the weights to start from: model.backbone.depth is 34, not 18; leave that out, or "
+        "train.init_from"
+    )
+    assert not Path("run").exists()
 
 
 def test_pain_14_masks_that_an_exporter_marked_as_crowds(tool: Tool, coco: Path) -> None:

@@ -50,6 +50,15 @@ def test_half_precision_halves_the_file_and_loads_as_float32(tmp_path: Path):
         torch.testing.assert_close(tensors[name], tensor, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_variances_that_half_precision_cannot_hold_stay_as_they_are(tmp_path: Path, dtype: torch.dtype):
+    tensors = dict(tiny_model(backbone={"norm": "bn"}).state_dict())
+    name = "backbone.stem.norm.running_var"
+    tensors[name] = torch.logspace(-30, 30, 32)  # float16 would make 0 and infinity of them
+    save_checkpoint(tmp_path / "half.safetensors", tensors, tiny_settings(), {}, dtype)
+    assert torch.equal(load_checkpoint(tmp_path / "half.safetensors").tensors[name], tensors[name])
+
+
 def test_no_file(tmp_path: Path):
     for absent in (tmp_path / "absent.safetensors", tmp_path):
         with pytest.raises(FileNotFoundError, match=f"no weights file {absent}"):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from maskrcnn.config import Config, ModelSettings, model_settings, validate
+from maskrcnn.config import PRESETS, Config, ModelSettings, model_settings, validate
 from maskrcnn.engine.checkpoint import Checkpoint
 from maskrcnn.engine.transfer import settings_from, transfer
 from maskrcnn.model.build import build_model
@@ -72,6 +72,20 @@ def test_heads_for_all_classes_together_are_loaded_whatever_the_classes_are():
         assert torch.equal(model.state_dict()[name], source.tensors[name])
 
 
+def test_classes_whose_rows_do_not_fit_are_not_called_kept():
+    source = checkpoint(settings("square", "disc"))
+    target = settings("star", "disc", box_head={"fc_channels": 32})  # the mask head's rows fit
+    done = transfer(build_model(target), target, source)
+    assert (done.kept_classes, done.unkept_classes, done.new_classes) == ((), ("disc",), ("star",))
+    assert done.table().endswith(
+        "classes kept: none; new: star; of the same name, but with fresh rows in box_head.class_logits, "
+        "box_head.deltas: disc"
+    )
+    whole = checkpoint(settings("square", "disc"))
+    untrained = Checkpoint(whole.settings, whole.tensors, {}, untrained=("mask_head.logits.weight",))
+    assert transfer(build_model(whole.settings), whole.settings, untrained).unkept_classes == ("square", "disc")
+
+
 def test_parts_of_another_size_are_fresh_and_named():
     source = checkpoint(settings("square", "disc"))
     target = settings("square", "disc", box_head={"fc_channels": 32})
@@ -96,6 +110,43 @@ def test_another_body_is_refused():
     target = settings("square", "disc", backbone={"stem_channels": 64})
     with pytest.raises(ValueError, match="nothing of the backbone fits"):
         transfer(build_model(target), target, source)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"backbone": {"depth": 50}}, "model.backbone.depth is 50, not 101"),
+        (
+            {"backbone": {"depth": 50, "stem_channels": 32}},
+            "model.backbone.depth is 50, not 101, model.backbone.stem_channels is 32, not 64",
+        ),
+        ({"backbone": {"conv_bias": True}}, "model.backbone.conv_bias is True, not False"),
+    ],
+)
+def test_a_configuration_that_asks_for_another_body_is_refused(model: dict[str, Any], said: str):
+    source = Checkpoint(model_settings("detectron2_msra", class_names=["cat"]), {}, {})
+    with pytest.raises(ValueError, match=rf"another body than that of the weights to start from: {said}; leave that"):
+        settings_from(validate(Config, {"model": model}, "test"), source)
+
+
+def test_a_preset_with_other_conventions_is_said_setting_by_setting():
+    source = Checkpoint(model_settings("torchvision_own", class_names=["cat"]), {}, {})
+    config = validate(Config, {"model": PRESETS["matterport"] | {"backbone": {"stem_pool": "same"}}}, "test")
+    merged, changes = settings_from(config, source)
+    assert merged.model.family == "matterport"
+    assert {
+        "model.resize.mode is square, shortest_edge in the weights to start from",
+        "model.backbone.stem_pool is same, symmetric in the weights to start from",
+    } <= set(changes)
+
+
+def test_what_belongs_to_the_old_classes_stays_behind():
+    exclusive = {"exclusive_classes": (("cat", "dog"),), "score_threshold": 0.9}
+    theirs = model_settings("maskrcnn", class_names=["cat", "dog"], detection=exclusive)
+    merged, changes = settings_from(validate(Config, {}, "test"), Checkpoint(theirs, {}, {}))
+    assert merged.model.detection.exclusive_classes == ()  # of classes that the new model may not have
+    assert changes == ()
+    build_model(merged.model.model_copy(update={"class_names": ("eel",)}))
 
 
 def test_the_conventions_come_along_unless_the_configuration_says_otherwise():

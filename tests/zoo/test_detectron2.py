@@ -252,7 +252,10 @@ def test_group_norms_give_detectron2s_pyramid(tmp_path: Path) -> None:
     weights = to_detectron2(build_model(model_settings("detectron2_msra", class_names=names, **settings)).state_dict())
     write_pkl(tmp_path / "model.pkl", weights)
     found = read(tmp_path / "model.pkl")
-    assert found.assumptions == ("BGR (preset detectron2_msra)", "stride in 3x3 (as in the published GN models)")
+    assert found.assumptions == (
+        "BGR, the usual sizes, anchors and thresholds (preset detectron2_msra)",
+        "stride in 3x3 (as in the published GN models)",
+    )
     pixels = torch.randn(1, 3, 64, 96)
     expected = oracle.pyramid(weights, pixels, Options(stride_in_1x1=False))
     for level, other in zip(found.model.dense(pixels).levels, expected, strict=True):

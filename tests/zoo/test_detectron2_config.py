@@ -22,7 +22,8 @@ from tests.oracles.detectron2_layout import to_detectron2
 Weights = dict[str, Tensor]
 RGB_MEAN, RGB_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 X101 = {"depth": 101, "groups": 32, "width_per_group": 8, "stride_in_1x1": False}
-MSRA = "BGR, stride in 1x1 (preset detectron2_msra)"
+USUAL = "the usual sizes, anchors and thresholds"
+MSRA = f"BGR, stride in 1x1, {USUAL} (preset detectron2_msra)"
 CELLS = "proposal_generator.anchor_generator.cell_anchors."
 # What `detectron2.config.get_cfg().dump()` gives of the keys that are looked at, for a Mask R-CNN R50-FPN.
 DUMPED = """
@@ -172,7 +173,7 @@ class TestWithoutAConfig:
         told = tell(tmp_path, weights_of("detectron2_lsj"))
         assert (told.preset, told.assumptions[0]) == (
             "detectron2_lsj",
-            "BGR, stride in 1x1 (preset detectron2_lsj)",
+            f"BGR, stride in 1x1, {USUAL} (preset detectron2_lsj)",
         )
         settings = settings_of(told)
         assert (settings.backbone.norm, settings.fpn.norm, settings.box_head.conv_norm) == ("bn", "bn", "bn")
@@ -180,7 +181,7 @@ class TestWithoutAConfig:
     def test_with_one_rpn_convolution_it_is_another_published_model(self, tmp_path: Path) -> None:
         told = tell(tmp_path, weights_of("detectron2_lsj", rpn={"convs": 1}))
         assert told.assumptions[:2] == (
-            "BGR (preset detectron2_lsj)",
+            f"BGR, {USUAL} (preset detectron2_lsj)",
             "stride in 3x3 (as in the published 3x SyncBN model)",
         )
         assert not settings_of(told).backbone.stride_in_1x1
@@ -188,7 +189,7 @@ class TestWithoutAConfig:
     def test_groups_are_the_published_x101(self, tmp_path: Path) -> None:
         told = tell(tmp_path, weights_of(backbone=X101))
         assert told.assumptions[:2] == (
-            "BGR (preset detectron2_msra)",
+            f"BGR, {USUAL} (preset detectron2_msra)",
             "divided by a std, stride in 3x3 (as in the published X101)",
         )
         assert settings_of(told).pixels.std == (57.375, 57.12, 58.395)
@@ -199,12 +200,15 @@ class TestWithoutAConfig:
 
     def test_basic_blocks_have_no_stride_in_1x1(self, tmp_path: Path) -> None:
         told = tell(tmp_path, weights_of(backbone={"depth": 18, "stride_in_1x1": False}))
-        assert told.assumptions[0] == "BGR (preset detectron2_msra)"
+        assert told.assumptions[0] == f"BGR, {USUAL} (preset detectron2_msra)"
         assert not settings_of(told).backbone.stride_in_1x1
 
     def test_lvis_is_known_by_its_number_of_classes(self, tmp_path: Path) -> None:
         told = tell(tmp_path, num_classes=1203)
-        assert told.assumptions[1] == "score threshold 0.0001 and 300 detections (as in the published LVIS models)"
+        assert told.assumptions == (
+            "BGR, stride in 1x1, the usual sizes and anchors (preset detectron2_msra)",
+            "score threshold 0.0001 and 300 detections (as in the published LVIS models)",
+        )
         assert settings_of(told).detection.max_detections == 300
         assert told.class_names == ()
 
@@ -212,7 +216,7 @@ class TestWithoutAConfig:
         told = tell(tmp_path, num_classes=3, preset="detectron2_lsj")
         assert (told.preset, told.facts, told.assumptions) == (
             "detectron2_lsj",
-            ("BGR, stride in 1x1 (preset detectron2_lsj)",),
+            (f"BGR, stride in 1x1, {USUAL} (preset detectron2_lsj)",),
             (),
         )
         with pytest.raises(ValueError, match=r"weights of detectron2, so --preset detectron2_msra or detectron2_lsj"):
@@ -233,7 +237,7 @@ class TestWhatTheFileSays:
     def test_a_bgr_mean(self, tmp_path: Path) -> None:
         told = tell(tmp_path, self.statistics([102.9801, 115.9465, 122.7717], [1.0, 1.0, 1.0]))
         assert told.facts == ("BGR: from the pixel statistics in the file",)
-        assert told.assumptions[0] == "stride in 1x1 (preset detectron2_msra)"
+        assert told.assumptions[0] == f"stride in 1x1, {USUAL} (preset detectron2_msra)"
         assert settings_of(told).pixels.mean == (102.9801, 115.9465, 122.7717)
 
     def test_an_rgb_mean_and_a_std_make_a_body_of_torchvision(self, tmp_path: Path) -> None:
@@ -255,8 +259,10 @@ class TestWhatTheFileSays:
 
         sizes = (24.0, 48.0, 96.0, 192.0, 384.0)
         weights = weights_of() | {f"{CELLS}{i}": cell(size) for i, size in enumerate(sizes)}
-        anchors = settings_of(tell(tmp_path, weights)).anchors
+        told = tell(tmp_path, weights)
+        anchors = settings_of(told).anchors
         assert (anchors.sizes, anchors.ratios) == (sizes, (0.4, 1.0, 2.5))
+        assert "BGR, stride in 1x1, the usual sizes and thresholds (preset detectron2_msra)" in told.assumptions
         with pytest.raises(ValueError, match=r"cell_anchors\.\* has several sizes on a level"):
             tell(tmp_path, weights | {f"{CELLS}1": torch.cat([cell(48.0)[:2], cell(60.0)[:1]])})
 
@@ -400,12 +406,16 @@ class TestTheConfig:
             (b"\x80\xff\x00", "no text"),
             (b"- a\n- b", "got list"),
             (b"", "got NoneType"),
+            (b"MODEL: {DATE: 2020-13-13}", "not valid YAML: month must be in 1..12"),
         ],
     )
     def test_a_damaged_one_is_named(self, content: bytes, sentence: str, tmp_path: Path) -> None:
         (tmp_path / "config.yaml").write_bytes(content)
-        with pytest.raises(ValueError, match=rf"config\.yaml: .*{sentence}"):
+        with pytest.raises(ValueError, match=rf"config\.yaml: .*{sentence}") as error:
             tell(tmp_path)
+        assert str(error.value).endswith(
+            "; without config.yaml beside it model_final.pth loads with what is usual: move or remove it, or mend it"
+        )
 
     @pytest.mark.parametrize(
         ("config", "note"),

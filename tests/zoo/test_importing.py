@@ -183,6 +183,35 @@ def test_the_user_can_say_what_the_file_does_not(tmp_path: Path) -> None:
         load_weights(tmp_path / "x.pth", preset="mmdet")
 
 
+def test_what_was_taken_of_several_is_said(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    state = to_mmdetection(
+        build_model(model_settings("mmdet_pytorch", "test", class_names=["a", "b"], **SLIM)).state_dict()
+    )
+    average = {f"module.{name}": tensor + 1 for name, tensor in state.items()} | {"n_averaged": torch.tensor(3)}
+    torch.save({"model": state, "model_ema": average}, tmp_path / "both.pth")
+    both = import_checkpoint(tmp_path / "both.pth")
+    assert "; assumed: the weights under model, not those under model_ema, RGB, stride in 3x3, " in both.sentence
+    torch.save(average, tmp_path / "average.pth")
+    bias = "box_head.class_logits.bias"
+    assert torch.equal(import_checkpoint(tmp_path / "average.pth").tensors[bias], both.tensors[bias] + 1)
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (("a", "", "b"), "a class without a name: got 'a', '', 'b'"),
+        (("a", "b", "a"), "two classes of the name 'a': got 'a', 'b', 'a'"),
+        (("a", "b", "c"), "2 classes, got 3 names"),
+    ],
+)
+def test_class_names_that_are_none_are_refused(tmp_path: Path, names: tuple[str, ...], sentence: str) -> None:
+    model = build_model(model_settings("mmdet_pytorch", "test", class_names=["a", "b"], **SLIM))
+    write_mmdetection_pth(tmp_path / "x.pth", to_mmdetection(model.state_dict()))
+    with pytest.raises(ValueError, match=rf"x\.pth: {sentence}"):
+        import_checkpoint(tmp_path / "x.pth", class_names=names)
+
+
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [

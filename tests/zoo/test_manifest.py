@@ -44,7 +44,8 @@ def test_the_checksum_is_the_one_in_the_name(entry: Entry) -> None:
 
 
 def test_every_preset_of_a_family_has_a_file() -> None:
-    assert {entry.preset for entry in ENTRIES} == set(PRESETS) - {"maskrcnn"}
+    # torchvision_own is for what people train from torchvision's bodies.
+    assert {entry.preset for entry in ENTRIES} == set(PRESETS) - {"maskrcnn", "torchvision_own"}
 
 
 def test_names_are_unique_and_found() -> None:

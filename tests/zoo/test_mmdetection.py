@@ -307,5 +307,5 @@ def test_a_file_without_a_config_is_used_as_published(tmp_path: Path) -> None:
     weights = to_mmdetection(state_of("2.x"))
     write_pth(tmp_path / "mask_rcnn.pth", weights)
     found = read(tmp_path / "mask_rcnn.pth")
-    assert found.assumptions == ("RGB, stride in 3x3 (preset mmdet_pytorch)",)
+    assert found.assumptions == ("RGB, stride in 3x3, the usual sizes, anchors and thresholds (preset mmdet_pytorch)",)
     assert compare(found.model, weights, draw_shapes((120, 300), seed=2), Options(), "as published") == 100

@@ -17,7 +17,8 @@ from maskrcnn.zoo.structure import structure_of
 from tests.oracles.mmdetection_layout import to_1x, to_mmdetection
 
 Weights = dict[str, Tensor]
-PYTORCH = "RGB, stride in 3x3 (preset mmdet_pytorch)"
+USUAL = "the usual sizes, anchors and thresholds"
+PYTORCH = f"RGB, stride in 3x3, {USUAL} (preset mmdet_pytorch)"
 MODEL = "model = dict(type='MaskRCNN', backbone=dict(style='pytorch'))\n"
 NOT_READ = "that a line of {} that is no plain assignment changes nothing"
 
@@ -132,7 +133,7 @@ def test_one_set_of_deltas_and_masks_for_all_classes_has_no_background() -> None
 def test_without_a_config_the_style_is_assumed_or_said_by_the_preset(tmp_path: Path) -> None:
     assert tell(tmp_path).assumptions == (PYTORCH, "the class names of COCO")
     said = tell(tmp_path, preset="mmdet_caffe")
-    assert (said.preset, said.facts) == ("mmdet_caffe", ("BGR, stride in 1x1 (preset mmdet_caffe)",))
+    assert (said.preset, said.facts) == ("mmdet_caffe", (f"BGR, stride in 1x1, {USUAL} (preset mmdet_caffe)",))
     assert settings_of(said).backbone.stride_in_1x1
     with pytest.raises(ValueError, match=r"epoch_12\.pth: weights of mmdetection, so --preset mmdet_pytorch or mmdet"):
         tell(tmp_path, preset="detectron2_msra")
@@ -289,6 +290,11 @@ def test_what_is_done_to_the_results_otherwise_is_said(tmp_path: Path) -> None:
     expected = ("NMS in place of soft_nms", "masks from 0.5 on in place of 0.4", "one size in place of several")
     assert told.assumptions[1:-1] == expected
     assert settings_of(told).detection.nms_threshold == 0.6
+
+
+def test_copies_that_a_running_average_left_are_said(tmp_path: Path) -> None:
+    told = tell(tmp_path, {**made(80), "ema_backbone_conv1_weight": torch.zeros(1)})
+    assert told.assumptions[0] == "the weights, not their copies under ema_*"
 
 
 def test_ratios_that_nothing_says_are_an_error(tmp_path: Path) -> None:

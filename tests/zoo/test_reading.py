@@ -80,6 +80,26 @@ def test_a_dict_of_settings_is_not_taken_for_the_state(tmp_path: Path):
     assert source.meta == {"model": {"name": "maskrcnn"}, "ema": {}, "step": 5}
 
 
+@pytest.mark.parametrize(
+    ("content", "choices"),
+    [
+        ({"model": STATE, "model_ema": STATE}, ("the weights under model, not those under model_ema",)),
+        (
+            {"ema": {"module": STATE}, "teacher": STATE, "state_dict": {"model": STATE, "ema_state_dict": STATE}},
+            ("the weights under state_dict.model, not those under teacher or ema_state_dict",),
+        ),
+        (  # as torchvision's reference scripts and mmengine keep their averages
+            {"model": STATE, "a": {**{f"module.{n}": t for n, t in STATE.items()}, "n_averaged": torch.tensor(5)}},
+            ("the weights under model, not those under a",),
+        ),
+        ({"model_ema": STATE, "optimizer": {"state": {0: {"momentum": WEIGHT}}}, "norms": {"mean": WEIGHT}}, ()),
+        ({"backbone": WEIGHT, "extra": {"other": WEIGHT}}, ()),
+    ],
+)
+def test_of_several_state_dicts_one_is_taken_and_said(tmp_path: Path, content: dict[str, Any], choices: tuple[str]):
+    assert read_source(saved(tmp_path / "a.pth", content)).choices == choices
+
+
 def test_a_checkpoint_of_torchvisions_reference_scripts(tmp_path: Path):
     arguments = argparse.Namespace(model="maskrcnn_resnet50_fpn", lr_steps=[16, 22], output=Path("/a/b"))
     content = {"model": OrderedDict(STATE), "lr_scheduler": {"milestones": [16, 22]}, "args": arguments, "epoch": 25}
@@ -167,6 +187,17 @@ def test_a_checkpoint_of_mmdetection(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_wrappers_prefix_is_taken_off(tmp_path: Path, prefix: str):
     path = saved(tmp_path / "a.pth", {f"{prefix}{name}": tensor for name, tensor in STATE.items()})
     assert_is_state(read_source(path).tensors)
+
+
+def test_the_counter_of_a_running_average_is_no_weight(tmp_path: Path):
+    layer = torch.nn.Linear(3, 2)
+    averaged = torch.optim.swa_utils.AveragedModel(layer, use_buffers=True)
+    assert "n_averaged" in averaged.state_dict()
+    assert_is_state(read_source(saved(tmp_path / "a.pth", averaged.state_dict())).tensors, layer.state_dict())
+    of_mmengine = {"steps": torch.tensor(9), **{f"module.{name}": tensor for name, tensor in STATE.items()}}
+    assert_is_state(read_source(saved(tmp_path / "b.pth", {"ema_state_dict": of_mmengine})).tensors)
+    only = {"steps": torch.tensor(9)}
+    assert_is_state(read_source(saved(tmp_path / "c.pth", only)).tensors, only)
 
 
 def test_a_prefix_of_some_names_only_is_part_of_them(tmp_path: Path):

@@ -7,7 +7,7 @@ import torch
 
 from maskrcnn.config import ModelSettings, model_settings
 from maskrcnn.model.build import build_model
-from maskrcnn.zoo.structure import body_name, missing_parts, num_classes_of, structure_of
+from maskrcnn.zoo.structure import NEEDED, EntryError, body_name, missing_parts, num_classes_of, structure_of
 
 NETWORKS: list[tuple[str, dict[str, Any]]] = [
     ("torchvision_v1", {}),
@@ -41,8 +41,33 @@ def test_parts_that_lack_are_named_and_left_out():
     state = {name: t for name, t in state_of(model_settings()).items() if name.startswith(("backbone.", "fpn."))}
     assert set(structure_of(state)) == {"backbone", "fpn"}
     assert num_classes_of(state) is None
-    assert "mask_head.logits.weight" in missing_parts(state)
-    assert "fpn.lateral.0.conv.weight" not in missing_parts(state)
+    assert missing_parts(state) == ["rpn", "box_head", "mask_head"]
+
+
+def test_one_entry_that_lacks_does_not_make_it_another_network():
+    state = state_of(model_settings("matterport", class_names=["a", "b"], backbone={"depth": 50}))
+    whole = structure_of(state, "frozen_bn")
+    for name in state:
+        if name not in NEEDED and not name.startswith(("backbone.stages.1", "backbone.stages.2", "backbone.stages.3")):
+            assert structure_of({n: t for n, t in state.items() if n != name}, "frozen_bn") == whole, name
+
+
+def test_an_entry_of_another_shape_is_named():
+    state = state_of(model_settings(class_names=["a", "b"]))
+    for name in NEEDED:
+        axes = state[name].ndim
+        for shape in ((), (7,), (0,), (0, *state[name].shape[1:])):
+            if name == "mask_head.logits.weight":  # nothing follows from it but whether it is one for all classes
+                assert structure_of({**state, name: torch.zeros(shape)}) == structure_of(state)
+                continue
+            with pytest.raises(EntryError) as error:
+                structure_of({**state, name: torch.zeros(shape)})
+            assert error.value.entry == name
+            assert error.value.problem == f"has the shape {shape}, expected {axes} axes, none of them empty"
+    with pytest.raises(
+        EntryError, match=r"class_logits\.weight has 1 row, expected one for every class and one for the"
+    ):
+        num_classes_of({"box_head.class_logits.weight": torch.zeros(1, 8)})
 
 
 def test_a_body_that_cannot_be_built_is_refused():

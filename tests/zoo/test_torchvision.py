@@ -5,12 +5,13 @@ import pytest
 import torch
 import torchvision
 from torch import Tensor
-from torchvision.models.detection import maskrcnn_resnet50_fpn
+from torchvision.models.detection import MaskRCNN, maskrcnn_resnet50_fpn
+from torchvision.models.detection.backbone_utils import mobilenet_backbone
 
 from maskrcnn.config import model_settings
 from maskrcnn.model.build import build_model
 from maskrcnn.zoo.source import Conventions, Source
-from maskrcnn.zoo.structure import structure_of
+from maskrcnn.zoo.structure import missing_parts, structure_of
 from maskrcnn.zoo.torchvision import conventions, convert, is_family
 from tests.oracles import torchvision_models
 
@@ -18,9 +19,9 @@ NUM_PARAMETERS = {"resnet50": 44_401_393, "resnet101": 63_341_297, "resnet50_v2"
 DEPTHS = {"resnet18": 18, "resnet50": 50, "resnet101": 101, "resnet50_v2": 50}
 
 
-def state_of(body: str) -> dict[str, Tensor]:
+def state_of(body: str, num_classes: int = 91) -> dict[str, Tensor]:
     with torch.device("meta"):
-        return torchvision_models.build(body).state_dict()
+        return torchvision_models.build(body, num_classes=num_classes).state_dict()
 
 
 def in_old_spelling(name: str) -> str:
@@ -91,10 +92,16 @@ def test_a_resnet_alone_is_a_backbone() -> None:
     }
 
 
-def told(body: str, num_classes: int = 91, preset: str | None = None) -> Conventions:
+def test_another_body_is_no_resnet() -> None:
     with torch.device("meta"):
-        state = torchvision_models.build(body, num_classes=num_classes).state_dict()
-    return conventions_of(state, preset)
+        body = mobilenet_backbone(backbone_name="mobilenet_v3_large", weights=None, fpn=True)
+        state = MaskRCNN(body, num_classes=4).state_dict()
+    assert is_family(state)
+    assert missing_parts(convert(state)) == ["backbone"]
+
+
+def told(body: str, num_classes: int = 91, preset: str | None = None) -> Conventions:
+    return conventions_of(state_of(body, num_classes), preset)
 
 
 def conventions_of(state: dict[str, Tensor], preset: str | None = None) -> Conventions:
@@ -108,18 +115,32 @@ def test_the_norm_eps_is_that_of_who_made_the_file() -> None:
     published = {in_old_spelling(name): tensor for name, tensor in state_of("resnet50").items()}
     assert conventions_of(published).differences == {}
     assert "norm eps 0: the spelling of the published file" in conventions_of(published).facts
-    assert "norm eps 0, as when fine-tuned from the published file" in told("resnet50").assumptions
+    sentence = "norm eps 0 as when fine-tuned from the published file (else --preset torchvision_own)"
+    assert sentence in told("resnet50").assumptions
+    few = {in_old_spelling(name): tensor for name, tensor in state_of("resnet50", num_classes=4).items()}
+    assert sentence in conventions_of(few).assumptions  # of before 0.13, but it has other classes
     assert told("resnet101").differences == {"backbone": {"norm_eps": 1e-5}}
     with torch.device("meta"):  # no pretrained weights: torchvision then takes trained norms
         fresh = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict()
     assert conventions_of(fresh).differences == {"backbone": {"norm": "bn", "norm_eps": 1e-5}}
 
 
+def test_a_file_trained_from_an_imagenet_body_has_torchvisions_own_eps() -> None:
+    own = told("resnet50", num_classes=4, preset="torchvision_own")
+    assert (own.family, own.preset, own.differences) == ("torchvision v1", "torchvision_own", {})
+    assert own.facts == ("RGB", "stride in 3x3", "norm eps 1e-5 (preset torchvision_own)")
+    assert own.assumptions == ()
+    assert model_settings("torchvision_own").backbone.norm_eps == 1e-5
+    published = told("resnet50", num_classes=4, preset="torchvision_v1")
+    assert published.facts[-1] == "norm eps 0 (preset torchvision_v1)"
+    assert published.assumptions == ()
+
+
 def test_the_version_is_seen_and_can_be_said() -> None:
     assert (told("resnet50").preset, told("resnet50_v2").preset) == ("torchvision_v1", "torchvision_v2")
     assert told("resnet50", preset="torchvision_v2").preset == "torchvision_v2"
     with pytest.raises(
-        ValueError, match=r"x\.pth: weights of torchvision, so --preset torchvision_v1 or torchvision_v2"
+        ValueError, match=r"x\.pth: weights of torchvision, so --preset torchvision_v1 or torchvision_own or"
     ):
         told("resnet50", preset="matterport")
 
@@ -128,3 +149,8 @@ def test_coco_is_assumed_of_ninety_classes_only() -> None:
     assert told("resnet50").class_names[0] == "person"
     assert "the class names of COCO" in told("resnet50").assumptions
     assert told("resnet50", num_classes=4).class_names == ()
+
+
+def test_what_only_a_config_says_is_assumed() -> None:
+    for body in DEPTHS:
+        assert told(body).assumptions[0] == "the usual sizes, anchors and thresholds"
