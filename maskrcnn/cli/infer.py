@@ -64,8 +64,7 @@ def execute(args: argparse.Namespace) -> int:
         for error in errors:
             fail(error)
         return 1
-    # Results are small and meet once, so gloo does on GPUs too.
-    device = join(choose_device(args.device), "gloo")
+    device = join(choose_device(args.device))
     try:
         if device.type == "cpu":
             share_cores()

@@ -11,11 +11,10 @@ from torch import Tensor
 WAIT = timedelta(hours=12)
 
 
-def join(device: torch.device, backend: str | None = None) -> torch.device:
+def join(device: torch.device) -> torch.device:
     """Take part in what `torchrun` started, if it did; gives this process's device.
 
-    On CUDA each process of a machine takes the next GPU. They speak by `backend`, or else by NCCL on CUDA and by gloo
-    on CPUs.
+    On CUDA each process of a machine takes the next GPU, and tensors there are exchanged by NCCL; all else by gloo.
 
     Raises:
         ValueError: more processes on this machine than GPUs.
@@ -31,8 +30,8 @@ def join(device: torch.device, backend: str | None = None) -> torch.device:
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     # The others wait while the first reads and checks the data, and while it evaluates.
-    backend = backend or ("nccl" if device.type == "cuda" else "gloo")
-    dist.init_process_group(backend, timeout=WAIT)
+    # Objects always travel through the CPU: masks of a whole val set would fill the GPUs.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=WAIT)
     return device
 
 
