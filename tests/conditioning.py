@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from maskrcnn.model.layers import FrozenBatchNorm
+from maskrcnn.model.layers import ConvNorm, FrozenBatchNorm
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.model.resnet import BasicBlock, Bottleneck
 from tests.tiny import batch
@@ -36,6 +36,8 @@ def condition(model: MaskRCNN, pictures: Sequence[np.ndarray], background_logit:
             last.weight.data.fill_(BRANCH_GAIN)
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | FrozenBatchNorm):
             handles.append(module.register_forward_pre_hook(_take_statistics))
+        if isinstance(module, ConvNorm) and isinstance(module.norm, FrozenBatchNorm):  # is never called itself
+            handles.append(module.register_forward_pre_hook(_take_statistics_behind))
         if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
             module.bias.data.normal_(std=0.05)  # so that a bias in a wrong place is seen
         if name in OUTPUTS:
@@ -59,6 +61,10 @@ def _take_statistics(norm: nn.Module, inputs: tuple[Tensor]) -> None:
     norm.running_mean.copy_(mean)
     norm.running_var.copy_(variance + 1e-3)
     norm.bias.data.uniform_(-0.2, 0.2)
+
+
+def _take_statistics_behind(layer: ConvNorm, inputs: tuple[Tensor]) -> None:
+    _take_statistics(layer.norm, (layer.conv(inputs[0]),))
 
 
 def _spread(layer: nn.Module, inputs: tuple[Tensor], output: Tensor, target: tuple[float, float]) -> Tensor:

@@ -78,3 +78,16 @@ def test_conv_stack(num: int):
     assert stack(torch.zeros(2, 6, 4, 4)).shape == (2, 32 if num else 6, 4, 4)
     norms = [module for module in stack.modules() if isinstance(module, nn.GroupNorm)]
     assert [norm.eps for norm in norms] == [0.5] * num
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_frozen_norm_in_the_weights_is_the_norm_behind_the_convolution(bias: bool):
+    layer = ConvNorm(3, 5, 3, norm="frozen_bn", bias=bias, relu=False)
+    layer.norm, _ = filled_norm(1e-5)
+    gradients = []
+    x = torch.randn(2, 3, 6, 7, requires_grad=True)
+    for y in (layer(x), layer.norm(layer.conv(x))):
+        gradients.append(torch.autograd.grad((y**2).sum(), [x, *layer.conv.parameters()]))
+    torch.testing.assert_close(layer(x), layer.norm(layer.conv(x)), rtol=1e-4, atol=1e-5)
+    for folded, plain in zip(*gradients, strict=True):
+        torch.testing.assert_close(folded, plain, rtol=1e-4, atol=1e-3)
