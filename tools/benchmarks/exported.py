@@ -50,7 +50,7 @@ def pad(pixels: np.ndarray) -> np.ndarray:
 
 
 def _onnxruntime(job: Job) -> Session:
-    import onnxruntime
+    import onnxruntime  # pyright: ignore[reportMissingImports]
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = job.threads, 1
@@ -59,7 +59,7 @@ def _onnxruntime(job: Job) -> Session:
 
 
 def _openvino(job: Job) -> Session:
-    import openvino
+    import openvino  # pyright: ignore[reportMissingImports]
 
     options: dict[str, Any] = {
         "INFERENCE_NUM_THREADS": job.threads,
