@@ -34,7 +34,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("auto", "fp32", "bf16", "fp16"),
         default="auto",
-        help="of the dense layers (default: %(default)s)",
+        help="of the network; bf16 is faster where the processor has it (default: %(default)s: fp32 on a CPU)",
     )
     add(
         "--resize",

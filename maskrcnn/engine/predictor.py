@@ -25,6 +25,8 @@ WORTH_TELLING = 0.9  # of its usual size: a picture that the network saw smaller
 class Predictor:
     """Finds the objects in pictures.
 
+    On a CPU the process from then on keeps up to 2 GB that it frees (see `keep_freed_memory`).
+
     Args:
         weights: a shipped name such as "nuclei", a name of the zoo such as "coco", a checkpoint of ours or of
             torchvision, detectron2, mmdetection or matterport, a loaded `Checkpoint`, or None for the default.

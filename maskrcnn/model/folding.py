@@ -1,17 +1,17 @@
 """Batch norms folded into the layers before them: the same function with less arithmetic, for inference."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from maskrcnn.model.layers import ConvNorm, FrozenBatchNorm
+from maskrcnn.model.layers import ConvNorm, FrozenBatchNorm, fold_norm
 
 
 @torch.no_grad()
 def fold_batch_norms(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
     """`model` itself, in eval mode, with every batch norm made part of the convolution or linear layer before it.
 
-    The arithmetic is float64, so that results differ by the rounding of float32. A norm stays where the product would
-    not be finite in `dtype`, the type that the weights will have: a variance and an eps of 0, or half precision.
+    Results differ by the rounding of float32. A norm stays where the product would not be finite in `dtype`, the type
+    that the weights will have: a variance and an eps of 0, or half precision.
     """
     for module in model.eval().modules():
         if isinstance(module, ConvNorm) and _fold(module.conv, module.norm, dtype):
@@ -29,15 +29,9 @@ def _fold(layer: nn.Module, norm: nn.Module, dtype: torch.dtype) -> bool:
         return False
     if not isinstance(norm, FrozenBatchNorm | nn.BatchNorm1d | nn.BatchNorm2d):
         return False
-    assert isinstance(norm.running_mean, Tensor)
-    assert isinstance(norm.running_var, Tensor)
-    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    weight = layer.weight.double() * scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
-    bias = norm.bias.double() - norm.running_mean.double() * scale
-    if layer.bias is not None:
-        bias += layer.bias.double() * scale
+    weight, bias = fold_norm(layer, norm)
     if not (weight.to(dtype).isfinite().all() and bias.to(dtype).isfinite().all()):
         return False
-    layer.weight.data = weight.to(layer.weight.dtype)
-    layer.bias = nn.Parameter(bias.to(layer.weight.dtype), requires_grad=False)
+    layer.weight.data = weight
+    layer.bias = nn.Parameter(bias, requires_grad=False)
     return True

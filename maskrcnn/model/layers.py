@@ -31,11 +31,16 @@ class FrozenBatchNorm(nn.Module):
         """(N, C, ...) to the same shape."""
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
-    def folded(self, conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
-        """Weight and bias with which `conv` alone does what it does with this norm behind it."""
-        scale = self.weight * (self.running_var + self.eps).rsqrt()
-        mean = self.running_mean if conv.bias is None else self.running_mean - conv.bias
-        return conv.weight * scale[:, None, None, None], self.bias - mean * scale
+
+def fold_norm(
+    layer: nn.Conv2d | nn.Linear, norm: FrozenBatchNorm | nn.BatchNorm1d | nn.BatchNorm2d
+) -> tuple[Tensor, Tensor]:
+    """Weight and bias with which `layer` alone does what it does with `norm`, in eval mode, behind it."""
+    assert isinstance(norm.running_mean, Tensor)
+    assert isinstance(norm.running_var, Tensor)
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    mean = norm.running_mean if layer.bias is None else norm.running_mean - layer.bias
+    return layer.weight * scale.reshape(-1, *[1] * (layer.weight.ndim - 1)), norm.bias - mean * scale
 
 
 def build_norm(kind: Norm, channels: int, eps: float = 1e-5) -> nn.Module:
@@ -79,7 +84,7 @@ class ConvNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, H / stride, W / stride)."""
         if isinstance(self.norm, FrozenBatchNorm):  # in the weights it takes no pass over the map and no copy of it
-            conv, (weight, bias) = self.conv, self.norm.folded(self.conv)
+            conv, (weight, bias) = self.conv, fold_norm(self.conv, self.norm)
             return self.relu(F.conv2d(x, weight, bias, conv.stride, conv.padding, groups=conv.groups))
         return self.relu(self.norm(self.conv(x)))
 

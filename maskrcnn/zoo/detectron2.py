@@ -15,7 +15,7 @@ from maskrcnn.config import PRESETS, ModelSettings, overlay
 from maskrcnn.zoo.coco_classes import CATEGORY_IDS, CLASS_NAMES
 from maskrcnn.zoo.detectron2_config import config_beside
 from maskrcnn.zoo.detectron2_keys import settings_in
-from maskrcnn.zoo.source import USUAL, Conventions, Source, in_words
+from maskrcnn.zoo.source import USUAL, Conventions, Source, in_words, renamed
 
 _MOST = 16  # layers of a head
 _CONVS = (
@@ -89,12 +89,7 @@ def is_family(names: Collection[str]) -> bool:
 
 def our_name(name: str) -> str:
     """Of an entry of theirs; one that is not known keeps its name."""
-    module, _, leaf = name.rpartition(".")
-    for pattern, ours in _RENAMED_MODULES:
-        found = re.fullmatch(pattern, module)
-        if found:
-            return f"{found.expand(ours)}.{leaf}"
-    return name
+    return renamed(name, _RENAMED_MODULES)
 
 
 def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

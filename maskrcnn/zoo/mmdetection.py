@@ -14,7 +14,7 @@ from maskrcnn.config import PRESETS, ModelSettings, overlay
 from maskrcnn.zoo.coco_classes import CATEGORY_IDS, CLASS_NAMES
 from maskrcnn.zoo.mmdetection_config import MMDetectionConfig, config_of
 from maskrcnn.zoo.mmdetection_keys import is_of_1x, settings_in, style_of
-from maskrcnn.zoo.source import Conventions, Source, in_words
+from maskrcnn.zoo.source import Conventions, Source, in_words, renamed
 
 _STYLES = {"mmdet_pytorch": "pytorch", "mmdet_caffe": "caffe"}
 _NORM = "(?:bn|gn)"
@@ -102,12 +102,7 @@ def is_family(names: Collection[str]) -> bool:
 
 def our_name(name: str) -> str:
     """Of an entry of theirs; one that is not known keeps its name."""
-    module, _, leaf = name.rpartition(".")
-    for pattern, ours in _RENAMED_MODULES:
-        found = re.fullmatch(pattern, module)
-        if found:
-            return f"{found.expand(ours)}.{leaf}"
-    return name
+    return renamed(name, _RENAMED_MODULES)
 
 
 def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """What the parts of the zoo hand to one another: a file's content, and how its weights must be used."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,3 +48,13 @@ class Conventions:
 def in_words(usual: Sequence[str] = USUAL) -> str:
     """The usual sizes, anchors and thresholds."""
     return f"the usual {' and '.join(part for part in (', '.join(usual[:-1]), usual[-1]) if part)}"
+
+
+def renamed(name: str, modules: Iterable[tuple[str, str]]) -> str:
+    """Entry `name` with its module called as the first pair (pattern, template) that fits says; else as it is."""
+    module, _, leaf = name.rpartition(".")
+    for pattern, ours in modules:
+        found = re.fullmatch(pattern, module)
+        if found:
+            return f"{found.expand(ours)}.{leaf}"
+    return name

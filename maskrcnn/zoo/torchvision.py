@@ -3,7 +3,6 @@
 Letters: K classes without the background. Source: the installed torchvision, `models/detection`.
 """
 
-import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from maskrcnn.config import overlay
 from maskrcnn.zoo.coco_classes import CLASS_NAMES_WITH_GAPS
-from maskrcnn.zoo.source import Conventions, Source, in_words
+from maskrcnn.zoo.source import Conventions, Source, in_words, renamed
 
 _RENAMED_MODULES = (
     (r"(?:backbone\.body\.)?conv1", "backbone.stem.conv"),
@@ -75,12 +74,7 @@ def is_family(names: Collection[str]) -> bool:
 
 def our_name(name: str) -> str:
     """Of an entry of theirs; one that is not known keeps its name."""
-    module, _, leaf = name.rpartition(".")
-    for pattern, ours in _RENAMED_MODULES:
-        found = re.fullmatch(pattern, module)
-        if found:
-            return f"{found.expand(ours)}.{leaf}"
-    return name
+    return renamed(name, _RENAMED_MODULES)
 
 
 def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
