@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from maskrcnn.data.images import read_image
-    from maskrcnn.engine.predictor import Predictor
     from maskrcnn.model.build import build_model
+    from maskrcnn.prediction.predictor import Predictor
     from maskrcnn.report.count import count
     from maskrcnn.report.draw import draw
     from maskrcnn.structures.instances import Instances
@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 __all__ = ["Instances", "Predictor", "build_model", "count", "draw", "read_image"]
 
 _HOMES = {
-    "Predictor": "maskrcnn.engine.predictor",
+    "Predictor": "maskrcnn.prediction.predictor",
     "Instances": "maskrcnn.structures.instances",
     "build_model": "maskrcnn.model.build",
     "count": "maskrcnn.report.count",

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from maskrcnn.engine.checkpoint import save_checkpoint
+from maskrcnn.checkpoints.checkpoint import save_checkpoint
 from maskrcnn.model.build import build_model
 from maskrcnn.structures.rle import encode
 from tests.tiny import CLASS_NAMES, Shape, scene, tiny_settings

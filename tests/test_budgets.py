@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import maskrcnn
+from maskrcnn.checkpoints.checkpoint import save_checkpoint
 from maskrcnn.config import model_settings
-from maskrcnn.engine.checkpoint import save_checkpoint
-from maskrcnn.engine.predictor import Predictor
 from maskrcnn.model.build import build_model
+from maskrcnn.prediction.predictor import Predictor
 from tests.tiny import tiny_model, tiny_settings
 
 PACKAGE = str(Path(maskrcnn.__file__).parent)

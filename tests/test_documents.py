@@ -11,15 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
+from maskrcnn.checkpoints import weights
+from maskrcnn.checkpoints.manifest import load_manifest
+from maskrcnn.checkpoints.weights import shipped_weights
 from maskrcnn.cli.main import run_tool
 from maskrcnn.config import load_config, model_settings
-from maskrcnn.data.sample import draw_sample
-from maskrcnn.engine import weights
-from maskrcnn.engine.weights import shipped_weights
+from maskrcnn.data.sample_picture import draw_sample
 from maskrcnn.model.build import build_model
 from maskrcnn.report.export import write_json
 from maskrcnn.structures.rle import encode
-from maskrcnn.zoo.manifest import load_manifest
 from tests.oracles.detectron2_layout import to_detectron2, write_pth
 from tests.oracles.matterport_layout import to_matterport, write_h5
 

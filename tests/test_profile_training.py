@@ -9,7 +9,7 @@ import yaml
 
 from maskrcnn.config import Config, validate
 from maskrcnn.data.coco import load_coco
-from maskrcnn.engine.trainer import Trainer
+from maskrcnn.training.trainer import Trainer
 from tests.coco_files import SMALL, TRAIN_SCENES, write_coco
 from tests.tiny import tiny_settings
 from tools import profile_training

@@ -49,7 +49,7 @@ def test_infer_imports_nothing_heavy_beside_torch(tmp_path: Path) -> None:
     said = python(INFER, str(tmp_path / "dark.png"), *args)
     assert (tmp_path / "out" / "dark_instances.png").is_file()
     modules = set(said[-1].split())
-    assert {"maskrcnn.engine.predictor", "maskrcnn.report.draw", "cv2"} <= modules
+    assert {"maskrcnn.prediction.predictor", "maskrcnn.report.draw", "cv2"} <= modules
     assert sorted(HEAVY & modules) == []
 
 

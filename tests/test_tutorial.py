@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 
 import maskrcnn
+from maskrcnn.checkpoints.weights import shipped_weights
 from maskrcnn.cli import check_dataset, convert_dataset, evaluate, infer, train
 from maskrcnn.cli.main import run_tool
-from maskrcnn.data.formats.kinds import MEANINGS
 from maskrcnn.data.loading import Batch
-from maskrcnn.engine.trainer import saved_config
-from maskrcnn.engine.training_step import TrainingStep
-from maskrcnn.engine.weights import shipped_weights
+from maskrcnn.data.problems import MEANINGS
+from maskrcnn.training.step import TrainingStep
+from maskrcnn.training.trainer import saved_config
 from tests.tiny import Shape, scene
 
 ROOT = Path(__file__).parent.parent

@@ -26,15 +26,15 @@ from pycocotools.coco import COCO
 from torchvision.models.detection import MaskRCNN as TorchvisionMaskRCNN
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
+from maskrcnn.checkpoints.importing import import_checkpoint
 from maskrcnn.config import Config, overlay, validate
 from maskrcnn.data.coco import load_coco
 from maskrcnn.data.images import read_image
 from maskrcnn.data.loading import training_batches
-from maskrcnn.engine.augmentation import build_transforms
-from maskrcnn.engine.optimisation import build_optimizer
-from maskrcnn.engine.training_step import TrainingStep
 from maskrcnn.model.build import build_model
-from maskrcnn.zoo.importing import import_checkpoint
+from maskrcnn.training.augmentation import build_transforms
+from maskrcnn.training.schedule import build_optimizer
+from maskrcnn.training.step import TrainingStep
 
 SIDES = {"torchvision fp32": ("torchvision", "fp32"), "ours fp32": ("ours", "fp32"), "ours bf16": ("ours", "bf16")}
 LEARNING_RATE = 1e-4  # random weights stay in the range where both losses are finite

@@ -30,12 +30,6 @@ from maskrcnn.config import Config, load_config
 from maskrcnn.data import coco, loading
 from maskrcnn.data.coco import CocoDataset, load_coco
 from maskrcnn.data.loading import Batch, CopyPaste, training_batches
-from maskrcnn.engine import trainer as trainer_module
-from maskrcnn.engine.augmentation import build_transforms
-from maskrcnn.engine.averaging import WeightAverage
-from maskrcnn.engine.execution import choose_device
-from maskrcnn.engine.run_records import RunRecords
-from maskrcnn.engine.trainer import Trainer
 from maskrcnn.model import mask_rcnn, rpn
 from maskrcnn.model.anchors import Anchors
 from maskrcnn.model.box_head import BoxHead
@@ -46,8 +40,14 @@ from maskrcnn.model.preprocess import Normalise
 from maskrcnn.model.resnet import ResNet
 from maskrcnn.model.roi_pooler import RoIPooler
 from maskrcnn.model.rpn import RPN
+from maskrcnn.prediction.execution import choose_device
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets
+from maskrcnn.training import trainer as trainer_module
+from maskrcnn.training.augmentation import build_transforms
+from maskrcnn.training.averaging import WeightAverage
+from maskrcnn.training.records import RunRecords
+from maskrcnn.training.trainer import Trainer
 
 WARM_UP = 2  # steps before the timed ones: memory, choices of kernels, the workers' first batches
 NUM_SAMPLES = 32  # training images loaded one by one

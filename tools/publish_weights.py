@@ -9,8 +9,8 @@ from typing import Any
 import torch
 import yaml
 
+from maskrcnn.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from maskrcnn.config import ModelSettings, validate
-from maskrcnn.engine.checkpoint import load_checkpoint, save_checkpoint
 
 
 def main() -> int:

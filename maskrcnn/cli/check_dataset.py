@@ -12,10 +12,9 @@ import numpy as np
 from maskrcnn.data.checks import Examination, examine
 from maskrcnn.data.checks.examples import Example, choose_examples
 from maskrcnn.data.checks.mask_reading import polygon_points, read_mask
-from maskrcnn.data.formats.kinds import MEANINGS
 from maskrcnn.data.formats.recognise import FORMATS, read_dataset
 from maskrcnn.data.images import read_image
-from maskrcnn.data.problems import Problem
+from maskrcnn.data.problems import MEANINGS, Problem
 from maskrcnn.data.statistics import Statistics, statistics_of
 from maskrcnn.files import atomic_path
 from maskrcnn.report.annotated import Outline, draw_annotations

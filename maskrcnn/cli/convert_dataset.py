@@ -8,9 +8,9 @@ from pathlib import Path
 from maskrcnn.data.formats.assembling import ONE_CLASS, Annotations
 from maskrcnn.data.formats.coco import usable
 from maskrcnn.data.formats.finding import WHOLE
-from maskrcnn.data.formats.kinds import MEANINGS
 from maskrcnn.data.formats.recognise import FORMATS, read_dataset, recognise
 from maskrcnn.data.formats.splitting import group_by, split_dataset
+from maskrcnn.data.problems import MEANINGS
 from maskrcnn.report.dataset_text import problems_text
 from maskrcnn.report.export import write_json
 

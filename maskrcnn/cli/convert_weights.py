@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
+from maskrcnn.checkpoints.checkpoint import save_checkpoint
 from maskrcnn.cli.model_arguments import add_import_arguments, load_checkpoint_of
-from maskrcnn.engine.checkpoint import save_checkpoint
-from maskrcnn.engine.predictor import describe_weights
+from maskrcnn.prediction.predictor import describe_weights
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:

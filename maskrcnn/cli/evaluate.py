@@ -4,16 +4,16 @@ import argparse
 import time
 from pathlib import Path
 
+from maskrcnn.checkpoints.families.coco_classes import GAPS
+from maskrcnn.checkpoints.score_threshold import write_with_score_threshold
+from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS, load_weights, weights_path
 from maskrcnn.cli.model_arguments import add_model_arguments, load_predictor
 from maskrcnn.config import ModelSettings
 from maskrcnn.data.coco import category_ids_of, load_coco
-from maskrcnn.engine.detecting import detect_all, with_low_threshold
-from maskrcnn.engine.evaluation_report import write_evaluation
-from maskrcnn.engine.evaluator import evaluate
-from maskrcnn.engine.score_threshold import write_with_best_threshold
-from maskrcnn.engine.weights import DEFAULT_WEIGHTS, load_weights, weights_path
-from maskrcnn.report.evaluation import Evaluation
-from maskrcnn.zoo.coco_classes import GAPS
+from maskrcnn.evaluation.evaluation import Evaluation
+from maskrcnn.evaluation.evaluator import best_threshold, evaluate, threshold_note
+from maskrcnn.evaluation.page import write_evaluation
+from maskrcnn.prediction.detecting import detect_all, with_low_threshold
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -87,8 +87,8 @@ def _write_weights(args: argparse.Namespace, settings: ModelSettings, evaluation
     checkpoint = load_weights(args.weights, preset=args.preset, is_partial=args.partial)
     if args.partial:
         checkpoint, _ = checkpoint.completed()
-    threshold = write_with_best_threshold(
-        args.set_threshold, weights_path(args.weights), checkpoint, settings, evaluation, args.annotations.name
-    )
-    was = checkpoint.settings.detection.score_threshold
+    threshold, was = best_threshold(evaluation), checkpoint.settings.detection.score_threshold
+    note = threshold_note(evaluation, args.annotations.name, was)
+    source = weights_path(args.weights)
+    write_with_score_threshold(args.set_threshold, source, checkpoint, settings, threshold, note)
     print(f"{args.set_threshold}: the same weights with a score threshold of {threshold:g} (was {was:g})")

@@ -11,12 +11,12 @@ from tqdm import tqdm
 from maskrcnn.cli.errors import report
 from maskrcnn.cli.model_arguments import add_model_arguments, load_predictor
 from maskrcnn.data.images import find_images
-from maskrcnn.data.sample import draw_sample
-from maskrcnn.engine.distributed import is_first, join, leave, share_cores
-from maskrcnn.engine.execution import choose_device
-from maskrcnn.engine.inference_job import infer_files
-from maskrcnn.engine.job_results import JobSummary, describe
-from maskrcnn.engine.predictor import Predictor
+from maskrcnn.data.sample_picture import draw_sample
+from maskrcnn.distributed import is_first, join, leave, share_cores
+from maskrcnn.prediction.execution import choose_device
+from maskrcnn.prediction.folder_job import infer_files
+from maskrcnn.prediction.job_results import JobSummary, describe
+from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.count import add_counts
 from maskrcnn.report.export import write_image
 

@@ -5,10 +5,10 @@ import math
 from pathlib import Path
 from typing import Literal
 
+from maskrcnn.checkpoints.checkpoint import Checkpoint
+from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS, load_weights
 from maskrcnn.config import PRESETS
-from maskrcnn.engine.checkpoint import Checkpoint
-from maskrcnn.engine.predictor import Predictor
-from maskrcnn.engine.weights import DEFAULT_WEIGHTS, load_weights
+from maskrcnn.prediction.predictor import Predictor
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import torch
 
+from maskrcnn.checkpoints.transfer import settings_from
+from maskrcnn.checkpoints.weights import load_weights
 from maskrcnn.cli.model_arguments import add_preset_argument
-from maskrcnn.cli.training_data import load_data, prepare_data
 from maskrcnn.config import Config, load_config, validate
-from maskrcnn.engine.batch_size import with_batch_size
-from maskrcnn.engine.distributed import gather, is_first, join, leave, world_size
-from maskrcnn.engine.execution import choose_device
-from maskrcnn.engine.predictor import describe_weights
-from maskrcnn.engine.run_records import say
-from maskrcnn.engine.trainer import Trainer, saved_config
-from maskrcnn.engine.transfer import settings_from
-from maskrcnn.engine.weights import load_weights
+from maskrcnn.distributed import gather, is_first, join, leave, world_size
+from maskrcnn.prediction.execution import choose_device
+from maskrcnn.prediction.predictor import describe_weights
+from maskrcnn.training.batch_size import with_batch_size
+from maskrcnn.training.data import load_data, prepare_data
+from maskrcnn.training.records import say
+from maskrcnn.training.trainer import Trainer, saved_config
 
 DATA_KEYS = ("data", "val", "images", "val_images", "val_fraction", "group_key", "crowd_as_objects", "allow")
 NEW_RUN_KEYS = ("config", "train", "init", "preset", "steps", "batch")

@@ -3,8 +3,8 @@
 import argparse
 import difflib
 
-from maskrcnn.zoo.download import cache_folder, cached_path, fetch, part_path
-from maskrcnn.zoo.manifest import Entry, find, load_manifest
+from maskrcnn.checkpoints.download import cache_folder, cached_path, fetch, part_path
+from maskrcnn.checkpoints.manifest import Entry, find, load_manifest
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:

@@ -1,14 +1,16 @@
-"""What is wrong with a data set, one finding at a time."""
+"""What can be wrong with a data set: every kind of problem with its verdict, and one finding at a time."""
 
 from dataclasses import dataclass
 from typing import Literal
+
+Severity = Literal["error", "warning", "fixed"]
 
 
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong, and where."""
 
-    severity: Literal["error", "warning", "fixed"]
+    severity: Severity
     """`fixed`: put right while reading, so that nothing is lost."""
     kind: str
     """Short name of the sort of problem, such as "two-point-polygon"."""
@@ -18,3 +20,136 @@ class Problem:
     """Annotation file or image that it is in."""
     annotation_id: str = ""
     """Of the annotation; empty where it is about a whole file."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A sort of problem. An error stops a training unless the user allows it."""
+
+    severity: Severity
+    meaning: str
+    """What it does to a training or an evaluation, or what to do about it."""
+
+
+def _error(meaning: str) -> Kind:
+    return Kind("error", meaning)
+
+
+def _warning(meaning: str) -> Kind:
+    return Kind("warning", meaning)
+
+
+def _fixed(meaning: str) -> Kind:
+    return Kind("fixed", meaning)
+
+
+_FILE = {
+    "not-coco": _error("the annotations lack a list that a COCO instance file has"),
+    "bad-category": _error("a category needs an integer id and a name, and there has to be one"),
+    "duplicate-category-id": _error("which class an annotation has cannot be told"),
+    "duplicate-category-name": _error("two classes of one name cannot be told apart in any result"),
+    "bad-image-record": _error("an image needs an integer id and a file_name, and there has to be one"),
+    "bad-image-size": _error("an image needs its height and width in pixels, whole numbers above 0"),
+    "duplicate-image-id": _error("which image an annotation belongs to cannot be told"),
+    "duplicate-file-name": _error("each record has a part of the objects, so the others count as background"),
+}
+_IMAGES = {
+    "missing-image": _error("the file is not where the annotations and the image folder say"),
+    "unreadable-image": _error("the file cannot be decoded"),
+    "swapped-size": _error("height and width are exchanged, so annotations lie elsewhere than their objects"),
+    "wrong-size": _error("the annotations were made on a picture of another size"),
+    "ambiguous-orientation": _warning("EXIF turns the picture and its size does not tell whether the annotations turn"),
+}
+_RECORDS = {
+    "bad-annotation": _error("an annotation needs an integer id"),
+    "duplicate-annotation-id": _error("an id names one annotation"),
+    "unknown-image": _error("no image record has this id"),
+    "unknown-category": _error("no category has this id"),
+    "missing-iscrowd": _fixed("taken as 0: an object, no crowd"),
+    "missing-box": _fixed("the box is taken from the mask"),
+    "missing-area": _fixed("the area is counted on the mask"),
+}
+_MASKS = {
+    "empty-segmentation": _error("a mask is what is trained on, and this object has none"),
+    "malformed-segmentation": _error("expected polygons [[x, y, x, y, ...], ...] or an RLE"),
+    "odd-coordinates": _error("a polygon is pairs x, y, and one number has no partner"),
+    "non-finite-coordinates": _error("NaN or infinity is no place"),
+    "normalised-coordinates": _error("expected pixels, and these look like shares of the image, 0..1"),
+    "far-coordinates": _error("a polygon far beyond its image is no outline, and too large to be drawn"),
+    "two-point-polygon": _error("two points enclose nothing"),
+    "two-point-part": _fixed("a part that encloses nothing is left out; the other parts stay"),
+    "rle-size": _error("the RLE was made for an image of another size"),
+    "rle-counts": _error("the run lengths do not fill the image, so the mask cannot be read"),
+    "empty-mask": _error("the mask has no pixel"),
+    "mask-outside-image": _error("the mask has no pixel inside the image"),
+    "self-crossing-polygon": _warning("the outline crosses itself; are its points in the right order?"),
+    "one-pixel-mask": _warning("an object of one pixel is rarely meant"),
+}
+_BOXES = {
+    "bad-box": _error("a box is four finite numbers, x y width height"),
+    "degenerate-box": _error("width and height have to be above 0: an evaluation would never match this box"),
+    "box-outside-image": _error("the box lies beside the image, so an evaluation would never match it"),
+    "xyxy-boxes": _error("expected x y width height, and these are corners: an evaluation of boxes would be wrong"),
+    "box-over-the-edge": _warning("training takes the part inside, from the mask; evaluation the box as it is"),
+    "box-unlike-mask": _warning("training takes the box from the mask; evaluation the box as it is"),
+    "area-unlike-mask": _warning("evaluation tells small, medium and large objects by `area`"),
+}
+_SETS = {
+    "duplicate-annotation": _warning("one object is annotated, and counted, twice"),
+    "mostly-crowd": _error(
+        "crowd regions are ignored in training; if objects are meant, read them as such (--crowd-as-objects)"
+    ),
+    "no-instances": _error("there is nothing to train on or to measure with"),
+    "empty-images": _warning("kept: images without objects teach what is background; are they all meant?"),
+    "class-without-instance": _warning("a class that never occurs cannot be learned or measured"),
+    "crowd-only-class": _warning("a class that occurs only as crowd is ignored in training"),
+    "duplicate-image": _warning("the same picture counts twice"),
+    "image-in-two-splits": _error("what is measured on a picture that was trained on is no measurement"),
+    "class-names-differ": _error("the splits have to have the same classes"),
+}
+_READING = {
+    "unreadable-annotations": _error("the file is damaged or not what its neighbours are; it is left out"),
+    "malformed-shape": _error("the numbers of a shape are missing or wrong; it is left out"),
+    "open-shape": _error("a point or a line encloses nothing, so it cannot be an object; it is left out"),
+    "unknown-shape": _error("a sort of shape that is not known here; it is left out"),
+    "no-class": _error("an object needs one class; it is left out"),
+    "not-normalised": _error("YOLO coordinates are shares of the picture's sides; the object is left out"),
+    "missing-mask": _error("the picture is listed but has no mask; it is left out"),
+    "missing-split": _error("the data set names pictures that are not there"),
+    "ambiguous-mask": _error("which mask belongs to the picture cannot be told; it is left out"),
+    "unreadable-mask": _error("expected a picture with one whole number for each object; it is left out"),
+    "ignored-region": _warning("left out: what lies there counts as background"),
+    "box-only": _warning("a mask is what is trained on, and the whole rectangle is taken for it"),
+    "grey-mask": _warning("a mask is yes or no; from half of the brightest value on it is taken as yes"),
+    "scattered-object": _warning("one value is one object; are these several objects with the same value?"),
+    "mixed-classes": _warning("the class is that of most of its pixels; are the two masks of one annotation?"),
+    "assumed-class-names": _warning("no file beside the masks names the classes"),
+    "class-attribute": _warning("several attributes could be the class; is it the right one?"),
+    "unannotated-images": _warning("left out; pictures without objects have to be saved as such to be used"),
+    "no-label-file": _warning("kept as pictures without objects, as YOLO does"),
+    "merged-records": _fixed("the objects of all records of one picture are put together"),
+}
+CHECK_KINDS: dict[str, Kind] = {**_FILE, **_IMAGES, **_RECORDS, **_MASKS, **_BOXES, **_SETS}
+"""What the checks of `maskrcnn.data.checks` can find."""
+KINDS: dict[str, Kind] = {**CHECK_KINDS, **_READING}
+"""All of them, with what comes up while annotations of another format are read."""
+MEANINGS = {name: kind.meaning for name, kind in KINDS.items()}
+
+
+def found(kind: str, reason: str, file: object = "", annotation_id: object = "") -> Problem:
+    """A problem of one of `KINDS`, with that kind's verdict."""
+    return Problem(KINDS[kind].severity, kind, reason, str(file), str(annotation_id))
+
+
+class AnnotationError(ValueError):
+    """One annotation cannot be used; its message is the reason."""
+
+    def __init__(self, kind: str, reason: str):
+        super().__init__(reason)
+        self.kind = kind
+
+
+def refusal(error: ValueError, file: object, annotation_id: object = "") -> Problem:
+    """The problem that an error says; a plain ValueError is about the numbers of a shape."""
+    kind = error.kind if isinstance(error, AnnotationError) else "malformed-shape"
+    return found(kind, str(error), file, annotation_id)

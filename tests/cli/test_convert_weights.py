@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import maskrcnn
-from maskrcnn.engine.checkpoint import load_checkpoint
+from maskrcnn.checkpoints.checkpoint import load_checkpoint
 from tests.cli.conftest import Said, Tool
 from tests.oracles import torchvision_models
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from maskrcnn.engine.checkpoint import load_checkpoint
+from maskrcnn.checkpoints.checkpoint import load_checkpoint
 from tests.cli.conftest import Tool
 from tests.coco_files import VAL_SCENES, write_coco
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from maskrcnn.engine.checkpoint import save_checkpoint
+from maskrcnn.checkpoints.checkpoint import save_checkpoint
+from maskrcnn.checkpoints.families.coco_classes import CATEGORY_IDS, CLASS_NAMES, CLASS_NAMES_WITH_GAPS
 from maskrcnn.model.build import build_model
-from maskrcnn.zoo.coco_classes import CATEGORY_IDS, CLASS_NAMES, CLASS_NAMES_WITH_GAPS
 from tests.cli.conftest import Tool
 from tests.coco_files import CATEGORY_IDS as FILE_IDS
 from tests.coco_files import SMALL

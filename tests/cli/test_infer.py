@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from maskrcnn.engine.execution import choose_execution
-from maskrcnn.engine.predictor import Predictor
-from maskrcnn.engine.weights import shipped_weights
+from maskrcnn.checkpoints.weights import shipped_weights
+from maskrcnn.prediction.execution import choose_execution
+from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.structures.instances import Instances
 from tests.cli.conftest import Said, Tool
 

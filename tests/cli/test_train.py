@@ -9,9 +9,9 @@ import yaml
 import maskrcnn
 from maskrcnn.config import model_settings
 from maskrcnn.data.loading import Batch
-from maskrcnn.engine.trainer import saved_config
-from maskrcnn.engine.training_step import TrainingStep
 from maskrcnn.model.build import build_model
+from maskrcnn.training.step import TrainingStep
+from maskrcnn.training.trainer import saved_config
 from tests.cli.conftest import Said, Tool
 from tests.coco_files import SMALL, VAL_SCENES, write_coco, write_label_images
 from tests.oracles.mmdetection_layout import to_mmdetection, write_pth

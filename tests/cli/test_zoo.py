@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 import maskrcnn.cli.zoo
+from maskrcnn.checkpoints.download import cached_path, part_path
+from maskrcnn.checkpoints.manifest import Entry, find, load_manifest
 from maskrcnn.cli.main import main
-from maskrcnn.zoo.download import cached_path, part_path
-from maskrcnn.zoo.manifest import Entry, find, load_manifest
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,5 +98,5 @@ def test_the_list_does_not_wait_for_torch() -> None:
     code = "import sys; from maskrcnn.cli.main import main; main(['zoo']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     modules = done.stdout.splitlines()[-1].split()
-    assert "maskrcnn.zoo.manifest" in modules
+    assert "maskrcnn.checkpoints.manifest" in modules
     assert not {"torch", "torchvision", "numpy", "cv2", "matplotlib"} & set(modules)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskrcnn.data.checks import KINDS, blocking, check_coco, check_splits, examine
+from maskrcnn.data.checks import CHECK_KINDS, blocking, check_coco, check_splits, examine
 from maskrcnn.data.checks.polygon_crossings import is_self_crossing
 from maskrcnn.data.coco import load_coco
 from maskrcnn.data.problems import Problem
@@ -44,12 +44,12 @@ def test_a_spoilt_set_is_named_by_annotation_and_reason_and_nothing_else_is_foun
     (problem,) = (problem for problem in problems if problem.kind == case.kind)
     assert re.search(case.reason, problem.reason), problem.reason
     assert problem.annotation_id == case.annotation_id
-    assert problem.severity == KINDS[case.kind].severity
+    assert problem.severity == CHECK_KINDS[case.kind].severity
     assert problem.file in ("train", "val") or Path(problem.file).parent in (tmp_path, tmp_path / "images")
 
 
 def test_every_kind_of_problem_has_a_spoilt_set():
-    assert sorted(case.kind for case in CASES) == sorted(KINDS)
+    assert sorted(case.kind for case in CASES) == sorted(CHECK_KINDS)
 
 
 def test_a_clean_set_has_no_problem(tmp_path: Path):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from maskrcnn.engine.detecting import detect
 from maskrcnn.model.mask_rcnn import MaskRCNN
+from maskrcnn.prediction.detecting import detect
 from maskrcnn.structures.boxes import box_iou
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.targets import Targets

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from maskrcnn.engine.detecting import detect
 from maskrcnn.model import mask_rcnn
 from maskrcnn.model.mask_rcnn import MaskRCNN
+from maskrcnn.prediction.detecting import detect
 from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets

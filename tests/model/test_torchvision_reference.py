@@ -15,14 +15,14 @@ from torch import Tensor
 from torchvision.models.detection import MaskRCNN as TorchvisionMaskRCNN
 from torchvision.models.detection import roi_heads
 
+from maskrcnn.checkpoints.importing import import_checkpoint
 from maskrcnn.config import ModelSettings, overlay, validate
-from maskrcnn.data.sample import draw_sample
+from maskrcnn.data.sample_picture import draw_sample
 from maskrcnn.model.build import build_model
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets
-from maskrcnn.zoo.importing import import_checkpoint
 from tests.oracles import torchvision_models
 from tests.oracles.torchvision_models import Trace
 

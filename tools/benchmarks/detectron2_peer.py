@@ -14,8 +14,8 @@ from benchmarks.stopwatch import Places, Stopwatch
 from benchmarks.theirs import finish
 from benchmarks.weights import SCORE_THRESHOLD
 from benchmarks.workloads import Workload
+from maskrcnn.checkpoints.importing import import_checkpoint
 from maskrcnn.data.images import read_image
-from maskrcnn.zoo.importing import import_checkpoint
 
 CONFIG = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml"
 HEADS = {

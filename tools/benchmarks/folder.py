@@ -11,8 +11,8 @@ from benchmarks.stopwatch import Stopwatch
 from benchmarks.table import markdown
 from benchmarks.workloads import micrograph
 from maskrcnn.data.images import read_image
-from maskrcnn.engine.inference_job import infer_files
-from maskrcnn.engine.predictor import Predictor
+from maskrcnn.prediction.folder_job import infer_files
+from maskrcnn.prediction.predictor import Predictor
 
 NUM, SMALL_NUM = 200, 4
 SIZE, OBJECTS = (256, 320), 40

@@ -20,8 +20,8 @@ from benchmarks.peers import (
 from benchmarks.stopwatch import Places, Stopwatch
 from benchmarks.weights import SCORE_THRESHOLD
 from maskrcnn.data.images import read_image
-from maskrcnn.engine.predictor import Predictor
 from maskrcnn.model.mask_rcnn import MaskRCNN
+from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.draw import draw
 from maskrcnn.structures.runs import Runs
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from maskrcnn.config import ModelSettings
-from maskrcnn.engine.execution import DTYPES
 from maskrcnn.model.build import build_model
+from maskrcnn.prediction.execution import DTYPES
 
 SIDES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}  # of the matrices: the best counts
 CONV_MAPS = (1, 256, 100, 168)  # of the convolution: P3 of a picture of 800 x 1333

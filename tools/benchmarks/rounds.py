@@ -13,7 +13,7 @@ from benchmarks.processes import Worker, WorkFailedError
 from benchmarks.roofline import count_flops, measure_throughput
 from benchmarks.weights import prepare
 from benchmarks.workloads import Workload
-from maskrcnn.engine.weights import load_weights
+from maskrcnn.checkpoints.weights import load_weights
 
 BUILDERS: dict[str, Callable[[Job], Run]] = {
     "ours": ours.build,

@@ -9,11 +9,10 @@ import numpy as np
 import pycocotools.mask
 from tqdm import tqdm
 
-from maskrcnn.data.checks.kinds import found
 from maskrcnn.data.checks.mask_reading import polygon_points, read_mask
 from maskrcnn.data.checks.polygon_crossings import is_self_crossing
 from maskrcnn.data.checks.record_checks import Records
-from maskrcnn.data.problems import Problem
+from maskrcnn.data.problems import Problem, found
 
 MAX_ID = 2**63 - 1
 

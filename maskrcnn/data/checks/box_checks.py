@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from maskrcnn.data.checks.annotation_checks import AnnotationTable
-from maskrcnn.data.checks.kinds import found
 from maskrcnn.data.checks.record_checks import Records
-from maskrcnn.data.problems import Problem
+from maskrcnn.data.problems import Problem, found
 
 EDGE_TOLERANCE_PX = 1.0
 """Boxes may leave the image by this much: tools count the last pixel differently."""

@@ -10,10 +10,9 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from maskrcnn.data.checks.kinds import found
 from maskrcnn.data.checks.record_checks import Records
 from maskrcnn.data.images import read_image
-from maskrcnn.data.problems import Problem
+from maskrcnn.data.problems import Problem, found
 
 MAX_THREADS = 8  # decoding releases Python's lock, and each thread holds one decoded picture
 _EXIF_ORIENTATION = 0x0112

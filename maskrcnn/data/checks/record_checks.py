@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from maskrcnn.data.checks.kinds import found
-from maskrcnn.data.problems import Problem
+from maskrcnn.data.problems import Problem, found
 
 MAX_SIDE = 2**30  # more than any image has
 LISTS = ("images", "annotations", "categories")

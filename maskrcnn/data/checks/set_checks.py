@@ -5,9 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from maskrcnn.data.checks.annotation_checks import AnnotationTable
-from maskrcnn.data.checks.kinds import found
 from maskrcnn.data.checks.record_checks import Records
-from maskrcnn.data.problems import Problem
+from maskrcnn.data.problems import Problem, found
 
 NAMES_SHOWN = 20
 

@@ -9,8 +9,7 @@ from typing import Any
 import pycocotools.mask
 
 from maskrcnn.data.checks.mask_reading import read_mask
-from maskrcnn.data.formats.kinds import noticed
-from maskrcnn.data.problems import Problem
+from maskrcnn.data.problems import Problem, found
 
 ONE_CLASS = "object"
 """What the class of data without class names is called."""
@@ -103,7 +102,7 @@ def _assemble_split(reading: Reading, folder: Path, class_names: Sequence[str]) 
         height, width = pictures[0].size
         records.append({"id": len(records) + 1, "file_name": file_name, "height": height, "width": width})
         if len(pictures) > 1:
-            problems.append(noticed("merged-records", f"{len(pictures)} records of one picture", pictures[0].path))
+            problems.append(found("merged-records", f"{len(pictures)} records of one picture", pictures[0].path))
         for shape in (shape for picture in pictures for shape in picture.shapes):
             masked = _with_mask(shape, (height, width), problems)
             if masked is not None:
@@ -134,7 +133,7 @@ def _with_mask(shape: Shape, size: tuple[int, int], problems: list[Problem]) -> 
     if rle is not None and not area:
         findings = [("empty-mask", f"it covers no pixel of the image of {size[0]} x {size[1]} (height x width)")]
     for kind, reason in findings:
-        problem = noticed(kind, reason, shape.file, shape.name)
+        problem = found(kind, reason, shape.file, shape.name)
         if problem.severity != "warning":
             problems.append(problem)
     if not area:

@@ -19,7 +19,7 @@ from maskrcnn.data.formats.finding import (
     parts_with,
     subfolder,
 )
-from maskrcnn.data.formats.kinds import noticed
+from maskrcnn.data.problems import found
 
 LOOKED_FOR = "a JSON file with images, annotations and categories"
 _SPLIT_IN_NAME = re.compile(r"(?<![a-z])(train|valid|val|test)(?![a-z])")
@@ -69,7 +69,7 @@ def usable(annotations: Annotations, file: str) -> Annotations:
         if record["file_name"] != records.file_names[place]:  # a second one with the same id
             continue
         if not records.path(place).is_file():
-            problems.append(noticed("missing-image", "there is no such file", records.path(place)))
+            problems.append(found("missing-image", "there is no such file", records.path(place)))
             continue
         ids.add(image_id)
         kept_images.append(record)

@@ -9,9 +9,8 @@ from typing import Any
 
 from maskrcnn.data.checks.image_checks import look_at_images
 from maskrcnn.data.formats.assembling import Reading
-from maskrcnn.data.formats.kinds import noticed
 from maskrcnn.data.images import IMAGE_EXTENSIONS, find_images
-from maskrcnn.data.problems import Problem
+from maskrcnn.data.problems import Problem, found
 
 SPLIT_NAMES = {
     **{"train": "train", "training": "train"},
@@ -115,12 +114,12 @@ def sizes_of(
     for path, facts in look_at_images(paths, pixels=False).items():
         if facts.size is None:
             kind = "missing-image" if facts.is_missing else "unreadable-image"
-            problems.append(noticed(kind, facts.error or "there is no such file", path))
+            problems.append(found(kind, facts.error or "there is no such file", path))
             continue
         sizes[path] = facts.size
         if facts.orientation in (5, 6, 7, 8) and not is_orientation_told:
             reason = f"EXIF orientation {facts.orientation}; annotations are taken as made on the upright picture"
-            problems.append(noticed("ambiguous-orientation", reason, path))
+            problems.append(found("ambiguous-orientation", reason, path))
     return sizes, problems
 
 
@@ -130,7 +129,7 @@ def size_problem(path: Path, size: tuple[int, int], expected: tuple[int, int], s
         return None
     kind = "swapped-size" if size == expected[::-1] else "wrong-size"
     says = f"{source} {expected[0]} x {expected[1]}"
-    return noticed(kind, f"the picture is {size[0]} x {size[1]} (height x width), {says}; left out", path)
+    return found(kind, f"the picture is {size[0]} x {size[1]} (height x width), {says}; left out", path)
 
 
 def unannotated(readings: Mapping[str, Reading]) -> list[Problem]:
@@ -141,7 +140,7 @@ def unannotated(readings: Mapping[str, Reading]) -> list[Problem]:
     for folder in sorted({path.parent for path in used}):
         others = [path.name for path in entries(folder) if is_image(path) and path not in named]
         if others:
-            problems.append(noticed("unannotated-images", f"{count_and_names(others)} without annotation", folder))
+            problems.append(found("unannotated-images", f"{count_and_names(others)} without annotation", folder))
     return problems
 
 

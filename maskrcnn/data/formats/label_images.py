@@ -6,8 +6,7 @@ from pathlib import Path
 from maskrcnn.data.formats import finding
 from maskrcnn.data.formats.assembling import ONE_CLASS, Annotations, Picture, Reading, Shape, assemble
 from maskrcnn.data.formats.bitmaps import num_scattered, read_values, rles_by_value
-from maskrcnn.data.formats.kinds import noticed
-from maskrcnn.data.problems import Problem
+from maskrcnn.data.problems import Problem, found
 
 LOOKED_FOR = (
     "label images in masks/ or labels/ (or PedMasks/) beside pictures of the same names in images/ (PNGImages/)"
@@ -63,7 +62,7 @@ def _read_split(images: Path, masks: Path) -> Reading:
         belonging = candidates.get(stem, [])
         if len(belonging) > 1:
             names = ", ".join(mask.name for mask in belonging)
-            problems.append(noticed("ambiguous-mask", f"expected one mask, found {names}", path))
+            problems.append(found("ambiguous-mask", f"expected one mask, found {names}", path))
         elif belonging and path in sizes:
             picture = _read_picture(path, sizes[path], belonging[0], problems)
             reading.pictures.extend([picture] if picture else [])
@@ -76,7 +75,7 @@ def _read_picture(path: Path, size: tuple[int, int], mask: Path, problems: list[
     try:
         values = read_values(mask)
     except ValueError as error:
-        problems.append(noticed("unreadable-mask", str(error).removeprefix(f"{mask}: "), mask))
+        problems.append(found("unreadable-mask", str(error).removeprefix(f"{mask}: "), mask))
         return None
     wrong = finding.size_problem(path, size, (values.shape[0], values.shape[1]), f"its mask {mask.name}")
     if wrong:
@@ -88,7 +87,7 @@ def _read_picture(path: Path, size: tuple[int, int], mask: Path, problems: list[
         num_parts = num_scattered(rle)
         if num_parts:
             problems.append(
-                noticed("scattered-object", f"{num_parts} parts far from one another", mask, f"value {value}")
+                found("scattered-object", f"{num_parts} parts far from one another", mask, f"value {value}")
             )
     return Picture(path, size, shapes)
 
@@ -99,7 +98,7 @@ def _left_over(
     problems = []
     without = [path.name for stem, path in pictures.items() if stem not in candidates]
     if without:
-        problems.append(noticed("unannotated-images", f"{finding.count_and_names(without)} without mask", images))
+        problems.append(found("unannotated-images", f"{finding.count_and_names(without)} without mask", images))
     for mask in sorted({mask for masks in candidates.values() for mask in masks} - used):
-        problems.append(noticed("missing-image", f"there is no picture for this mask in {images}", mask))
+        problems.append(found("missing-image", f"there is no picture for this mask in {images}", mask))
     return problems

@@ -14,9 +14,8 @@ from PIL import Image
 
 from maskrcnn.data.formats import finding
 from maskrcnn.data.formats.assembling import Annotations, Picture, Reading, Shape, assemble
-from maskrcnn.data.formats.kinds import AnnotationError, noticed, refusal
 from maskrcnn.data.formats.outlines import ellipse, flat, numbers, rectangle
-from maskrcnn.data.problems import Problem
+from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
 from maskrcnn.structures.rle import Rle, encode_window
 
 LOOKED_FOR = "JSON files of LabelMe (with imagePath and shapes), one for each picture"
@@ -55,7 +54,7 @@ def _read_split(part: Path, images: Path | None) -> Reading:
     for problem in size_problems:
         if problem.kind == "missing-image" and Path(problem.file) in embedded:
             reason = f"{problem.reason}; the JSON holds a copy in imageData, which has to be saved as this file"
-            problem = noticed(problem.kind, reason, problem.file)
+            problem = found(problem.kind, reason, problem.file)
         problems.append(problem)
     reading = Reading([], problems)
     for file, content in contents.items():
@@ -82,7 +81,7 @@ def _contents(files: Sequence[Path]) -> tuple[dict[Path, dict[str, Any]], list[P
                 raise ValueError(f"expected the name of a picture as imagePath, got {content.get('imagePath')!r:.40}")
             contents[file] = content
         except ValueError as error:
-            problems.append(noticed("unreadable-annotations", str(error).removeprefix(f"{file} is "), file))
+            problems.append(found("unreadable-annotations", str(error).removeprefix(f"{file} is "), file))
     return contents, problems
 
 

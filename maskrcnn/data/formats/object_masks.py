@@ -7,8 +7,7 @@ import numpy as np
 from maskrcnn.data.formats import finding
 from maskrcnn.data.formats.assembling import ONE_CLASS, Annotations, Picture, Reading, Shape, assemble
 from maskrcnn.data.formats.bitmaps import num_scattered, open_mask
-from maskrcnn.data.formats.kinds import noticed
-from maskrcnn.data.problems import Problem
+from maskrcnn.data.problems import Problem, found
 from maskrcnn.structures.rle import encode
 
 LOOKED_FOR = "folders ID/images/ID.png with ID/masks/*.png, a mask for each object"
@@ -42,9 +41,9 @@ def _read_split(part: Path) -> Reading:
         pictures = _files(folder / "images")
         if len(pictures) != 1:
             reason = f"expected one picture in images, found {len(pictures)}"
-            problems.append(noticed("missing-image", reason, folder))
+            problems.append(found("missing-image", reason, folder))
         elif not (folder / "masks").is_dir():
-            problems.append(noticed("missing-mask", "there is no folder masks", folder))
+            problems.append(found("missing-mask", "there is no folder masks", folder))
         else:
             folders[folder] = pictures[0]
     sizes, size_problems = finding.sizes_of(folders.values())
@@ -63,15 +62,15 @@ def _read_shapes(files: list[Path], size: tuple[int, int], problems: list[Proble
         try:
             bitmap, is_grey = _read_bitmap(file, size)
         except ValueError as error:
-            problems.append(noticed("unreadable-mask", str(error).removeprefix(f"{file}: "), file))
+            problems.append(found("unreadable-mask", str(error).removeprefix(f"{file}: "), file))
             continue
         rle = encode(bitmap)
         shapes.append(Shape(ONE_CLASS, rle, file))
         if is_grey:
-            problems.append(noticed("grey-mask", "the mask has more than two values", file))
+            problems.append(found("grey-mask", "the mask has more than two values", file))
         num_parts = num_scattered(rle)
         if num_parts:
-            problems.append(noticed("scattered-object", f"{num_parts} parts far from one another", file))
+            problems.append(found("scattered-object", f"{num_parts} parts far from one another", file))
     return shapes
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from maskrcnn.data.formats import finding
 from maskrcnn.data.formats.assembling import ONE_CLASS, Annotations, Picture, Reading, Shape, assemble
-from maskrcnn.data.formats.kinds import AnnotationError, noticed, refusal
 from maskrcnn.data.formats.outlines import ellipse, numbers, rectangle
-from maskrcnn.data.problems import Problem
+from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
 
 LOOKED_FOR = "a JSON file of VIA 1 or 2 (entries with filename and regions)"
 CLASS_KEYS = ("class", "class_name", "classname", "label", "category", "type", "name")
@@ -86,7 +85,7 @@ def _class_attribute(contents: list[Entries], path: Path) -> tuple[str | None, l
     known = [name for name in CLASS_KEYS if name in used]
     if known:
         reason = f"taken as the class: {known[0]!r}, not {', '.join(map(repr, known[1:]))}"
-        return known[0], [noticed("class-attribute", reason, path)] if len(known) > 1 else []
+        return known[0], [found("class-attribute", reason, path)] if len(known) > 1 else []
     named = [name for name, number in texts.items() if number]
     if len(named) > 1:
         raise ValueError(

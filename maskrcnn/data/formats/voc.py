@@ -11,8 +11,7 @@ import numpy as np
 from maskrcnn.data.formats import finding
 from maskrcnn.data.formats.assembling import Annotations, Picture, Reading, Shape, assemble
 from maskrcnn.data.formats.bitmaps import num_scattered, open_mask, rles_by_value
-from maskrcnn.data.formats.kinds import AnnotationError, noticed, refusal
-from maskrcnn.data.problems import Problem
+from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
 from maskrcnn.structures.rle import Rle, crop
 
 LOOKED_FOR = "SegmentationObject/*.png and SegmentationClass/*.png of Pascal VOC, with JPEGImages/"
@@ -85,7 +84,7 @@ def _read_classes(path: Path) -> tuple[_Classes, list[Problem]]:
         names = [line.strip() for line in names_file.read_text(encoding="utf-8").splitlines() if line.strip()]
         return _Classes(tuple(name for name in names if name not in IGNORE_NAMES), None), []
     reason = "no labelmap.txt or class_names.txt; the values are taken as the 20 classes of VOC 2012"
-    return _Classes(("background", *VOC_NAMES), None), [noticed("assumed-class-names", reason, path)]
+    return _Classes(("background", *VOC_NAMES), None), [found("assumed-class-names", reason, path)]
 
 
 def _lists(path: Path) -> dict[str, list[str]]:
@@ -115,12 +114,12 @@ def _read_split(path: Path, stems: list[str], pictures: dict[str, Path], folder:
         object_file, class_file = (path / name / f"{stem}.png" for name in ("SegmentationObject", "SegmentationClass"))
         missing = [file for file in (object_file, class_file) if not file.is_file()]
         if missing:
-            problems.append(noticed("missing-mask", f"there is no {missing[0].parent.name}/{missing[0].name}", picture))
+            problems.append(found("missing-mask", f"there is no {missing[0].parent.name}/{missing[0].name}", picture))
             continue
         try:
             objects, labels = _values(object_file, None), _values(class_file, classes.colors)
         except ValueError as error:
-            problems.append(noticed("unreadable-mask", str(error), object_file))
+            problems.append(found("unreadable-mask", str(error), object_file))
             continue
         wrong = [
             finding.size_problem(picture, sizes[picture], (mask.shape[0], mask.shape[1]), f"its {name}")
@@ -182,10 +181,10 @@ def _read_shapes(
         shapes.append(Shape(classes.names[label], rle, file, name))
         if share < MIXED_SHARE:
             reason = f"{share:.0%} of its pixels are {classes.names[label]}"
-            problems.append(noticed("mixed-classes", reason, file, name))
+            problems.append(found("mixed-classes", reason, file, name))
         num_parts = num_scattered(rle)
         if num_parts:
-            problems.append(noticed("scattered-object", f"{num_parts} parts far from one another", file, name))
+            problems.append(found("scattered-object", f"{num_parts} parts far from one another", file, name))
     return shapes
 
 

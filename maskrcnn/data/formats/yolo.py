@@ -10,10 +10,9 @@ import yaml
 
 from maskrcnn.data.formats import finding
 from maskrcnn.data.formats.assembling import Annotations, Picture, Reading, Shape, assemble
-from maskrcnn.data.formats.kinds import AnnotationError, noticed, refusal
 from maskrcnn.data.formats.outlines import rectangle
 from maskrcnn.data.images import find_images
-from maskrcnn.data.problems import Problem
+from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
 
 LOOKED_FOR = "a data.yaml of YOLO (names, and train or val) with labels/*.txt"
 SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
@@ -97,7 +96,7 @@ def _read_yaml(file: Path) -> _Source:
             place = _existing(str(name), roots)
             if place is None:
                 reason = f"{key}: there is no {name} in {', or '.join(str(each) for each in dict.fromkeys(roots))}"
-                problems.append(noticed("missing-split", reason, file))
+                problems.append(found("missing-split", reason, file))
             else:
                 splits.setdefault(split, []).append(place)
     return _Source(file, tuple(str(name) for name in names), splits, problems)
@@ -118,7 +117,7 @@ def _pictures(places: Iterable[Path], file: Path, images: Path | None) -> tuple[
             try:
                 pictures += find_images(place)
             except ValueError as error:
-                problems.append(noticed("missing-split", str(error), file))
+                problems.append(found("missing-split", str(error), file))
         else:
             lines = [line.strip() for line in place.read_text(encoding="utf-8").splitlines()]
             folders = [folder for folder in (images, place.parent, file.parent) if folder]
@@ -156,7 +155,7 @@ def _read_split(paths: list[Path], names: tuple[str, ...], problems: list[Proble
         reading.pictures.append(Picture(path, sizes[path], shapes))
     if unlabelled:
         reason = f"{finding.count_and_names(unlabelled)} without label file"
-        reading.problems.append(noticed("no-label-file", reason, _label_file(paths[0]).parent))
+        reading.problems.append(found("no-label-file", reason, _label_file(paths[0]).parent))
     return reading
 
 
@@ -176,7 +175,7 @@ def _read_labels(file: Path, names: tuple[str, ...], size: tuple[int, int], prob
         shapes.append(Shape(names[label], [outline], file, f"line {number}"))
     if num_boxes:
         reason = f"{num_boxes} of {num_lines} lines are boxes (class, centre, width, height) and not polygons"
-        problems.append(noticed("box-only", reason, file))
+        problems.append(found("box-only", reason, file))
     return shapes
 
 
@@ -208,7 +207,7 @@ def _without_picture(readings: Mapping[str, Reading]) -> list[Problem]:
         for file in sorted(folder.glob("*.txt")):
             is_known = file in labels or file in named or file.stem in pictures
             if not is_known and file.name != "classes.txt":
-                problems.append(noticed("missing-image", "there is no picture for this label file", file))
+                problems.append(found("missing-image", "there is no picture for this label file", file))
     return problems
 
 

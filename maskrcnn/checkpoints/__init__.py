@@ -1,0 +1,1 @@
+"""Weights: saved, read safely, downloaded, carried over to another model."""

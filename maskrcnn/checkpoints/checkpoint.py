@@ -1,0 +1,115 @@
+"""Weights that travel with how to use them: one safetensors file with the settings and a card in its metadata."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from maskrcnn.checkpoints.source import damage_in
+from maskrcnn.config import ModelSettings, validate
+from maskrcnn.files import atomic_path
+from maskrcnn.model.build import NoInitialWeights, build_model
+from maskrcnn.model.mask_rcnn import MaskRCNN
+from maskrcnn.model.state import StateFit, load_state
+
+METADATA_KEY = "maskrcnn"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights with all that is needed to use them."""
+
+    settings: ModelSettings
+    tensors: dict[str, Tensor]
+    """State of the model, float32."""
+    card: dict[str, Any]
+    """How it was made, its licence, what it reached; `imported` says what a file of another package was taken for."""
+    untrained: tuple[str, ...] = ()
+    """Entries of `tensors` that are still as they were drawn at random: nothing can be found with them."""
+
+    def build(self) -> MaskRCNN:
+        """The model with these weights, in eval mode, on the CPU.
+
+        Raises:
+            ValueError: tensors are missing, unexpected or of the wrong shape; with a table.
+        """
+        with NoInitialWeights():
+            model = build_model(self.settings)
+        load_state(model, self.tensors)
+        return model.eval()
+
+    def completed(self) -> tuple["Checkpoint", StateFit]:
+        """With fresh random weights, the same at every call, in place of what lacks or has another shape.
+
+        What the model does not know goes. The second value says what fitted.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = build_model(self.settings)
+        fit = load_state(model, self.tensors, is_partial=True)
+        untrained = [name for name in model.state_dict() if name not in fit.matched or name in self.untrained]
+        return replace(self, tensors=model.state_dict(), untrained=tuple(untrained)), fit
+
+
+def save_checkpoint(
+    path: str | Path,
+    tensors: Mapping[str, Tensor],
+    settings: ModelSettings,
+    card: Mapping[str, Any],
+    dtype: torch.dtype = torch.float32,
+    untrained: tuple[str, ...] = (),
+) -> None:
+    """Write `tensors` in `dtype` (integer ones as they are) with everything that is needed to use them."""
+    stored = {
+        # Vectors stay whole: they are few, and half precision makes 0 or inf of a norm's variance.
+        name: (t.to(dtype) if t.is_floating_point() and t.ndim > 1 else t).detach().cpu().contiguous()
+        for name, t in tensors.items()
+    }
+    content = {"settings": settings.model_dump(mode="json"), "card": dict(card), "untrained": list(untrained)}
+    metadata = {METADATA_KEY: json.dumps(content)}
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(save(stored, metadata))
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a file that `save_checkpoint` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no checkpoint of this package, it is damaged, or it holds numbers that no network has.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights file {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: no checkpoint of maskrcnn, or a damaged one ({error})") from None
+    try:
+        content = json.loads(metadata[METADATA_KEY])
+        settings, card = dict(content["settings"]), dict(content["card"])
+        untrained = tuple(content.get("untrained", ()))
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{path}: a safetensors file without maskrcnn's settings in its metadata") from None
+    damage = damage_in(tensors)
+    if damage:
+        raise ValueError(f"{path}: {damage}")
+    tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    return Checkpoint(validate(ModelSettings, settings, f"{path}: settings"), tensors, card, untrained)
+
+
+def is_own_checkpoint(path: str | Path) -> bool:
+    """Whether the file is one that `save_checkpoint` wrote, by its content."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return METADATA_KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False

@@ -1,0 +1,1 @@
+"""Other packages' checkpoints, a converter for each family."""

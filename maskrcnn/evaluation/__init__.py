@@ -1,0 +1,1 @@
+"""Results judged against annotations; no network takes part."""

@@ -1,0 +1,222 @@
+"""The page that shows an evaluation: tables, curves, counts and the worst images, in one HTML file (K classes)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from maskrcnn.data.coco import CocoDataset
+from maskrcnn.evaluation.confusion import Confusion
+from maskrcnn.evaluation.count_plots import MAX_COLORS, plot_counts
+from maskrcnn.evaluation.errors_drawn import LEGEND, draw_errors, error_counts
+from maskrcnn.evaluation.evaluation import Evaluation
+from maskrcnn.evaluation.evaluator import above
+from maskrcnn.evaluation.ground_truth import ground_truth, read_annotations
+from maskrcnn.evaluation.object_errors import object_errors
+from maskrcnn.evaluation.precision_recall import plot_precision_recall
+from maskrcnn.evaluation.scores import CountError
+from maskrcnn.files import atomic_path
+from maskrcnn.report.export import write_json
+from maskrcnn.report.html import page, paragraph, picture, plot, table
+from maskrcnn.structures.instances import Instances
+
+MAX_MATRIX = 12
+"""Classes that a confusion matrix is shown of; of more, only the frequent confusions are."""
+MAX_CONFUSIONS = 30
+NO_VALUE = "-"
+
+_COUNT_HEADER = ("true", "predicted", "mean absolute error", "RMSE", "bias", "total error")
+
+
+def evaluation_page(evaluation: Evaluation, title: str, pictures: Sequence[tuple[np.ndarray, str]] = ()) -> str:
+    """HTML of the whole evaluation; `pictures`, RGB uint8 with their captions, are those of its worst images."""
+    sections = [
+        ("Average precision", _precision_section(evaluation)),
+        ("Errors", _error_section(evaluation)),
+        ("Counts", _count_section(evaluation)),
+    ]
+    if evaluation.groups:
+        sections.append(("Groups of images", _group_section(evaluation)))
+    if pictures:
+        shown = [picture(image, caption) for image, caption in pictures]
+        sections.append(("Images with the largest errors", "\n".join([paragraph(LEGEND), *shown])))
+    return page(title, sections)
+
+
+def _precision_section(evaluation: Evaluation) -> str:
+    kinds = {"box": evaluation.box, "mask": evaluation.mask, "boundary": evaluation.boundary}
+    facts = [f"{evaluation.overall.num_images} images, {evaluation.overall.count.total_true} objects"]
+    if evaluation.seconds_per_image is not None:
+        facts.append(f"{evaluation.seconds_per_image:.2f} s an image, reading it included")
+    facts.append(f"AP of at most {evaluation.box.max_detections} detections of a class in an image")
+    if evaluation.unknown_categories:
+        names = ", ".join(evaluation.unknown_categories)
+        facts.append(f"not evaluated, since the model has no such class: {names}")
+    header = ["", "AP, IoU .50:.95", ".50", ".75", "small", "medium", "large", "recall"]
+    rows = [
+        [name, *map(_value, (ap.ap, ap.ap50, ap.ap75, ap.small, ap.medium, ap.large, ap.recall))]
+        for name, ap in kinds.items()
+    ]
+    parts = [paragraph("; ".join(facts) + "."), table(header, rows)]
+    if len(evaluation.class_names) > 1:
+        names = [f"{kind} AP" for kind in kinds]
+        header = ["class", *names, *(f"{kind} .50" for kind in kinds), "mask: small", "medium", "large"]
+        parts.append(table(header, [_class_row(evaluation, label) for label in range(len(evaluation.class_names))]))
+    note = (
+        "Small objects have fewer than 32 x 32 pixels, large ones 96 x 96 or more. Boundary AP also compares the rims "
+        "of the masks, 2 % of the image's diagonal wide (arXiv:2103.16562)."
+    )
+    parts += [paragraph(note), plot(plot_precision_recall(kinds, evaluation.class_names, _used(evaluation)))]
+    return "\n".join(parts)
+
+
+def _class_row(evaluation: Evaluation, label: int) -> list[object]:
+    kinds = evaluation.box, evaluation.mask, evaluation.boundary
+    values = [*(ap.per_class[label] for ap in kinds), *(ap.per_class50[label] for ap in kinds)]
+    return [evaluation.class_names[label], *map(_value, (*values, *evaluation.mask.per_class_sizes[label]))]
+
+
+def _used(evaluation: Evaluation) -> tuple[float, float] | None:
+    """Recall and precision of masks; with several classes the curves are means over them, which has no such point."""
+    score = evaluation.overall.mask_score
+    predicted, true = score.true_positives + score.false_positives, score.true_positives + score.false_negatives
+    if len(evaluation.class_names) > 1 or not predicted or not true:
+        return None
+    return score.true_positives / true, score.true_positives / predicted
+
+
+def _error_section(evaluation: Evaluation) -> str:
+    confusion, names = evaluation.confusion, evaluation.class_names
+    text = (
+        f"At a score of {evaluation.score_threshold:g} or more. An object is found by the surest prediction whose mask "
+        "has an IoU above 0.50 with it; one more such prediction is a double, and counts the object twice."
+    )
+    parts = [paragraph(text)]
+    if len(names) <= MAX_MATRIX:
+        parts.append(_matrix(confusion, names))
+    else:
+        parts += [_found_table(confusion, names), _confusion_table(confusion, names)]
+    sentences = [
+        f"{confusion.merged} predictions merge two objects or more of their class: all of these but at most one are "
+        f"among the missed. {confusion.split} objects are split: all of their parts but at most one are among the "
+        "spurious."
+    ]
+    if len(names) > 1:
+        sentences.append(f"{confusion.double_of_another_class} of the doubles have another class than the first.")
+    if confusion.ignored:
+        sentences.append(f"{confusion.ignored} predictions in crowd regions are not judged.")
+    return "\n".join([*parts, paragraph(" ".join(sentences))])
+
+
+def _matrix(confusion: Confusion, names: Sequence[str]) -> str:
+    header = ["true", *(f"as {name}" for name in names), "missed", "double"]
+    rows = [
+        [name, *confusion.counts[label], confusion.missed[label], confusion.double[label]]
+        for label, name in enumerate(names)
+    ]
+    return table(header, [*rows, ["nothing (spurious)", *confusion.spurious, "", ""]])
+
+
+def _found_table(confusion: Confusion, names: Sequence[str]) -> str:
+    header = ["class", "found", "as another class", "missed", "double", "spurious"]
+    rows = []
+    for label, name in enumerate(names):
+        row = confusion.counts[label]
+        more = confusion.missed[label], confusion.double[label], confusion.spurious[label]
+        rows.append([name, row[label], sum(row) - row[label], *more])
+    return table(header, rows)
+
+
+def _confusion_table(confusion: Confusion, names: Sequence[str]) -> str:
+    """The most frequent ones."""
+    counts = np.array(confusion.counts)
+    np.fill_diagonal(counts, 0)
+    pairs = sorted(np.argwhere(counts).tolist(), key=lambda pair: -counts[tuple(pair)])[:MAX_CONFUSIONS]
+    if not pairs:
+        return paragraph("No object is taken for one of another class.")
+    return table(["true", "predicted", "objects"], [[names[t], names[p], int(counts[t, p])] for t, p in pairs])
+
+
+def _count_section(evaluation: Evaluation) -> str:
+    overall, names = evaluation.overall, evaluation.class_names
+    rows = [["all", *_count_row(overall.count)]]
+    if len(names) > 1:
+        rows += [[name, *_count_row(count)] for name, count in zip(names, overall.class_counts, strict=True)]
+    best = overall.sweep.best_count
+    text = (
+        "The error of an image is the sum over classes of |predicted - true|. At a score of "
+        f"{evaluation.score_threshold:g} or more it is {overall.count.mae:.2f} in the mean; it would be lowest, "
+        f"{best.mae:.2f}, at {best.score_threshold:g} (maskrcnn evaluate --set-threshold writes that into the weights)."
+    )
+    counts, caption = _counts_to_plot(evaluation)
+    figure = plot_counts(counts, overall.sweep, overall.num_images, evaluation.score_threshold)
+    return "\n".join([table(["", *_COUNT_HEADER], rows), paragraph(text), plot(figure, caption)])
+
+
+def _counts_to_plot(evaluation: Evaluation) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], str]:
+    """By group if there are groups, else by class if these can be told apart; and what a point is."""
+    num_classes = len(evaluation.class_names)
+    true = np.array([image.true for image in evaluation.images]).reshape(-1, num_classes)
+    predicted = np.array([image.predicted for image in evaluation.images]).reshape(-1, num_classes)
+    if not evaluation.groups and 1 < num_classes <= MAX_COLORS:
+        by_class = {name: (true[:, k], predicted[:, k]) for k, name in enumerate(evaluation.class_names)}
+        return by_class, "Each point is a class in an image."
+    group_of = np.array([image.group or "other" for image in evaluation.images])
+    true, predicted = true.sum(axis=1), predicted.sum(axis=1)
+    by_group = {name: (true[group_of == name], predicted[group_of == name]) for name in sorted(set(group_of.tolist()))}
+    return by_group, "Each point is an image."
+
+
+def _group_section(evaluation: Evaluation) -> str:
+    header = ["", "images", "mask score", "at IoU .50", *_COUNT_HEADER, "best threshold for counts"]
+    rows = []
+    for name, score in {"all": evaluation.overall, **evaluation.groups}.items():
+        masks = score.mask_score
+        values = _value(masks.image_mean), _value(masks.image_mean_at[0])
+        rows.append([name, score.num_images, *values, *_count_row(score.count), score.sweep.best_count.score_threshold])
+    note = "The mask score is TP / (TP + FP + FN), mean over images and over IoU .50:.90."
+    return table(header, rows) + "\n" + paragraph(note)
+
+
+def _count_row(count: CountError) -> list[object]:
+    error = NO_VALUE if count.total_relative_error is None else f"{count.total_relative_error:.1%}"
+    values = [round(value, 2) for value in (count.mae, count.rmse, count.bias)]
+    return [count.total_true, count.total_predicted, *values, error]
+
+
+def _value(value: float | None) -> float | str:
+    return NO_VALUE if value is None else round(value, 3)
+
+
+def write_evaluation(
+    folder: str | Path,
+    evaluation: Evaluation,
+    results: Mapping[int, Instances],
+    dataset: CocoDataset,
+    category_ids: Sequence[int],
+    num_worst: int = 5,
+    title: str = "Evaluation",
+) -> Path:
+    """Write evaluation.json and report.html, with pictures of the `num_worst` images; gives the path of the page.
+
+    `results`, by image id, `category_ids`, of each label, and the annotations of `dataset` are those that `evaluation`
+    was made of.
+    """
+    folder = Path(folder)
+    write_json(folder / "evaluation.json", evaluation.to_dict())
+    worst = [
+        image.image_id for image in evaluation.worst_images(num_worst) if image.count_error or image.mask_score < 1
+    ]
+    pictures = []
+    for truth in ground_truth(read_annotations(dataset.annotation_file), category_ids, worst):
+        found = above(results[truth.image_id], evaluation.score_threshold)
+        errors = object_errors(truth, found)
+        image = dataset.load(dataset.image_ids.index(truth.image_id)).image
+        counts = ", ".join(f"{number} {kind}" for kind, number in error_counts(errors).items() if number)
+        caption = f"{truth.file_name}: {len(found)} predicted, {int((~truth.is_crowd).sum())} true ({counts})"
+        pictures.append((truth.image_id, (draw_errors(image, truth, found, errors), caption)))
+    pictures.sort(key=lambda picture: worst.index(picture[0]))
+    with atomic_path(folder / "report.html") as temporary:
+        page = evaluation_page(evaluation, title, [picture for _, picture in pictures])
+        temporary.write_text(page, encoding="utf-8")
+    return folder / "report.html"

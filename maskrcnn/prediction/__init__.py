@@ -1,0 +1,1 @@
+"""From a picture, or a folder of them, to instances."""

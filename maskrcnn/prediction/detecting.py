@@ -1,0 +1,63 @@
+"""One batch of pictures through a model, for prediction and for evaluation."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from maskrcnn.data.coco import CocoDataset
+from maskrcnn.distributed import gather, is_first, rank, world_size
+from maskrcnn.model.mask_rcnn import MaskRCNN
+from maskrcnn.prediction.execution import DTYPES, Precision
+from maskrcnn.structures.instances import Instances
+
+EVALUATION_SCORE = 0.05  # AP needs the weak detections too
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """The context in which the dense layers run in `precision`."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, DTYPES[precision])
+
+
+def detect(model: MaskRCNN, images: Sequence[np.ndarray]) -> list[Instances]:
+    """Instances of RGB uint8 (H, W, 3) `images`, in one padded batch, on the model's device.
+
+    The model must be in eval mode.
+    """
+    with torch.inference_mode():
+        resized = [model.resize(image) for image in images]
+        sizes = [(image.shape[0], image.shape[1]) for image in images]
+        return model.detect(model.normalise(resized, sizes, model.device))
+
+
+def with_low_threshold(model: MaskRCNN) -> MaskRCNN:
+    """`model` itself, told to keep detections down to the low scores that AP needs."""
+    threshold = min(EVALUATION_SCORE, model.detection_rules.score_threshold)
+    model.detection_rules = replace(model.detection_rules, score_threshold=threshold)
+    return model
+
+
+def detect_all(model: MaskRCNN, dataset: CocoDataset, precision: Precision = "fp32") -> dict[int, Instances]:
+    """Instances of every image of `dataset`, by image id, one image at a time, on the CPU.
+
+    `precision` is that in which a model with float32 weights, one in training, is used.
+    Each process of a group takes its share of the images, and all of them get all results.
+    """
+    own = {}
+    for index in share_of_images(len(dataset), "val"):
+        image = dataset.load(index).image
+        with autocast(model.device, precision):
+            own[dataset.image_ids[index]] = detect(model, [image])[0].to("cpu")
+    results = {image_id: found for part in gather(own) for image_id, found in part.items()}
+    return {image_id: results[image_id] for image_id in dataset.image_ids}
+
+
+def share_of_images(num_images: int, what: str) -> Iterable[int]:
+    """Indices of the images that this process takes, with a progress bar in the first."""
+    own = range(rank(), num_images, world_size())
+    return tqdm(own, unit="image", desc=what, disable=None if is_first() else True, leave=False)

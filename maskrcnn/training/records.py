@@ -1,0 +1,124 @@
+"""What a training run writes and shows about itself, which survives a kill and a resume without a row twice."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from maskrcnn.config import Config
+from maskrcnn.distributed import is_first
+from maskrcnn.files import atomic_path
+from maskrcnn.report.curves import plot_curves
+
+LOSS_COLUMNS = ("step", "lr", "total", "rpn_objectness", "rpn_box", "class", "box", "mask", "seconds")
+
+
+class RunRecords:
+    """Configuration, losses, metrics, TensorBoard, curves and the progress bar of one run."""
+
+    def __init__(self, out: Path, config: Config, step: int) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_config(config, out / "config.yaml")
+        self.out = out
+        self.losses, self.metrics = LossRecord(out / "losses.csv", step), MetricRecord(out / "metrics.csv", step)
+        self.board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
+        self.bar = tqdm(total=config.train.steps, initial=step, unit="step", disable=None, dynamic_ncols=True)
+
+    def add(self, step: int, row: dict[str, float]) -> None:
+        """The losses of a step."""
+        self.losses.append(step, row)
+        for name, value in row.items():
+            self.board.add_scalar(f"train/{name}", value, step)
+        self.bar.update()
+        self.bar.set_postfix({name: f"{row[name]:.3f}" for name in ("total", "class", "box", "mask")})
+
+    def add_evaluation(self, step: int, summary: dict[str, float | None]) -> None:
+        """The figures of an evaluation."""
+        self.metrics.append(step, summary)
+        for name, value in summary.items():
+            if value is not None:
+                self.board.add_scalar(f"val/{name}", value, step)
+
+    def flush(self, line: str) -> None:
+        """Bring the files up to date; `line` is for logs, which have no progress bar."""
+        if self.bar.disable:
+            say(line)
+        self.losses.flush()
+        plot_curves(self.losses.path, self.out / "curves.png", self.metrics.path)
+
+    def close(self) -> None:
+        """Also after an error: a loss that is not finite is understood by the steps before it."""
+        self.bar.close()
+        self.board.close()
+        self.losses.flush()
+
+
+def say(line: str) -> None:
+    """Print above the progress bar, at once also into a file; once, however many processes there are."""
+    if not is_first():
+        return
+    with tqdm.external_write_mode():
+        print(line, flush=True)
+
+
+def write_config(config: Config, path: Path) -> None:
+    """All settings, defaults included, as YAML."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+
+
+class LossRecord:
+    """One row for each step, written when `flush` is called (with every checkpoint)."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        self._rows: list[Sequence[object]] = []
+        _drop_after(path, step)
+
+    def append(self, step: int, values: Mapping[str, float]) -> None:
+        """Remember the losses of a step."""
+        self._rows.append([step, *(f"{values[name]:.6g}" for name in LOSS_COLUMNS[1:])])
+
+    def flush(self) -> None:
+        """Write what was remembered."""
+        _write_rows(self.path, LOSS_COLUMNS, self._rows)
+        self._rows = []
+
+
+class MetricRecord:
+    """One row for each evaluation, written at once."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        _drop_after(path, step)
+
+    def append(self, step: int, values: Mapping[str, float | None]) -> None:
+        """Write one evaluation; None becomes an empty cell."""
+        row = [step, *("" if value is None else f"{value:.6g}" for value in values.values())]
+        _write_rows(self.path, ("step", *values), [row])
+
+
+def _write_rows(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    is_new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if is_new:
+            writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def _drop_after(path: Path, step: int) -> None:
+    """Remove the rows of steps that a resumed run will do again, and what a kill left half written."""
+    if not path.exists():
+        return
+    header, *rows = path.read_text(encoding="utf-8").splitlines() or [""]
+    if not header:
+        path.unlink()
+        return
+    whole = [row for row in rows if row.count(",") == header.count(",")]
+    kept = [row for row in whole if int(row.split(",", 1)[0]) <= step]
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")

@@ -1,1 +1,0 @@
-"""Published checkpoints: one converter of names and layouts for each family."""

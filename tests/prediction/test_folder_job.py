@@ -1,0 +1,129 @@
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+import maskrcnn
+from maskrcnn.prediction.folder_job import figure_names, infer_files
+from maskrcnn.prediction.job_results import describe
+from tests.coco_files import CATEGORY_IDS
+from tests.tiny import scene
+
+PICTURE, _ = scene([("square", 8, 8, 24), ("disc", 36, 30, 24)], (64, 80))
+
+
+@pytest.fixture(scope="module")
+def predictor(weights: Path) -> maskrcnn.Predictor:
+    return maskrcnn.Predictor(weights, device="cpu", batch_size=2)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Three pictures, and as second and last one a file that is none."""
+    names = ("a.png", "text.jpg", "b/a.png", "c.png", "empty.png")
+    (tmp_path / "b").mkdir()
+    paths = [tmp_path / name for name in names]
+    for path in (paths[0], paths[2], paths[3]):
+        Image.fromarray(PICTURE).save(path)
+    paths[1].write_text("not a picture")
+    paths[4].touch()
+    return paths
+
+
+def test_files_are_done_and_bad_ones_skipped(predictor: maskrcnn.Predictor, files: list[Path], tmp_path: Path) -> None:
+    out, lines, errors = tmp_path / "out", [], []
+    summary = infer_files(predictor, files, out, say=lines.append, on_failure=errors.append)
+    done = [str(files[i]) for i in (0, 2, 3)]
+    assert [name for name, _ in summary.counts] == done
+    assert summary.failures == [files[1], files[4]]
+    assert len(lines) == 3
+    assert [f"{type(error).__name__} {error}" for error in errors] == [
+        f"ImageError {files[1]}: not an image in a known format (the file begins with b'not a picture')",
+        f"ImageError {files[4]}: the image file is empty (0 bytes)",
+    ]
+    with (out / "counts.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["file"] for row in table] == done
+    for row, (_, counts) in zip(table, summary.counts, strict=True):
+        assert {name: int(row[name]) for name in counts} == counts
+        assert int(row["total"]) == sum(counts.values()) == 20
+    names = sorted(path.name for path in out.iterdir() if path.is_file())
+    # Two files are called a, so each is given its folder too.
+    assert names == sorted(
+        [f"{tmp_path.name}_a_instances.png", "b_a_instances.png", "c_instances.png", "counts.csv", "instances.json"]
+    )
+    assert Image.open(out / "c_instances.png").width >= 80
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # inside pycocotools
+def test_json_is_a_coco_set(
+    predictor: maskrcnn.Predictor, files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    infer_files(predictor, files, tmp_path / "out", is_drawn=False, say=lambda _: None, on_failure=lambda _: None)
+    coco = COCO(str(tmp_path / "out" / "instances.json"))
+    capsys.readouterr()
+    assert [image["file_name"] for image in coco.loadImgs(coco.getImgIds())] == [str(files[i]) for i in (0, 2, 3)]
+    assert {c["id"]: c["name"] for c in coco.loadCats(coco.getCatIds())} == dict(
+        zip(CATEGORY_IDS, ("square", "disc"), strict=True)
+    )
+    expected = predictor(PICTURE)
+    found = coco.loadAnns(coco.getAnnIds(imgIds=[3]))
+    assert len(found) == len(expected) == 20
+    for annotation, box, area, bitmap in zip(
+        found, expected.boxes.tolist(), expected.areas(), expected.bitmaps(), strict=True
+    ):
+        x0, y0, x1, y1 = box
+        assert annotation["bbox"] == pytest.approx([x0, y0, x1 - x0, y1 - y0], abs=1e-3)
+        assert annotation["area"] == area
+        assert np.array_equal(coco.annToMask(annotation).astype(bool), bitmap)
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_only_some_classes(predictor: maskrcnn.Predictor, files: list[Path], tmp_path: Path) -> None:
+    everything = infer_files(predictor, files[:1], tmp_path / "all", say=lambda _: None)
+    some = infer_files(predictor, files[:1], tmp_path / "some", classes=["disc"], say=lambda _: None)
+    assert some.counts == [(str(files[0]), {"disc": everything.counts[0][1]["disc"]})]
+    assert (tmp_path / "some" / "counts.csv").read_text().startswith("file,disc,total\n")
+    annotations = json.loads((tmp_path / "some" / "instances.json").read_text())["annotations"]
+    assert {annotation["category_id"] for annotation in annotations} <= {CATEGORY_IDS[1]}
+    with pytest.raises(ValueError, match="no class 'cat' in these weights; known: square, disc"):
+        infer_files(predictor, files, tmp_path / "none", classes=["disc", "cat"])
+    assert not (tmp_path / "none").exists()
+
+
+def test_limits_are_gathered(predictor: maskrcnn.Predictor, files: list[Path], tmp_path: Path) -> None:
+    summary = infer_files(predictor, files[2:4], tmp_path / "out", is_drawn=False, say=lambda _: None)
+    sentence = "more than 20 detections, the best 20 kept (detection.max_detections)"
+    assert summary.ceilings[sentence] == [str(file) for file in files[2:4]]
+
+
+def test_nothing_is_written_when_nothing_can_be_read(
+    predictor: maskrcnn.Predictor, files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = infer_files(predictor, [files[1]], tmp_path / "out")
+    assert (summary.counts, summary.failures) == ([], [files[1]])
+    assert not (tmp_path / "out").exists()
+    assert capsys.readouterr().out.startswith(f"error: {files[1]}: not an image")
+
+
+def test_pictures_of_equal_names_do_not_overwrite() -> None:
+    def names(*paths: str) -> list[str]:
+        return [name.removesuffix("_instances.png") for name in figure_names([Path(path) for path in paths]).values()]
+
+    assert names("a.png", "x/b.png") == ["a", "b"]
+    assert names("x/a.png", "y/a.png", "b.png") == ["x_a", "y_a", "b"]
+    assert names("x/a.png", "x/a.jpg") == ["x_a_png", "x_a_jpg"]
+    assert names("x/A.png", "y/a.png") == ["x_A", "y_a"]
+    assert names("1/x/a.png", "2/x/a.png") == ["x_a_png_1", "x_a_png_2"]
+    assert names("x/a.png", "y/a.png", "x_a.png") == ["x_a_png", "y_a", "_x_a"]
+
+
+def test_words() -> None:
+    assert describe({"nucleus": 60}) == "nucleus 60"
+    assert describe({"cat": 2, "dog": 0, "cow": 1}) == "cat 2, cow 1, total 3"
+    assert describe({"cat": 0, "dog": 0}) == "nothing found (cat, dog)"
+    assert describe(dict.fromkeys("abcd", 0)) == "nothing found (4 classes)"

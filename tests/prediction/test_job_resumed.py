@@ -1,0 +1,316 @@
+"""A job that was stopped, in whatever way, and started again gives what it gives in one go."""
+
+import json
+import os
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import maskrcnn
+from maskrcnn.prediction import folder_job, pipeline
+from maskrcnn.prediction.folder_job import infer_files
+from maskrcnn.prediction.job_records import Records
+from maskrcnn.prediction.job_results import JobSummary
+from maskrcnn.report.count import add_counts
+from maskrcnn.report.export import coco_dict, write_json
+from tests.tiny import scene
+
+ROOT = Path(__file__).parents[2]
+NUM = 6
+BAD = 2
+
+
+@pytest.fixture(scope="module")
+def predictor(weights: Path) -> maskrcnn.Predictor:
+    return maskrcnn.Predictor(weights, device="cpu")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Six files of which the third is no picture."""
+    (tmp_path / "in").mkdir()
+    paths = [tmp_path / "in" / f"{i}.png" for i in range(NUM)]
+    for i, path in enumerate(paths):
+        Image.fromarray(scene([("square", 4 + 3 * i, 8, 20), ("disc", 36, 30 - i, 24)], (64, 80))[0]).save(path)
+    paths[BAD].write_text("not a picture")
+    return paths
+
+
+class Job:
+    """The same job, as often as one likes, and what it said."""
+
+    def __init__(self, predictor: maskrcnn.Predictor, files: list[Path], out: Path) -> None:
+        self.predictor, self.files, self.out = predictor, files, out
+        self.said: list[str] = []
+
+    def run(self, **options: object) -> JobSummary:
+        self.said = []
+        return infer_files(
+            self.predictor,
+            self.files,
+            self.out,
+            say=self.said.append,
+            on_failure=lambda _: None,
+            **options,  # pyright: ignore[reportArgumentType]
+        )
+
+    def done_now(self) -> list[int]:
+        """Numbers of the files that the last run did."""
+        lines = [line.partition(": ")[0] for line in self.said]
+        return [int(Path(name).stem) for name in lines if Path(name) in self.files]
+
+    def written(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.out.iterdir() if path.is_file()}
+
+
+@pytest.fixture
+def job(predictor: maskrcnn.Predictor, files: list[Path], tmp_path: Path) -> Job:
+    return Job(predictor, files, tmp_path / "out")
+
+
+@pytest.fixture
+def stop(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, type[BaseException]], None]:
+    """Makes the network raise at its n-th picture, once."""
+
+    def at(number: int, error: type[BaseException]) -> None:
+        left = iter(range(number, -1, -1))
+
+        def call(self: maskrcnn.Predictor, images: list[np.ndarray]):
+            if next(left, None) == 0:
+                raise error
+            return original(self, images)
+
+        monkeypatch.setattr(maskrcnn.Predictor, "__call__", call)
+
+    original = maskrcnn.Predictor.__call__
+    return at
+
+
+def test_the_json_is_what_coco_dict_makes(job: Job) -> None:
+    summary = job.run()
+    predictor = job.predictor
+    results = [(str(file), predictor(file)) for file in job.files if file != job.files[BAD]]
+    write_json(job.out / "expected.json", coco_dict(results, predictor.class_names, predictor.config.category_ids))
+    assert (job.out / "instances.json").read_bytes() == (job.out / "expected.json").read_bytes()
+    counts = [(str(file), maskrcnn.count(found)) for file, found in results]
+    assert [name for name, _ in summary.counts] == [name for name, _ in counts]
+    assert summary.counts[0] == counts[0]  # the first names all classes
+    assert add_counts(c for _, c in summary.counts) == add_counts(c for _, c in counts)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_a_stopped_job_goes_on_and_ends_as_in_one_go(
+    job: Job, tmp_path: Path, stop: Callable[[int, type[BaseException]], None], error: type[BaseException]
+) -> None:
+    whole = Job(job.predictor, job.files, tmp_path / "whole")
+    expected = whole.run()
+    stop(3, error)
+    with pytest.raises(error):
+        job.run()
+    assert not (job.out / "counts.csv").exists()
+    if error is KeyboardInterrupt:
+        assert job.said[-1] == "stopped: 3 of 6 pictures are done, and the same command goes on from there"
+    assert job.run() == expected
+    assert job.said[0] == "done before: 3 of 6 pictures (--redo does them again)"
+    assert job.done_now() == [4, 5]
+    assert expected.failures == [job.files[BAD]]
+    assert job.written() == whole.written()
+    assert job.run() == expected
+    assert job.done_now() == []
+    assert job.written() == whole.written()
+    assert len(list((job.out / ".done").iterdir())) == 1
+
+
+def test_what_changed_is_done_again(job: Job) -> None:
+    job.run()
+    Image.fromarray(scene([("disc", 8, 8, 40)], (64, 80))[0]).save(job.files[1])
+    os.utime(job.files[3], ns=(0, 0))
+    (job.out / "4_instances.png").write_bytes(b"other")
+    (job.out / "5_instances.png").unlink()
+    job.run()
+    assert job.done_now() == [1, 3, 4, 5]
+    job.files = job.files[3:]
+    job.run()
+    assert job.done_now() == []
+    assert len(json.loads((job.out / "instances.json").read_text())["images"]) == 3
+
+
+def test_other_settings_are_another_job(job: Job, weights: Path) -> None:
+    job.files = job.files[:BAD]
+    everything = [0, 1]
+    job.run(is_drawn=False)
+    job.run(is_drawn=False)
+    assert job.done_now() == []
+    job.run(is_drawn=False, redo=True)
+    assert job.done_now() == everything
+    job.run()
+    assert job.done_now() == everything  # nothing was drawn
+    job.run(is_drawn=False)
+    assert job.done_now() == []
+    job.run(classes=["disc"])
+    assert job.done_now() == everything
+    first = job.predictor
+    for options in (
+        {"precision": "bf16"},
+        {"score": 0.9},
+        {"max_detections": 3},
+        {"resize": 2.0},
+        {"exclusive_classes": "all"},
+    ):
+        job.predictor = maskrcnn.Predictor(weights, device="cpu", **options)  # pyright: ignore[reportArgumentType]
+        job.run(is_drawn=False)
+        assert job.done_now() == everything, options
+    job.predictor = maskrcnn.Predictor(weights, device="cpu", exclusive_classes="all", batch_size=2)
+    job.run(is_drawn=False)
+    assert job.done_now() == []
+    job.predictor = maskrcnn.Predictor(weights, device="cpu", exclusive_classes="all")
+    bias = next(parameter for name, parameter in job.predictor.model.named_parameters() if name.endswith("bias"))
+    bias.data += 1e-3
+    job.run(is_drawn=False)
+    assert job.done_now() == everything
+    job.predictor = first
+    job.run(is_drawn=False)
+    assert job.done_now() == everything
+
+
+def test_a_record_that_was_cut_off_is_none(job: Job) -> None:
+    job.run()
+    expected = job.written()
+    (records,) = (job.out / ".done").iterdir()
+    lines = records.read_bytes().splitlines(keepends=True)
+    assert len(lines) == NUM - 1
+    records.write_bytes(b"".join(lines[:-1]) + lines[-1][: len(lines[-1]) // 2])
+    (job.out / ".done" / "other.jsonl").write_bytes(b'[1]\n"\n\xff\n{}\n' + lines[0][:40])
+    job.run()
+    assert job.done_now() == [5]
+    assert job.written() == expected
+
+
+def test_one_picture_alone_is_always_done(job: Job) -> None:
+    job.files = job.files[:1]
+    for _ in range(2):
+        job.run()
+        assert job.done_now() == [0]
+    assert not (job.out / ".done").exists()
+
+
+def test_a_disk_that_is_full_costs_nothing_that_was_done(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = pipeline.write_image
+
+    def full(path: Path, image: np.ndarray) -> None:
+        if path.name == "4_instances.png":
+            raise OSError("No space left on device")
+        write(path, image)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "write_image", full)
+        with pytest.raises(OSError, match="No space left"):
+            job.run()
+    job.run()
+    assert set(job.done_now()) <= {4, 5}
+
+
+def test_a_process_that_died_leaves_nothing_merged(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = iter(("files", "settings", "todo", "failures", "end"))
+
+    def gather(value: object) -> list[object]:
+        if next(steps) in ("failures", "end"):
+            raise RuntimeError("connection closed by peer")
+        return [value, value]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_job, "gather", gather)
+        patch.setattr(folder_job, "world_size", lambda: 2)
+        with pytest.raises(RuntimeError, match=r"3 of 6 pictures are not done.*1\.png.*3\.png.*5\.png"):
+            job.run()
+    assert job.done_now() == [0, 4]
+    assert not (job.out / "counts.csv").exists()
+    job.run()
+    assert job.done_now() == [1, 3, 5]
+    assert (job.out / "counts.csv").exists()
+
+
+@pytest.mark.parametrize(("picture_bytes", "num_threads"), [(1 << 30, 1), (1 << 30, 3), (1, 3)])
+def test_few_pictures_are_in_memory_at_once(
+    job: Job, monkeypatch: pytest.MonkeyPatch, picture_bytes: int, num_threads: int
+) -> None:
+    alive: set[int] = set()
+    most = 0
+    read = pipeline.read_image
+
+    def counted(file: Path) -> np.ndarray:
+        nonlocal most
+        image = read(file)
+        alive.add(id(image))
+        weakref.finalize(image, alive.discard, id(image))
+        most = max(most, len(alive))
+        return image
+
+    monkeypatch.setattr(pipeline, "read_image", counted)
+    monkeypatch.setattr(pipeline, "PICTURE_BYTES", picture_bytes)
+    monkeypatch.setattr(pipeline, "num_cores", lambda: 2 * num_threads)
+    files = [job.files[0].with_name(f"{i}.png") for i in range(10, 30)]
+    for file in files:
+        file.write_bytes(job.files[0].read_bytes())
+    job.files = files
+    assert len(job.run(is_drawn=False).counts) == 20
+    assert job.done_now() == list(range(10, 30))
+    # One in the network, the one before it on its way out, and those that wait on either side; too large ones do not.
+    assert most <= (2 + 2 * num_threads if picture_bytes > 1 else 2)
+    assert not alive
+
+
+def test_records_keep_any_file_name_and_no_nan(tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"odd \xff name.png")
+    try:
+        file.touch()
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    state = pipeline.state_of(file)
+    with Records(tmp_path / "records", "a") as records:
+        records.add(file, state, None, (4, 6), {"fig": 2, "date": 0}, [{"score": 0.1}], ["limit"], 1)
+        with pytest.raises(ValueError, match="JSON compliant"):
+            records.add(file, state, None, (4, 6), {}, [{"score": float("nan")}])
+        assert records.annotations(file) == [{"score": 0.1}]
+    with Records(tmp_path / "records", "a") as records:
+        records.load([file], {})
+        done = records.done[file]
+        assert (done.image_size, done.counts, done.ceilings, done.num_doubles) == ((4, 6), {"fig": 2}, ("limit",), 1)
+        assert records.annotations(file) == [{"score": 0.1}]
+    with Records(tmp_path / "records", "b") as records:
+        records.load([file], {})
+        assert not records.done
+
+
+def test_two_processes_write_what_one_writes(files: list[Path], weights: Path, tmp_path: Path) -> None:
+    tool = [str(ROOT / "tools" / "infer.py"), "in", "--weights", str(weights), "--device", "cpu", "--out"]
+    launchers = {
+        "one": [sys.executable],
+        "two": [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
+    }
+    running = {
+        name: subprocess.Popen(
+            [*launcher, *tool, name],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name, launcher in launchers.items()
+    }
+    said = {name: process.communicate() for name, process in running.items()}
+    one, two = (Job(None, files, tmp_path / name).written() for name in launchers)  # pyright: ignore[reportArgumentType]
+    assert set(one) == {"counts.csv", "instances.json", *(f"{i}_instances.png" for i in (0, 1, 3, 4, 5))}, said["one"]
+    assert two == one, said["two"]
+    assert running["one"].returncode == running["two"].returncode == 1  # one file is no picture
+    assert sorted(said["two"][0].splitlines()) == [
+        line.replace("are in one", "are in two") for line in sorted(said["one"][0].splitlines())
+    ]
+    assert said["two"][1].count("1 of 6 files could not be read") == 1

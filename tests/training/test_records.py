@@ -1,0 +1,87 @@
+"""The CSV files of a run after a kill and a resume."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from maskrcnn.training.records import LOSS_COLUMNS, LossRecord, MetricRecord
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def losses(value: float) -> dict[str, float]:
+    return dict.fromkeys(LOSS_COLUMNS[1:], value)
+
+
+def record(path: Path, start: int, steps: int) -> None:
+    """Steps start + 1 .. start + steps of a run that knows `start`."""
+    record = LossRecord(path, start)
+    for step in range(start + 1, start + steps + 1):
+        record.append(step, losses(step / 8))
+    record.flush()
+
+
+class TestLosses:
+    def test_a_row_for_each_step(self, tmp_path: Path):
+        path = tmp_path / "losses.csv"
+        record(path, 0, 3)
+        assert path.read_text().splitlines()[0] == ",".join(LOSS_COLUMNS)
+        assert [row["step"] for row in read(path)] == ["1", "2", "3"]
+        assert [float(row["mask"]) for row in read(path)] == [0.125, 0.25, 0.375]
+
+    def test_nothing_is_written_before_flush_and_nothing_twice(self, tmp_path: Path):
+        path = tmp_path / "losses.csv"
+        record = LossRecord(path, 0)
+        record.append(1, losses(1.0))
+        assert not path.exists()
+        record.flush()
+        record.flush()
+        assert len(read(path)) == 1
+
+    def test_steps_that_are_done_again_are_dropped(self, tmp_path: Path):
+        path = tmp_path / "losses.csv"
+        record(path, 0, 5)
+        record(path, 3, 4)  # resumed from a checkpoint of step 3
+        assert [row["step"] for row in read(path)] == [str(step) for step in range(1, 8)]
+        assert b"\r" not in path.read_bytes()
+
+    def test_a_new_run_in_the_same_folder_starts_over(self, tmp_path: Path):
+        path = tmp_path / "losses.csv"
+        record(path, 0, 5)
+        record(path, 0, 2)
+        assert [row["step"] for row in read(path)] == ["1", "2"]
+
+    @pytest.mark.parametrize("cut", [1, 4, 9, 15])
+    def test_a_row_that_a_kill_cut_off_is_dropped(self, tmp_path: Path, cut: int):
+        path = tmp_path / "losses.csv"
+        record(path, 0, 12)
+        whole = path.read_text().splitlines()
+        path.write_text("\n".join([*whole[:-1], whole[-1][:cut]]))  # "1" of step 12 is no step 1
+        record(path, 11, 2)
+        assert [row["step"] for row in read(path)] == [str(step) for step in range(1, 14)]
+
+    def test_a_kill_before_the_header(self, tmp_path: Path):
+        path = tmp_path / "losses.csv"
+        path.touch()
+        record(path, 0, 2)
+        assert [row["step"] for row in read(path)] == ["1", "2"]
+
+
+class TestMetrics:
+    def test_rows_are_written_at_once(self, tmp_path: Path):
+        path = tmp_path / "metrics.csv"
+        metrics = MetricRecord(path, 0)
+        metrics.append(5, {"mask_ap": 0.5, "count_mae": None})
+        assert read(path) == [{"step": "5", "mask_ap": "0.5", "count_mae": ""}]
+
+    def test_evaluations_that_are_done_again_are_dropped(self, tmp_path: Path):
+        path = tmp_path / "metrics.csv"
+        metrics = MetricRecord(path, 0)
+        for step in (5, 10, 15):
+            metrics.append(step, {"mask_ap": step / 100, "count_mae": None})
+        MetricRecord(path, 10).append(15, {"mask_ap": 0.75, "count_mae": 2.0})
+        assert [(row["step"], row["mask_ap"]) for row in read(path)] == [("5", "0.05"), ("10", "0.1"), ("15", "0.75")]
