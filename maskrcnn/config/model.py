@@ -8,12 +8,35 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from maskrcnn.config.base import Settings
+from maskrcnn.config.bounds import (
+    MAX_CLASSES,
+    MAX_SIDE,
+    Beta,
+    Bins,
+    Candidates,
+    CategoryId,
+    Channels,
+    ClassName,
+    DeltaWeight,
+    Detections,
+    Epsilon,
+    Fraction,
+    Layers,
+    LayersOr0,
+    Length,
+    Level,
+    LevelDivisor,
+    LongestSide,
+    MinLength,
+    Ratio,
+    Regions,
+    Samples,
+    Side,
+    Zoom,
+)
 
-Positive = Annotated[int, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Norm = Literal["none", "frozen_bn", "bn", "gn"]
-Triple = tuple[float, float, float]
-Quad = tuple[float, float, float, float]
+DeltaWeights = tuple[DeltaWeight, DeltaWeight, DeltaWeight, DeltaWeight]
 
 
 class PixelSettings(Settings):
@@ -21,9 +44,9 @@ class PixelSettings(Settings):
 
     order: Literal["rgb", "bgr"] = "rgb"
     """Channel order that the first convolution was trained on."""
-    mean: Triple = (123.675, 116.28, 103.53)
+    mean: tuple[Level, Level, Level] = (123.675, 116.28, 103.53)
     """Subtracted, 0..255, in `order`; the default is ImageNet's."""
-    std: Triple = (58.395, 57.12, 57.375)
+    std: tuple[LevelDivisor, LevelDivisor, LevelDivisor] = (58.395, 57.12, 57.375)
     """Divided by, 0..255, in `order`; (1, 1, 1) where it was absorbed into the first convolution."""
 
 
@@ -32,11 +55,11 @@ class ResizeSettings(Settings):
 
     mode: Literal["shortest_edge", "scale", "square"] = "shortest_edge"
     """`shortest_edge`: to 800 within 1333 (arXiv:1612.03144); `scale`: by a fixed factor; `square`: into a square."""
-    shortest_edge: Positive = 800
+    shortest_edge: Side = 800
     """Target of the shorter side, px."""
-    longest_edge: Positive = 1333
+    longest_edge: LongestSide = 1333
     """Limit of the longer side, px; in mode `square` the side of the square."""
-    scale: Annotated[float, Field(gt=0)] = 1.0
+    scale: Zoom = 1.0
     """Factor of mode `scale`; `longest_edge` still limits."""
     upscale_only: bool = False
     """Never shrink unless `longest_edge` demands it (matterport)."""
@@ -46,13 +69,19 @@ class ResizeSettings(Settings):
     rounding: Literal["half_up", "floor", "half_even"] = "half_up"
     """How the new height and width become whole numbers."""
 
+    @model_validator(mode="after")
+    def _square_in_memory(self) -> "ResizeSettings":
+        if self.mode == "square" and self.longest_edge > MAX_SIDE:  # every image is padded to it
+            raise ValueError(f"longest_edge is at most {MAX_SIDE} in mode square, got {self.longest_edge}")
+        return self
+
 
 class PadSettings(Settings):
     """How images of a batch come to one size."""
 
     position: Literal["top_left", "centre"] = "top_left"
     """Where the image lies in the padded frame."""
-    divisor: Positive = 32
+    divisor: Side = 32
     """The padded height and width are multiples of this."""
     value: Literal["mean", "black"] = "mean"
     """`mean`: 0 after normalisation; `black`: 0 before it."""
@@ -63,11 +92,11 @@ class BackboneSettings(Settings):
 
     depth: Literal[18, 34, 50, 101, 152] = 101
     """Number of weighted layers; 18 and 34 have basic blocks, the others bottlenecks."""
-    stem_channels: Positive = 64
+    stem_channels: Channels = 64
     """Channels of the stem and of the first stage's inner convolutions; the whole body scales with it."""
-    groups: Positive = 1
+    groups: Channels = 1
     """Groups of the 3x3 convolutions (ResNeXt, arXiv:1611.05431)."""
-    width_per_group: Positive = 64
+    width_per_group: Channels = 64
     """Inner channels of a group in the first stage, at 64 stem channels."""
     stride_in_1x1: bool = False
     """Stride of a bottleneck in its first 1x1 convolution (MSRA, matterport) or in its 3x3 (torchvision)."""
@@ -75,7 +104,7 @@ class BackboneSettings(Settings):
     """Whether the convolutions have a bias of their own beside the norm (matterport)."""
     norm: Literal["frozen_bn", "bn", "gn"] = "bn"
     """`frozen_bn`: fixed statistics and affine; `bn`; `gn`: 32 groups (arXiv:1803.08494)."""
-    norm_eps: Annotated[float, Field(ge=0)] = 1e-5
+    norm_eps: Epsilon = 1e-5
     """Added to the variance, also in the heads; 0 in torchvision's first COCO file, 1e-3 in matterport's."""
     stem_pool: Literal["symmetric", "same"] = "symmetric"
     """Padding of the stem's pooling: one on every side, or TensorFlow's SAME (right and bottom on even sizes)."""
@@ -92,7 +121,7 @@ class BackboneSettings(Settings):
 class FPNSettings(Settings):
     """Feature pyramid P2..P6 (arXiv:1612.03144)."""
 
-    channels: Positive = 256
+    channels: Channels = 256
     """Channels of every level."""
     norm: Norm = "none"
     """Norm behind each of its convolutions, which then have no bias."""
@@ -101,13 +130,13 @@ class FPNSettings(Settings):
 class AnchorSettings(Settings):
     """Reference boxes of the RPN (arXiv:1506.01497)."""
 
-    sizes: tuple[Annotated[float, Field(gt=0)], ...] = (32, 64, 128, 256, 512)
+    sizes: tuple[Length, ...] = (32, 64, 128, 256, 512)
     """Square root of the area, px of the network's input, one for each level P2..P6."""
-    ratios: tuple[Annotated[float, Field(gt=0)], ...] = (0.5, 1.0, 2.0)
+    ratios: Annotated[tuple[Ratio, ...], Field(min_length=1, max_length=32)] = (0.5, 1.0, 2.0)
     """Height / width, in the order of the RPN's channels."""
     rounded: bool = False
     """Round the corners to whole pixels (torchvision)."""
-    offset: Annotated[float, Field(ge=0, le=1)] = 0.0
+    offset: Fraction = 0.0
     """Where in its cell an anchor has its centre, in strides: 0 the first corner, 0.5 the middle (mmdetection 1.x)."""
     stride: Literal["fixed", "from_grid"] = "fixed"
     """`fixed`: 4..64; `from_grid`: padded size // grid size (torchvision; differs on P6 when P5 is odd)."""
@@ -122,17 +151,17 @@ class AnchorSettings(Settings):
 class RPNSettings(Settings):
     """Region proposal network (arXiv:1506.01497)."""
 
-    convs: Positive = 1
+    convs: Layers = 1
     """3x3 convolutions before the two outputs."""
-    channels: Positive | None = None
+    channels: Channels | None = None
     """Their channels; the pyramid's when not given (512 in matterport)."""
     rank_by: Literal["logit", "probability"] = "logit"
     """What orders the candidates; probabilities saturate and tie (torchvision, mmdetection)."""
-    delta_weights: Quad = (1, 1, 1, 1)
+    delta_weights: DeltaWeights = (1, 1, 1, 1)
     """Divisors of dx, dy, dw, dh."""
     delta_clamp: Literal["max", "both", "none"] = "max"
     """Which side of dw, dh is limited to log(1000 / 16)."""
-    pre_nms_top_n: Positive = 2000
+    pre_nms_top_n: Candidates = 2000
     """Candidates kept before NMS when detecting, per level or per image."""
     pre_nms_scope: Literal["level", "image"] = "level"
     """What `pre_nms_top_n` counts over (matterport: the image)."""
@@ -140,28 +169,28 @@ class RPNSettings(Settings):
     """IoU above which the weaker proposal goes."""
     nms_scope: Literal["level", "image"] = "level"
     """Whether proposals of different levels suppress one another (matterport)."""
-    post_nms_top_n: Positive = 2000
+    post_nms_top_n: Candidates = 2000
     """Proposals kept for an image when detecting."""
-    min_size: Annotated[float, Field(ge=0)] = 0.0
+    min_size: MinLength = 0.0
     """Proposals with a side below this go, px; those without any area go anyway."""
     clip_to: Literal["image", "padded"] = "image"
     """Frame that proposals are clipped to (matterport: the padded square)."""
     zero_padded: bool = False
     """Fill up to `post_nms_top_n` with empty boxes in the frame's corner when detecting, which then take part
     (matterport)."""
-    train_pre_nms_top_n: Positive = 2000
+    train_pre_nms_top_n: Candidates = 2000
     """As `pre_nms_top_n`, in training."""
-    train_post_nms_top_n: Positive = 1000
+    train_post_nms_top_n: Candidates = 1000
     """As `post_nms_top_n`, in training."""
     foreground_iou: Fraction = 0.7
     """Anchors of at least this IoU with an object are positive."""
     background_iou: Fraction = 0.3
     """Anchors below this IoU with every object are negative."""
-    anchors_per_image: Positive = 256
+    anchors_per_image: Candidates = 256
     """Anchors sampled for the loss."""
     positive_fraction: Fraction = 0.5
     """At most this part of them is positive."""
-    smooth_l1_beta: Annotated[float, Field(ge=0)] = 1 / 9
+    smooth_l1_beta: Beta = 1 / 9
     """Where the box loss turns from quadratic to linear; 0 is L1."""
 
 
@@ -172,23 +201,23 @@ class RoISettings(Settings):
     """RoIAlign (arXiv:1703.06870), or TensorFlow's one sample a bin with aligned corners (matterport)."""
     aligned: bool = True
     """Shift by half a pixel, so that pixel centres lie at +0.5 (detectron2's second version)."""
-    sampling_ratio: Annotated[int, Field(ge=0)] = 2
+    sampling_ratio: Samples = 2
     """Samples along each side of a bin; 0 means as many as the bin has feature cells (detectron2, mmdetection)."""
-    box_resolution: Positive = 7
+    box_resolution: Bins = 7
     """Bins along a side for the box head."""
-    mask_resolution: Positive = 14
+    mask_resolution: Bins = 14
     """Bins along a side for the mask head; its logits have twice as many."""
     level_rule: Literal["floor", "round"] = "floor"
     """Rounding of 4 + log2(sqrt(area) / 224); `round` is half to even (matterport)."""
-    level_eps: Annotated[float, Field(ge=0)] = 1e-8
+    level_eps: Epsilon = 1e-8
     """Keeps exact powers of two on the upper level."""
     level_eps_inside_log: bool = True
     """Whether `level_eps` is added to the ratio (detectron2) or to its logarithm (torchvision)."""
-    canonical_size: Annotated[float, Field(gt=0)] = 224
+    canonical_size: Length = 224
     """Square root of the area of a region that is read from P4, px (arXiv:1612.03144)."""
     foreground_iou: Fraction = 0.5
     """Proposals of at least this IoU with an object are positive."""
-    proposals_per_image: Positive = 512
+    proposals_per_image: Regions = 512
     """Regions sampled for the loss."""
     positive_fraction: Fraction = 0.25
     """At most this part of them is positive."""
@@ -197,34 +226,34 @@ class RoISettings(Settings):
 class BoxHeadSettings(Settings):
     """From a 7x7 region to class logits and deltas."""
 
-    convs: Annotated[int, Field(ge=0)] = 0
+    convs: LayersOr0 = 0
     """3x3 convolutions before the fully connected layers (4 in torchvision's v2 and detectron2's LSJ models)."""
-    conv_channels: Positive = 256
+    conv_channels: Channels = 256
     """Their channels."""
     conv_norm: Norm = "none"
     """Their norm; convolutions with a norm have no bias."""
-    fcs: Positive = 2
+    fcs: Layers = 2
     """Fully connected layers."""
-    fc_channels: Positive = 1024
+    fc_channels: Channels = 1024
     """Their width."""
     fc_norm: Literal["none", "frozen_bn", "bn"] = "none"
     """Batch norm behind each of them (matterport)."""
-    delta_weights: Quad = (10, 10, 5, 5)
+    delta_weights: DeltaWeights = (10, 10, 5, 5)
     """Divisors of dx, dy, dw, dh."""
     delta_clamp: Literal["max", "both", "none"] = "max"
     """Which side of dw, dh is limited to log(1000 / 16)."""
     class_agnostic: bool = False
     """One set of deltas for all classes."""
-    smooth_l1_beta: Annotated[float, Field(ge=0)] = 0.0
+    smooth_l1_beta: Beta = 0.0
     """Where the box loss turns from quadratic to linear; 0 is L1."""
 
 
 class MaskHeadSettings(Settings):
     """From a 14x14 region to 28x28 logits for each class (arXiv:1703.06870)."""
 
-    convs: Annotated[int, Field(ge=0)] = 4
+    convs: LayersOr0 = 4
     """3x3 convolutions before the deconvolution."""
-    channels: Positive = 256
+    channels: Channels = 256
     """Channels of the convolutions and of the deconvolution."""
     norm: Norm = "none"
     """Norm behind each convolution, which then has no bias."""
@@ -244,13 +273,13 @@ class DetectionSettings(Settings):
     """Whether a score equal to the threshold passes (matterport)."""
     nms_threshold: Fraction = 0.5
     """IoU within a class above which the weaker detection goes."""
-    exclusive_classes: tuple[tuple[str, ...], ...] | Literal["all"] = ()
+    exclusive_classes: tuple[tuple[ClassName, ...], ...] | Literal["all"] = ()
     """Groups of classes of which a thing can only be one: they suppress one another in NMS as one class; or `all`."""
-    max_detections: Positive = 1000
+    max_detections: Detections = 1000
     """Detections kept for an image."""
     classes_per_roi: Literal["all", "best"] = "all"
     """Whether one region may give several classes, or only its best one (matterport)."""
-    min_size: Annotated[float, Field(ge=0)] = 0.0
+    min_size: MinLength = 0.0
     """Detections with a side below this go before NMS, px of the network's input; empty ones go at the end anyway."""
     box_edges: Literal["continuous", "inclusive"] = "continuous"
     """Whether widths are x1 - x0, or boxes are coded on the pixels' inclusive indices (matterport)."""
@@ -261,9 +290,9 @@ class ModelSettings(Settings):
 
     family: str = "maskrcnn"
     """The preset that the settings started from."""
-    class_names: tuple[str, ...] = ("object",)
+    class_names: Annotated[tuple[ClassName, ...], Field(max_length=MAX_CLASSES)] = ("object",)
     """Name of each label 0..K-1; the background is not one of them."""
-    category_ids: tuple[int, ...] = ()
+    category_ids: Annotated[tuple[CategoryId, ...], Field(max_length=MAX_CLASSES)] = ()
     """The data set's id of each label, for exports; 1..K when empty."""
     pixels: PixelSettings = PixelSettings()
     resize: ResizeSettings = ResizeSettings()

@@ -5,10 +5,22 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from maskrcnn.config.base import Settings
-from maskrcnn.config.model import Fraction, Positive
+from maskrcnn.config.bounds import (
+    Decay,
+    Fraction,
+    FractionBelow1,
+    GradientNorm,
+    Images,
+    Processes,
+    Rate,
+    Seed,
+    Side,
+    Steps,
+    StepsOr0,
+    Zoom,
+)
 
-NonNegative = Annotated[float, Field(ge=0)]
-Range = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+Range = tuple[Zoom, Zoom]
 
 
 class AugmentSettings(Settings):
@@ -16,16 +28,16 @@ class AugmentSettings(Settings):
 
     resize: bool = True
     """First bring the image to the size that the model's own `resize` gives it."""
-    shortest_edges: tuple[Positive, ...] = ()
+    shortest_edges: Annotated[tuple[Side, ...], Field(max_length=1000)] = ()
     """Take for the shorter side, in place of the model's, one of these, drawn for each image (multi-scale training)."""
     jitter: Range | None = None
     """Instead bring the image to fit a square of `crop` times a factor drawn evenly from this range: large-scale jitter
     (arXiv:2012.07177: 0.1 to 2)."""
     scale: Range | None = None
     """Then scale by a factor from this range, drawn evenly in its logarithm."""
-    crop: Positive | None = None
+    crop: Side | None = None
     """Then cut a square of this side at a random place, px."""
-    min_visible_px: Positive = 1
+    min_visible_px: Side = 1
     """An object cut by the crop is dropped when it keeps fewer pixels than this along a side of its box."""
     horizontal_flip: Fraction = 0.5
     """Probability."""
@@ -66,7 +78,7 @@ class DataSettings(Settings):
     """Folder of the images that both name, where it is not beside them."""
     val_images: str | None = None
     """Folder of the val images, where it is another one."""
-    val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    val_fraction: FractionBelow1 = 0.0
     """Part of the images that is divided off to evaluate on, where the data name no such set; by their file names."""
     group_key: str | None = None
     """Regular expression; images of which it finds the same text in the file name stay on one side of that division."""
@@ -84,49 +96,49 @@ class TrainSettings(Settings):
     and its conventions are theirs wherever `model` does not say otherwise; heads are fitted to the data's classes."""
     init_preset: str | None = None
     """Preset of `init_from`, where it is another package's file that does not say it."""
-    steps: Positive = 90_000
+    steps: Steps = 90_000
     """Optimiser steps of the whole run."""
     layers: Literal["all", "3+", "4+", "5+", "heads"] = "all"
     """What is trained: everything, the backbone from that stage on (C3, C4, C5), or nothing of the backbone."""
-    batch_size: Positive = 16
+    batch_size: Images = 16
     """Images of a step, of all processes together."""
-    accumulate: Positive = 1
+    accumulate: Images = 1
     """Parts in which a process takes its images through the network, one after the other, to save memory."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: Annotated[float, Field(gt=0)] = 0.02
+    learning_rate: Rate = 0.02
     """Peak, at `batch_size`."""
     momentum: Fraction = 0.9
     """SGD's; AdamW uses (0.9, 0.999)."""
-    weight_decay: NonNegative = 1e-4
+    weight_decay: Decay = 1e-4
     """Not applied to norms and biases."""
     schedule: Literal["step", "cosine"] = "step"
     """`step`: a tenth at each of `milestones`; `cosine`: down to 0."""
-    milestones: tuple[Fraction, ...] = (2 / 3, 8 / 9)
+    milestones: Annotated[tuple[Fraction, ...], Field(max_length=100)] = (2 / 3, 8 / 9)
     """Parts of `steps`."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 1000
+    warmup_steps: StepsOr0 = 1000
     """The rate grows linearly from a thousandth over these."""
-    clip_gradient_norm: NonNegative = 0.0
+    clip_gradient_norm: GradientNorm = 0.0
     """Largest norm of all gradients together; 0 is no limit."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Autocast type of the dense layers; RoIAlign, NMS and box arithmetic stay in float32."""
-    average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    average_decay: FractionBelow1 = 0.0
     """Decay of the moving average of the weights that is evaluated and exported; 0 is no average."""
-    evaluate_every: Positive = 5000
+    evaluate_every: Steps = 5000
     """Steps between evaluations on val."""
-    checkpoint_every: Positive = 1000
+    checkpoint_every: Steps = 1000
     """Steps between checkpoints: what a kill loses at most."""
     best_by: Literal["mask_ap", "box_ap", "count_mae"] = "mask_ap"
     """What makes an evaluation the best so far."""
-    patience: Annotated[int, Field(ge=0)] = 0
+    patience: StepsOr0 = 0
     """Evaluations in a row without a new best after which the run stops; 0 never stops early."""
     val_loss: bool = True
     """Whether an evaluation also takes the losses on val."""
     sync_batch_norm: bool = False
     """Batch statistics over all processes (CUDA only)."""
-    workers: Annotated[int, Field(ge=0)] = 2
+    workers: Processes = 2
     """Processes that read and augment."""
     repeat_threshold: Fraction = 0.0
     """Images with classes that fewer than this part of all images have are seen more often (arXiv:1908.03195)."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Of the initial weights, the order of the images, the augmentation and the sampling."""
     augment: AugmentSettings = AugmentSettings()
