@@ -1,6 +1,7 @@
 """Find, outline, count and draw every object in pictures."""
 
 import argparse
+import os
 import sys
 from contextlib import nullcontext, redirect_stdout
 from functools import partial
@@ -10,7 +11,7 @@ from tqdm import tqdm
 
 from maskrcnn.cli.errors import report
 from maskrcnn.cli.model_arguments import add_model_arguments, load_predictor
-from maskrcnn.data.images import find_images
+from maskrcnn.data.pictures.finding import find_images
 from maskrcnn.data.sample_picture import draw_sample
 from maskrcnn.distributed import is_first, join, leave, share_cores
 from maskrcnn.prediction.execution import choose_device
@@ -119,12 +120,12 @@ def _find(paths: list[str], out: Path) -> tuple[list[Path], list[Exception]]:
     errors: list[Exception] = []
     for path in paths:
         try:
-            images = find_images(path)
+            images = find_images(path, errors.append)
             chosen = [file for file in images if Path(path).is_file() or not _is_own_picture(file, out)]
-            if not chosen:
+            if images and not chosen:
                 raise ValueError(f"{path}: holds only pictures that an earlier run wrote into {out}")
             for file in chosen:
-                found.setdefault(file.resolve(), file)
+                found.setdefault(Path(os.path.realpath(file)), file)  # resolve() fails at a link to itself
         except (OSError, ValueError) as error:
             errors.append(error)
     return list(found.values()), errors
@@ -132,7 +133,7 @@ def _find(paths: list[str], out: Path) -> tuple[list[Path], list[Exception]]:
 
 def _is_own_picture(file: Path, out: Path) -> bool:
     """Whether an earlier run into the same folder wrote it: `infer .` twice must not count its own drawings."""
-    return file.stem.endswith("_instances") and file.resolve().parent == out.resolve()
+    return file.stem.endswith("_instances") and os.path.dirname(os.path.realpath(file)) == os.path.realpath(out)
 
 
 def _write_sample(out: Path) -> Path:

@@ -1,10 +1,8 @@
 """Turn any image file, PIL image or array into one form: RGB uint8 (H, W, 3), upright as its EXIF orientation says."""
 
 import contextlib
-import glob
-import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,11 +10,6 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-# What `find_images` takes from a folder. A file that is named explicitly is read whatever its extension.
-IMAGE_EXTENSIONS = frozenset(
-    {".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"}
-    | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
-)
 # One gigapixel, OpenCV's own limit: above every microscope and satellite tile, below what is only meant to fill memory.
 MAX_PIXELS = 2**30
 # Percentiles that become 0 and 255 when more than 8 bits per channel have to be shown in 8: a few hot pixels of a
@@ -87,25 +80,6 @@ def to_rgb(image: str | Path | Image.Image | np.ndarray) -> np.ndarray:
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)) or image.size == 0:
         raise ImageError(f"{expected}, {got}")
     return _uint8_to_rgb(image)
-
-
-def find_images(paths: str | Path | Sequence[str | Path]) -> list[Path]:
-    """List the image files that `paths` name, each once, in the order given.
-
-    A file is taken as it is; a folder gives the images below it (by `IMAGE_EXTENSIONS`, hidden ones left out) sorted by
-    path; a pattern such as "scans/**/*.tif" gives its sorted matches, folders among them included.
-
-    Raises:
-        FileNotFoundError: a path that does not exist or a pattern without a match.
-        ValueError: a folder or pattern without images.
-    """
-    if isinstance(paths, str | Path):
-        paths = [paths]
-    found: dict[str, Path] = {}
-    for given in paths:
-        for path in _expand(given):
-            found.setdefault(os.path.realpath(path), path)
-    return list(found.values())
 
 
 def stretch_to_uint8(pixels: np.ndarray) -> np.ndarray:
@@ -260,41 +234,6 @@ def _orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
-
-
-def _expand(given: str | Path) -> Iterator[Path]:
-    path = Path(given)
-    if path.is_dir():
-        images = sorted(_walk(path))
-        if not images:
-            raise ValueError(f"{path}: no images in this folder (looked for {' '.join(sorted(IMAGE_EXTENSIONS))})")
-        yield from images
-    elif path.exists():
-        yield path
-    elif glob.has_magic(str(given)):
-        matches = sorted(Path(match) for match in glob.glob(str(given), recursive=True))
-        if not matches:
-            raise FileNotFoundError(f"{given}: nothing matches this pattern")
-        images = [match for match in matches if match.is_file() and match.suffix.lower() in IMAGE_EXTENSIONS]
-        images += [image for match in matches if match.is_dir() for image in _walk(match)]
-        if not images:
-            raise ValueError(f"{given}: {len(matches)} matches, none of them an image")
-        yield from sorted(images)
-    else:
-        raise FileNotFoundError(f"{path}: there is no such file or folder")
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    seen: set[str] = set()  # linked folders are followed, and may lead back to where the walk has been
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        if os.path.realpath(parent) in seen:
-            folders.clear()
-            continue
-        seen.add(os.path.realpath(parent))
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS and not name.startswith("."):
-                yield Path(parent, name)
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,5 @@
 """Every kind of picture comes in as RGB uint8, upright; every unusable one is refused in one sentence with its name."""
 
-import os
 import pickle
 import struct
 import zlib
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from maskrcnn.data.images import ImageError, find_images, read_image, stretch_to_uint8, to_rgb
+from maskrcnn.data.images import ImageError, read_image, stretch_to_uint8, to_rgb
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -337,56 +336,3 @@ def test_grey_arrays() -> None:
 def test_wrong_arrays(array: np.ndarray, got: str) -> None:
     with pytest.raises(ImageError, match=r"expected .*\(H, W, 3\) uint8 RGB array, " + got):
         to_rgb(array)
-
-
-# Finding ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    for name in ("b.png", "a.JPG", "sub/c.tif", "sub/notes.txt", "sub/._c.tif", ".cache/d.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "empty").mkdir()
-    return tmp_path
-
-
-def test_folders_are_searched(tree: Path) -> None:
-    assert find_images([tree]) == [tree / "a.JPG", tree / "b.png", tree / "sub" / "c.tif"]
-    assert find_images(str(tree)) == find_images([tree])
-
-
-def test_files_keep_their_order_and_appear_once(tree: Path) -> None:
-    notes = tree / "sub" / "notes.txt"
-    assert find_images([notes, tree / "b.png", tree]) == [
-        *(notes, tree / "b.png", tree / "a.JPG"),
-        tree / "sub" / "c.tif",
-    ]
-
-
-def test_patterns(tree: Path) -> None:
-    assert find_images([f"{tree}/*.png"]) == [tree / "b.png"]
-    assert find_images([f"{tree}/**/*.tif"]) == [tree / "sub" / "c.tif"]
-    assert find_images([f"{tree}/s*"]) == [tree / "sub" / "c.tif"]
-
-
-def test_a_file_named_like_a_pattern(tmp_path: Path) -> None:
-    (tmp_path / "scan[1].png").touch()
-    assert find_images([tmp_path / "scan[1].png"]) == [tmp_path / "scan[1].png"]
-
-
-def test_nothing_found(tree: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"z\.png: there is no such file or folder"):
-        find_images([tree / "z.png"])
-    with pytest.raises(FileNotFoundError, match="nothing matches"):
-        find_images([f"{tree}/*.bmp"])
-    with pytest.raises(ValueError, match="empty: no images in this folder"):
-        find_images([tree / "empty"])
-    with pytest.raises(ValueError, match="none of them an image"):
-        find_images([f"{tree}/sub/*.txt"])
-
-
-@pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="links need rights on Windows")
-def test_linked_folders_are_followed_once(tree: Path) -> None:
-    (tree / "sub" / "loop").symlink_to(tree, target_is_directory=True)
-    assert len(find_images([tree])) == 3

@@ -9,7 +9,7 @@ from typing import Any
 
 from maskrcnn.data.checks.image_checks import look_at_images
 from maskrcnn.data.formats.assembling import Reading
-from maskrcnn.data.images import IMAGE_EXTENSIONS, find_images
+from maskrcnn.data.pictures.finding import IMAGE_EXTENSIONS, find_images
 from maskrcnn.data.problems import Problem, found
 
 SPLIT_NAMES = {

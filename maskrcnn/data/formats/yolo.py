@@ -11,7 +11,7 @@ import yaml
 from maskrcnn.data.formats import finding
 from maskrcnn.data.formats.assembling import Annotations, Picture, Reading, Shape, assemble
 from maskrcnn.data.formats.outlines import rectangle
-from maskrcnn.data.images import find_images
+from maskrcnn.data.pictures.finding import find_images
 from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
 
 LOOKED_FOR = "a data.yaml of YOLO (names, and train or val) with labels/*.txt"

@@ -1,0 +1,1 @@
+"""Picture files: which there are, what each holds, and its pixels."""

@@ -1,0 +1,124 @@
+"""What a path, a folder or a pattern names: every image once, and never a folder left out in silence."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from maskrcnn.data.pictures.finding import find_images, shown
+
+LINKS = pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("b.png", "a.JPG", "sub/c.tif", "sub/notes.txt", "sub/._c.tif", ".cache/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+def test_folders_are_searched(tree: Path) -> None:
+    assert find_images([tree]) == [tree / "a.JPG", tree / "b.png", tree / "sub" / "c.tif"]
+    assert find_images(str(tree)) == find_images([tree])
+
+
+def test_files_keep_their_order_and_appear_once(tree: Path) -> None:
+    notes = tree / "sub" / "notes.txt"
+    assert find_images([notes, tree / "b.png", tree]) == [
+        *(notes, tree / "b.png", tree / "a.JPG"),
+        tree / "sub" / "c.tif",
+    ]
+
+
+def test_patterns(tree: Path) -> None:
+    assert find_images([f"{tree}/*.png"]) == [tree / "b.png"]
+    assert find_images([f"{tree}/**/*.tif"]) == [tree / "sub" / "c.tif"]
+    assert find_images([f"{tree}/s*"]) == [tree / "sub" / "c.tif"]
+
+
+def test_a_file_named_like_a_pattern(tmp_path: Path) -> None:
+    (tmp_path / "scan[1].png").touch()
+    assert find_images([tmp_path / "scan[1].png"]) == [tmp_path / "scan[1].png"]
+
+
+def test_nothing_found(tree: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"z\.png: there is no such file or folder"):
+        find_images([tree / "z.png"])
+    with pytest.raises(FileNotFoundError, match="nothing matches"):
+        find_images([f"{tree}/*.bmp"])
+    with pytest.raises(ValueError, match="empty: no images in this folder"):
+        find_images([tree / "empty"])
+    with pytest.raises(ValueError, match="none of them an image"):
+        find_images([f"{tree}/sub/*.txt"])
+
+
+@LINKS
+def test_linked_folders_are_followed_once(tree: Path) -> None:
+    (tree / "sub" / "loop").symlink_to(tree, target_is_directory=True)
+    assert len(find_images([tree])) == 3
+
+
+@LINKS
+def test_links_that_lead_nowhere_are_listed_in_folders_and_named_where_given(tree: Path) -> None:
+    (tree / "sub" / "self.png").symlink_to("self.png")
+    (tree / "sub" / "gone.png").symlink_to("nothing.png")
+    assert {tree / "sub" / "self.png", tree / "sub" / "gone.png"} < set(find_images(tree))
+    with pytest.raises(OSError, match=r"self\.png: this link leads back to itself$"):
+        find_images(tree / "sub" / "self.png")
+    with pytest.raises(FileNotFoundError, match=r"gone\.png: this is a link to nothing\.png, which is not there$"):
+        find_images(tree / "sub" / "gone.png")
+
+
+def test_names_that_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"x\.png: cannot be opened \(File name too long\)"):
+        find_images(tmp_path / ("a" * 300 + "x.png"))
+    with pytest.raises(OSError, match="cannot be the name of a file"):
+        find_images("a\0.png")
+
+
+@pytest.fixture
+def locked(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that cannot be listed, also for root, whom no permission stops."""
+    (tree / "locked").mkdir()
+    scan = os.scandir
+
+    def scandir(path: str):
+        if os.path.basename(path) == "locked":
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    return tree / "locked"
+
+
+def test_a_folder_that_cannot_be_listed_is_reported_and_the_rest_found(tree: Path, locked: Path) -> None:
+    expected = find_images([tree / "a.JPG", tree / "b.png", tree / "sub"])
+    errors: list[OSError] = []
+    assert find_images(tree, errors.append) == expected
+    assert [str(error) for error in errors] == [f"{locked}: the folder cannot be listed (Permission denied)"]
+    assert isinstance(errors[0], PermissionError)
+    with pytest.raises(PermissionError, match=r"locked: the folder cannot be listed"):
+        find_images(tree)
+    assert find_images([locked], errors.append) == []
+    assert len(errors) == 2, "an empty list and no second error: the folder is not called one without images"
+
+
+def test_a_folder_of_other_files_says_what_it_holds(tmp_path: Path) -> None:
+    for name in ("a.czi", "b.CZI", "c.heic", "README", ".hidden"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"no images in this folder \(it holds 2 \.czi, 1 \.heic, 1 without"):
+        find_images(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text on Windows")
+def test_names_that_are_not_utf_8_are_listed_and_shown(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.PNG")
+    try:
+        (tmp_path / name).touch()
+    except OSError:
+        pytest.skip("this file system takes only UTF-8")
+    assert find_images(tmp_path) == [tmp_path / name]
+    assert shown(name) == r"caf\xe9.PNG"
+    assert shown("Zelle_ü.png") == "Zelle_ü.png"
