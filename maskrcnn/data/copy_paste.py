@@ -24,36 +24,38 @@ def paste_objects(sample: Sample, other: Sample, rng: np.random.Generator, min_v
     """
     height, width = (min(a, b) for a, b in zip(sample.image.shape[:2], other.image.shape[:2], strict=True))
     chosen = torch.from_numpy(rng.random(len(other.targets)) < 0.5)
-    pasted = [
-        (crop, label)
-        for crop, label in zip(
-            _bitmaps(other.targets[chosen], (height, width)), other.targets.labels[chosen].tolist(), strict=True
-        )
-        if crop[2].any()
-    ]
-    if not pasted:
+    pasted = other.targets[chosen]
+    pasted_crops = _bitmaps(pasted, (height, width))
+    if not any(bitmap.any() for _, _, bitmap in pasted_crops):
         return sample
     cover = np.zeros((height, width), bool)
-    for (x0, y0, bitmap), _ in pasted:
+    for x0, y0, bitmap in pasted_crops:
         cover[y0 : y0 + bitmap.shape[0], x0 : x0 + bitmap.shape[1]] |= bitmap
     image = sample.image.copy()
     image[:height, :width][cover] = other.image[:height, :width][cover]
-    size = (sample.image.shape[0], sample.image.shape[1])
-    below = []
-    for (x0, y0, bitmap), label in zip(_bitmaps(sample.targets, size), sample.targets.labels.tolist(), strict=True):
+    crops = _bitmaps(sample.targets, (sample.image.shape[0], sample.image.shape[1]))
+    for x0, y0, bitmap in crops:
         hidden = cover[y0 : y0 + bitmap.shape[0], x0 : x0 + bitmap.shape[1]]
         bitmap[: hidden.shape[0], : hidden.shape[1]] &= ~hidden
-        below.append(((x0, y0, bitmap), label))
-    tight = [(_tight(crop), label) for crop, label in below + pasted]
-    kept = [(crop, label) for crop, label in tight if min(crop[2].shape) >= max(min_visible_px, 1)]
-    boxes = [[x, y, x + bitmap.shape[1], y + bitmap.shape[0]] for (x, y, bitmap), _ in kept]
-    targets = Targets(
-        boxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
-        labels=torch.tensor([label for _, label in kept], dtype=torch.int64),
-        masks=MaskCrops.from_bitmaps([crop for crop, _ in kept]),
-        ignore_boxes=sample.targets.ignore_boxes,
-    )
+    parts = [
+        _with_masks(sample.targets, crops),
+        _with_masks(replace(pasted, ignore_boxes=pasted.ignore_boxes[:0]), pasted_crops),
+    ]
+    targets = Targets.concatenate(parts)
+    is_kept = (targets.boxes[:, 2:] - targets.boxes[:, :2]).amin(dim=1) >= max(min_visible_px, 1)
+    targets = targets[is_kept]
     return replace(sample, image=image, targets=targets)
+
+
+def _with_masks(targets: Targets, crops: list[Crop]) -> Targets:
+    """`targets` with other masks, in the frame of the image, and boxes tight around them."""
+    tight = [_tight(crop) for crop in crops]
+    boxes = [[x, y, x + bitmap.shape[1], y + bitmap.shape[0]] for x, y, bitmap in tight]
+    return replace(
+        targets,
+        boxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        masks=MaskCrops.from_bitmaps(tight),
+    )
 
 
 def _bitmaps(targets: Targets, size: tuple[int, int]) -> list[Crop]:

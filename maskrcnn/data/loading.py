@@ -178,15 +178,16 @@ class _Packed:
     by value, because each shared tensor holds a file descriptor open and systems allow about a thousand."""
 
     images: list[Tensor]
-    targets: list[tuple[np.ndarray, ...]]
+    targets: list[tuple[list[np.ndarray], dict[str, np.ndarray]]]
     file_names: list[str]
     seeds: list[int]
 
     def unpack(self) -> Batch:
         targets = []
-        for arrays in self.targets:
+        for arrays, extra_arrays in self.targets:
             boxes, labels, ignore_boxes, *masks = map(torch.from_numpy, arrays)
-            targets.append(Targets(boxes, labels, MaskCrops(*masks), ignore_boxes))
+            extra = {name: torch.from_numpy(values) for name, values in extra_arrays.items()}
+            targets.append(Targets(boxes, labels, MaskCrops(*masks), ignore_boxes, extra))
         return Batch(self.images, targets, self.file_names, self.seeds)
 
     def pin_memory(self) -> Batch:
@@ -206,7 +207,8 @@ def _pack(loaded: list[tuple[Sample, int] | Exception]) -> _Packed | Exception:
     for sample in samples:
         masks, t = sample.targets.masks, sample.targets
         tensors = (t.boxes, t.labels, t.ignore_boxes, masks.pixels, masks.offsets, masks.windows, masks.to_source)
-        targets.append(tuple(tensor.numpy() for tensor in tensors))
+        extra = {name: values.numpy() for name, values in t.extra.items()}
+        targets.append(([tensor.numpy() for tensor in tensors], extra))
     return _Packed(images, targets, [sample.file_name for sample in samples], seeds)
 
 

@@ -111,7 +111,7 @@ class RandomCrop:
             is_kept = _min_side(clipped) >= self.min_visible_px
         ignore_boxes = _clip(targets.ignore_boxes, region)
         ignore_boxes = ignore_boxes[_min_side(ignore_boxes) > 0]
-        kept = Targets(clipped[is_kept], targets.labels[is_kept], targets.masks[is_kept], ignore_boxes)
+        kept = replace(targets[is_kept], boxes=clipped[is_kept], ignore_boxes=ignore_boxes)
         to_current = np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
         return _moved(replace(sample, targets=kept), image[top : top + height, left : left + width], to_current)
 
@@ -218,9 +218,9 @@ def _moved(sample: Sample, image: np.ndarray, to_current: np.ndarray) -> Sample:
     """`sample` in the frame of `image`, whose points `to_current` (2, 3) maps to the frame of `sample`."""
     targets = sample.targets
     to_new = inverse_affine(torch.from_numpy(to_current))
-    moved = Targets(
+    moved = replace(
+        targets,
         boxes=map_boxes(targets.boxes.double(), to_new).float(),
-        labels=targets.labels,
         masks=targets.masks.moved(to_current),
         ignore_boxes=map_boxes(targets.ignore_boxes.double(), to_new).float(),
     )

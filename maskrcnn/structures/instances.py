@@ -3,7 +3,8 @@
 N instances, M mask cells on a side.
 """
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import get_args
 
@@ -40,6 +41,8 @@ class Instances:
     """How the masks are laid into the image; see `masks_to_runs`."""
     ceilings: tuple[str, ...] = ()
     """One sentence for each limit that this result touched, and that may have hidden objects."""
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+    """What else is known of each object, by name (keypoints, track ids): (N, ...) tensors that follow the objects."""
 
     def __post_init__(self) -> None:
         num = len(self.boxes)
@@ -57,6 +60,9 @@ class Instances:
                     f"expected {name} of shape {shape} and dtype {dtype or 'float'}, "
                     f"got {tuple(tensor.shape)} and {tensor.dtype}"
                 )
+        for name, values in self.extra.items():
+            if values.shape[:1] != (num,):
+                raise ValueError(f"expected extra field {name} of shape ({num}, ...), got {tuple(values.shape)}")
         if self.paste_mode not in get_args(PasteMode):
             raise ValueError(f"expected a paste_mode out of {', '.join(get_args(PasteMode))}, got {self.paste_mode!r}")
 
@@ -79,6 +85,26 @@ class Instances:
             paste_mode=paste_mode,
         )
 
+    @classmethod
+    def concatenate(cls, parts: Sequence["Instances"]) -> "Instances":
+        """The objects of one or more `parts` of the same image, one part after the other, in no order of scores.
+
+        Raises:
+            ValueError: images, classes, ways of pasting or names of extra fields differ.
+        """
+        facts = [(part.image_size, part.class_names, part.paste_mode, sorted(part.extra)) for part in parts]
+        if any(other != facts[0] for other in facts):
+            raise ValueError(
+                "instances to concatenate need the same image_size, class_names, paste_mode and extra fields, "
+                f"got {facts}"
+            )
+        return replace(
+            parts[0],
+            **{name: torch.cat([getattr(part, name) for part in parts]) for name in cls._tensor_names()},
+            extra={name: torch.cat([part.extra[name] for part in parts]) for name in parts[0].extra},
+            ceilings=tuple(dict.fromkeys(sentence for part in parts for sentence in part.ceilings)),
+        )
+
     def __len__(self) -> int:
         return len(self.boxes)
 
@@ -88,11 +114,13 @@ class Instances:
         Raises IndexError for an index outside -N..N-1 or a bool mask of another length.
         """
         rows = _row_idx(index, len(self)).to(self.boxes.device)
-        return replace(self, **{name: getattr(self, name)[rows] for name in self._tensor_names()})
+        extra = {name: values[rows] for name, values in self.extra.items()}
+        return replace(self, **{name: getattr(self, name)[rows] for name in self._tensor_names()}, extra=extra)
 
     def to(self, device: torch.device | str) -> "Instances":
         """The same result on another device."""
-        return replace(self, **{name: getattr(self, name).to(device) for name in self._tensor_names()})
+        extra = {name: values.to(device) for name, values in self.extra.items()}
+        return replace(self, **{name: getattr(self, name).to(device) for name in self._tensor_names()}, extra=extra)
 
     def rles(self) -> list[Rle]:
         """The masks in the image as COCO compressed RLE; computed once."""

@@ -48,6 +48,23 @@ class MaskCrops:
             to_source=torch.eye(3)[:2].contiguous(),
         )
 
+    @classmethod
+    def concatenate(cls, parts: Sequence["MaskCrops"]) -> "MaskCrops":
+        """The masks of one or more `parts` of the same frame, one part after the other.
+
+        Raises:
+            ValueError: their frames differ.
+        """
+        if any(not torch.equal(part.to_source, parts[0].to_source) for part in parts[1:]):
+            raise ValueError("mask crops to concatenate need the same to_source, got several frames")
+        counts = torch.cat([part.offsets.diff() for part in parts])
+        return cls(
+            pixels=torch.cat([part.pixels for part in parts]),
+            offsets=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
+            windows=torch.cat([part.windows for part in parts]),
+            to_source=parts[0].to_source,
+        )
+
     def __len__(self) -> int:
         return len(self.windows)
 

@@ -1,6 +1,7 @@
 """What the annotations of one image say, in its current frame (G instances, C crowd regions)."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ class Targets:
     """G masks, in the order of the boxes."""
     ignore_boxes: Tensor
     """(C, 4) float32: crowd regions, neither objects nor background."""
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+    """What else is known of each instance, by name: (G, ...) tensors. They follow the instances through selection,
+    cropping, pasting and devices; their values stay as they are, also where the image is turned."""
 
     def __post_init__(self) -> None:
         num_instances = len(self.labels)
@@ -30,6 +34,10 @@ class Targets:
         dtypes = (self.boxes.dtype, self.labels.dtype, self.ignore_boxes.dtype)
         if dtypes != (torch.float32, torch.int64, torch.float32):
             raise ValueError(f"targets need float32 boxes, int64 labels and float32 ignore_boxes, got {dtypes}")
+        for name, values in self.extra.items():
+            if values.shape[:1] != (num_instances,):
+                shape = tuple(values.shape)
+                raise ValueError(f"targets need extra field {name} of shape ({num_instances}, ...), got {shape}")
 
     @classmethod
     def empty(cls) -> "Targets":
@@ -37,22 +45,38 @@ class Targets:
         no_boxes = torch.zeros(0, 4)
         return cls(no_boxes, torch.zeros(0, dtype=torch.int64), MaskCrops.from_bitmaps([]), no_boxes)
 
+    @classmethod
+    def concatenate(cls, parts: Sequence["Targets"]) -> "Targets":
+        """The instances and crowd regions of one or more `parts` of the same frame, one after the other.
+
+        Raises:
+            ValueError: their extra fields have other names.
+        """
+        names = [sorted(part.extra) for part in parts]
+        if any(other != names[0] for other in names):
+            raise ValueError(f"targets to concatenate need the same extra fields, got {names}")
+        return cls(
+            torch.cat([part.boxes for part in parts]),
+            torch.cat([part.labels for part in parts]),
+            MaskCrops.concatenate([part.masks for part in parts]),
+            torch.cat([part.ignore_boxes for part in parts]),
+            {name: torch.cat([part.extra[name] for part in parts]) for name in parts[0].extra},
+        )
+
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: Tensor) -> "Targets":
         """The instances that a (G,) bool tensor keeps, or that an int64 tensor lists; all crowd regions stay."""
-        return Targets(self.boxes[index], self.labels[index], self.masks[index], self.ignore_boxes)
+        extra = {name: values[index] for name, values in self.extra.items()}
+        return Targets(self.boxes[index], self.labels[index], self.masks[index], self.ignore_boxes, extra)
 
     def to(self, device: torch.device | str) -> "Targets":
-        return Targets(
-            self.boxes.to(device, non_blocking=True),
-            self.labels.to(device, non_blocking=True),
-            self.masks.to(device),
-            self.ignore_boxes.to(device, non_blocking=True),
-        )
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True), self.masks.to(device))
 
     def pin_memory(self) -> "Targets":
-        return Targets(
-            self.boxes.pin_memory(), self.labels.pin_memory(), self.masks.pin_memory(), self.ignore_boxes.pin_memory()
-        )
+        return self._map(Tensor.pin_memory, self.masks.pin_memory())
+
+    def _map(self, function: Callable[[Tensor], Tensor], masks: MaskCrops) -> "Targets":
+        extra = {name: function(values) for name, values in self.extra.items()}
+        return Targets(function(self.boxes), function(self.labels), masks, function(self.ignore_boxes), extra)

@@ -1,5 +1,7 @@
 """Objects of one image over another: pixels, masks, boxes and labels stay together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -89,3 +91,13 @@ def test_masks_agree_with_the_pixels_after_other_augmentations(seed: int):
         assert [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1] == box
         inner = mask & np.roll(mask, 1, 0) & np.roll(mask, -1, 0) & np.roll(mask, 1, 1) & np.roll(mask, -1, 1)
         assert (result.image[inner] > 50).mean() > 0.97  # edges are blended with the background
+
+
+def test_extra_fields_come_along():
+    def tracked(rectangles: list[tuple[int, int, int, int]], first: int) -> Sample:
+        one = sample(rectangles, 100)
+        return replace(one, targets=replace(one.targets, extra={"track": torch.arange(len(rectangles)) + first}))
+
+    below = tracked([(16, 4, 30, 20), (0, 0, 9, 9)], 0)  # the first is hidden
+    result = paste_objects(below, tracked([(15, 0, 40, 30)], 5), EVERY)  # pyright: ignore[reportArgumentType]
+    assert result.targets.extra["track"].tolist() == [1, 5]

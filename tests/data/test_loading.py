@@ -29,7 +29,8 @@ class Squares:
         number = index % 3
         boxes = torch.tensor([[4.0 * g, 4.0, 4.0 * g + 3, 7.0] for g in range(number)]).reshape(-1, 4)
         masks = MaskCrops.from_bitmaps([(4 * g, 4, np.ones((3, 3))) for g in range(number)])
-        targets = Targets(boxes, torch.zeros(number, dtype=torch.int64), masks, torch.zeros(0, 4))
+        extra = {"place": torch.arange(number) + 10 * index}
+        targets = Targets(boxes, torch.zeros(number, dtype=torch.int64), masks, torch.zeros(0, 4), extra)
         image = np.random.default_rng(index).integers(0, 256, (20, 24, 3), dtype=np.uint8)
         return Sample(image, targets, f"{index}.png", index)
 
@@ -43,6 +44,8 @@ def assert_same(a: list[Batch], b: list[Batch]) -> None:
             assert torch.equal(image, other)
         for targets, other in zip(one.targets, two.targets, strict=True):
             assert torch.equal(targets.boxes, other.boxes)
+            assert targets.extra.keys() == other.extra.keys() == {"place"}
+            assert torch.equal(targets.extra["place"], other.extra["place"])
             assert torch.equal(targets.masks.pixels, other.masks.pixels)
             assert torch.equal(targets.masks.to_source, other.masks.to_source)
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -120,6 +121,17 @@ def test_the_input_is_not_changed(transform: Any):
     sample, untouched = sample_of(dense_masks()), sample_of(dense_masks())
     transform(sample, np.random.default_rng(0))
     assert_same(sample, untouched)
+
+
+@pytest.mark.parametrize("transform", EVERY_TRANSFORM, ids=str)
+def test_extra_fields_stay_with_their_instances(transform: Any):
+    # The label is told apart from the others by the mask it came with, and so must the extra field be.
+    sample = sample_of(dense_masks())
+    names = sample.targets.labels * 10 + torch.arange(len(sample.targets))
+    labels = torch.arange(len(sample.targets))
+    sample = replace(sample, targets=replace(sample.targets, labels=labels, extra={"name": names}))
+    out = transform(sample, np.random.default_rng(1)).targets
+    assert torch.equal(out.extra["name"], names[out.labels])
 
 
 @pytest.mark.parametrize("flip", [HorizontalFlip(1.0), VerticalFlip(1.0)])

@@ -1,6 +1,6 @@
 """A result is a value: checked when made, filtered into new ones, with masks on request."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -123,3 +123,23 @@ def test_it_is_frozen_and_compares_by_identity(instances: Instances):
 def test_what_does_not_fit_is_named(instances: Instances, name: str, value):
     with pytest.raises(ValueError, match=f"expected .*{name}"):
         Instances(**{**vars(instances), name: value})
+
+
+def test_extra_fields_follow_the_objects(instances: Instances):
+    tracked = replace(instances, extra={"track": torch.tensor([5, 6, 7, 8]), "points": torch.rand(4, 17, 3)})
+    some = tracked[[3, 0]].to("cpu")
+    assert some.extra["track"].tolist() == [8, 5]
+    assert torch.equal(some.extra["points"][1], tracked.extra["points"][0])
+    with pytest.raises(ValueError, match=r"track of shape \(4, ...\), got \(3,\)"):
+        replace(instances, extra={"track": torch.zeros(3)})
+
+
+def test_concatenation(instances: Instances):
+    tracked = replace(instances, extra={"track": torch.tensor([5, 6, 7, 8])})
+    both = Instances.concatenate([tracked[2:], replace(tracked[:1], ceilings=("other",))])
+    assert both.scores.tolist() == instances.scores[[2, 3, 0]].tolist()
+    assert torch.equal(both.mask_probs, instances.mask_probs[[2, 3, 0]])
+    assert both.extra["track"].tolist() == [7, 8, 5]
+    assert both.ceilings == ("100 of 100 detections", "other")
+    with pytest.raises(ValueError, match="same image_size"):
+        Instances.concatenate([instances, tracked])
