@@ -10,6 +10,7 @@ FLOORS = {
     "config": 0,
     "structures": 0,
     "files": 0,
+    "names": 0,
     "distributed": 0,
     "ops": 1,
     "model": 2,
