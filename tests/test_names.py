@@ -21,7 +21,7 @@ from maskrcnn.names import printable, table_cell, utf8
 def test_what_is_shown_is_one_line_that_does_nothing(text: str, shown: str) -> None:
     assert printable(text) == shown
     assert printable(shown) == shown
-    assert printable(text).encode()  # UTF-8 can hold it
+    assert printable(text).encode().decode() == shown  # UTF-8 can hold it
 
 
 def test_utf8_changes_only_what_utf8_cannot_hold() -> None:
