@@ -378,10 +378,9 @@ def test_two_processes_download_once(site: Site) -> None:
 
     site.answers = [late]
     entry = entry_for(site)
-    code = (
-        "import sys; from maskrcnn.checkpoints.download import fetch; from maskrcnn.checkpoints.manifest import Entry\n"
-    )
-    command = [sys.executable, "-c", f"{code}print(d.fetch(m.Entry.model_validate_json(sys.argv[1])))"]
+    code = "import sys; from maskrcnn.checkpoints import download, manifest\n"
+    code += "print(download.fetch(manifest.Entry.model_validate_json(sys.argv[1])))"
+    command = [sys.executable, "-c", code]
 
     def start() -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from maskrcnn.cli.main import run_tool
-from tests.coco_files import TRAIN_SCENES, VAL_SCENES, write_checkpoint, write_coco
+from tests.coco_files import write_checkpoint
 from tests.tiny import scene
 
 
@@ -54,11 +54,3 @@ def pictures(tmp_path: Path) -> Path:
     Image.fromarray(picture).convert("L").save(folder / "deep" / "er" / "two.JPG")
     (folder / "notes.txt").write_text("no picture")
     return folder
-
-
-@pytest.fixture
-def coco(tmp_path: Path) -> Path:
-    """Folder with train.json, val.json and images/."""
-    write_coco(tmp_path / "data", "train", TRAIN_SCENES)
-    write_coco(tmp_path / "data", "val", VAL_SCENES)
-    return tmp_path / "data"

@@ -201,10 +201,12 @@ def _compare_masks(pair: Pair, ours: np.ndarray, their_probs: np.ndarray, is_sam
     is_decided = np.abs(their_probs - 0.5) > 1e-3
     assert (ours == theirs)[is_decided].all()
     assert theirs.sum() > 10_000
-    iou = (ours & theirs).sum((1, 2)) / np.maximum((ours | theirs).sum((1, 2)), 1)
+    shared, union = (ours & theirs).sum((1, 2)), np.maximum((ours | theirs).sum((1, 2)), 1)
+    iou = shared / union
     pair.note("1 - IoU of a mask", float(1 - iou.min()))
     assert (ours & theirs).sum() / (ours | theirs).sum() >= 0.9999
-    assert iou.min() >= 0.999
+    # A pixel that both give nearly one half falls on either side, by processor; in a small mask it is more than 0.1%.
+    assert ((union - shared) <= np.maximum(1, 0.001 * union)).all()
 
 
 @torch.no_grad()
