@@ -33,7 +33,7 @@ Beta = Annotated[float, Field(ge=0, le=100)]  # of smooth L1; 1 or less in use
 
 # Numbers of boxes. Every family ranks at most 12,000 (arXiv:1506.01497); NMS compares all pairs.
 Candidates = Annotated[int, Field(ge=1, le=50_000)]
-Regions = Annotated[int, Field(ge=1, le=20_000)]  # in training; each is 50 kB at 256 channels of 7 x 7
+Regions = Annotated[int, Field(ge=1, le=100_000)]  # in training; each is 50 kB at 256 channels of 7 x 7
 Detections = Annotated[int, Field(ge=1, le=1_000_000)]  # "no limit" of detectron2 and mmdetection is read as this
 
 # Classes: LVIS has 1203, iNaturalist 8142. Ids are whole in JSON up to 2**53.
