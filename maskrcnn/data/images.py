@@ -1,14 +1,17 @@
 """Turn any image file, PIL image or array into one form: RGB uint8 (H, W, 3), upright as its EXIF orientation says."""
 
 import contextlib
+import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image, UnidentifiedImageError
+from torch import Tensor
 
 # One gigapixel, OpenCV's own limit: above every microscope and satellite tile, below what is only meant to fill memory.
 MAX_PIXELS = 2**30
@@ -23,6 +26,12 @@ _EXIF_ORIENTATION = 0x0112
 _reader_lock = threading.Lock()
 _num_readers = 0
 _pillow_limit: int | None = None
+
+
+ImageLike = str | Path | bytes | Image.Image | np.ndarray | Tensor
+"""What one picture may be given as; see `to_rgb`."""
+ValueRange = tuple[float, float]
+"""The numbers of an array that are black and full intensity."""
 
 
 class ImageError(ValueError):
@@ -49,37 +58,79 @@ def read_image(path: str | Path) -> np.ndarray:
         raise ImageError(f"{path}: expected an image file, got a folder")
     try:
         with path.open("rb") as file:
-            return _read(file, path)
+            # Not imread: on Windows it cannot open a path with letters outside the code page.
+            return _read(file, str(path), lambda: np.memmap(path, np.uint8, "r"))
     except OSError as error:
         raise ImageError(f"{path}: the image file cannot be read ({_reason(error)})") from error
 
 
-def to_rgb(image: str | Path | Image.Image | np.ndarray) -> np.ndarray:
+def to_rgb(image: ImageLike, value_range: ValueRange | None = None) -> np.ndarray:
     """Return any accepted image as RGB uint8 (H, W, 3), contiguous.
 
-    A path is read by `read_image`; a PIL image follows the same rules. An array must be uint8: (H, W, 3) is RGB and is
-    returned as it is, without a copy; (H, W) and (H, W, 1) are grey; (H, W, 4) is RGBA and is laid over white. Other
-    dtypes are refused, because 0..1, 0..255 and 0..65535 cannot be told apart safely; `stretch_to_uint8` converts them.
+    - A path is read by `read_image`; `bytes` are an encoded image (the content of a PNG or JPEG file), a PIL image
+      is decoded: all by the same rules, and without `value_range`.
+    - A uint8 array (H, W, 3) is RGB and is returned as it is, without a copy; (H, W) and (H, W, 1) are grey; (H, W, 4)
+      is RGBA and is laid over white.
+    - A tensor is as an array, on any device; (3, H, W) and (1, H, W), as torchvision has them, are taken too.
+    - Other numbers need `value_range`, the (low, high) that become 0 and 255; what lies outside is clipped. It is never
+      guessed, because 0..1, 0..255 and 0..65535 cannot be told apart safely. NaN is an error.
 
     Raises:
         FileNotFoundError: a path that does not exist.
         ImageError: anything else that cannot be used.
     """
-    if isinstance(image, str | Path):
+    if isinstance(image, str | Path | bytes | Image.Image):
+        if value_range is not None:
+            raise ImageError("value_range is for arrays and tensors of numbers; a picture file says its range itself")
+        if isinstance(image, bytes):
+            return _read(io.BytesIO(image), "encoded image", lambda: np.frombuffer(image, np.uint8))
+        if isinstance(image, Image.Image):
+            return _pil_to_rgb(image, getattr(image, "filename", "") or "PIL image")
         return read_image(image)
-    if isinstance(image, Image.Image):
-        return _pil_to_rgb(image, getattr(image, "filename", "") or "PIL image")
-    expected = "expected an image path, a PIL image or a (H, W, 3) uint8 RGB array"
-    if not isinstance(image, np.ndarray):
+    expected = "expected an image path, encoded bytes, a PIL image or a (H, W, 3) uint8 RGB array or tensor"
+    if not isinstance(image, np.ndarray | Tensor):
         raise ImageError(f"{expected}, got {type(image).__module__}.{type(image).__name__}")
-    got = f"got {image.shape} {image.dtype}"
-    if image.dtype != np.uint8:
-        raise ImageError(f"{expected}, {got}; maskrcnn.data.images.stretch_to_uint8 converts other number types")
-    if image.ndim == 3 and image.shape[0] in (1, 3, 4) and image.shape[2] not in (1, 3, 4):
-        raise ImageError(f"{expected}, {got}; for channels first, pass image.transpose(1, 2, 0)")
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)) or image.size == 0:
+    got = f"got {tuple(image.shape)} {str(image.dtype).removeprefix('torch.')}"
+    is_tensor = isinstance(image, Tensor)
+    pixels = _numbers(image) if is_tensor else image
+    if pixels.ndim == 3 and pixels.shape[0] in (1, 3, 4) and pixels.shape[2] not in (1, 3, 4):
+        if not is_tensor:
+            raise ImageError(f"{expected}, {got}; for channels first, pass image.transpose(1, 2, 0)")
+        pixels = pixels.transpose(1, 2, 0)
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)) or pixels.size == 0:
         raise ImageError(f"{expected}, {got}")
-    return _uint8_to_rgb(image)
+    if value_range is not None:
+        pixels = _scale_to_uint8(pixels, value_range)
+    elif pixels.dtype != np.uint8:
+        raise ImageError(
+            f"{expected}, {got}; for other numbers pass value_range, what is black and what is full intensity, "
+            "such as (0, 1) or (0, 65535)"
+        )
+    return _uint8_to_rgb(pixels)
+
+
+def _numbers(image: Tensor) -> np.ndarray:
+    image = image.detach().cpu()
+    return (image if image.dtype != torch.bfloat16 else image.float()).numpy()  # numpy has no bfloat16
+
+
+def _scale_to_uint8(pixels: np.ndarray, value_range: ValueRange) -> np.ndarray:
+    """Numbers of any type to uint8 of the same shape: the range's ends become 0 and 255."""
+    try:
+        low, high = (float(end) for end in value_range)
+    except (TypeError, ValueError):
+        low = high = float("nan")
+    if not -np.inf < low < high < np.inf:
+        raise ImageError(f"value_range: expected two numbers, the lower one first, got {value_range!r}")
+    if pixels.dtype.kind not in "biuf":
+        raise ImageError(f"expected an image of whole or floating point numbers, got {pixels.dtype}")
+    out = np.empty(pixels.shape, np.uint8)
+    for row in range(0, len(pixels), 256):  # in strips, for memory
+        strip = (pixels[row : row + 256].astype(np.float64) - low) * (255.0 / (high - low))
+        if np.isnan(strip).any():
+            raise ImageError("expected an image of numbers, got one with NaN in it")
+        out[row : row + 256] = np.rint(np.clip(strip, 0.0, 255.0))
+    return out
 
 
 def stretch_to_uint8(pixels: np.ndarray) -> np.ndarray:
@@ -110,28 +161,29 @@ def _finite(pixels: np.ndarray) -> np.ndarray:
     return pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
 
 
-def _read(file: BinaryIO, path: Path) -> np.ndarray:
+def _read(file: BinaryIO, name: str, stored: Callable[[], np.ndarray]) -> np.ndarray:
+    """Decode what `file` holds; `stored` gives all its bytes, uint8, for OpenCV."""
     start = file.read(16)
     if not start:
-        raise ImageError(f"{path}: the image file is empty (0 bytes)")
+        raise ImageError(f"{name}: the image file is empty (0 bytes)")
     try:
         file.seek(0)
         with _unlimited_pillow():
             image = Image.open(file)
     except UnidentifiedImageError as error:
         # OpenCV knows a few forms that Pillow refuses, such as float RGB TIFF.
-        pixels = _decode_with_opencv(path)
+        pixels = _decode_with_opencv(stored)
         if pixels is None:
-            raise ImageError(f"{path}: not an image in a known format (the file begins with {start!r})") from error
-        return _pixels_to_rgb(pixels, str(path))
+            raise ImageError(f"{name}: not an image in a known format (the file begins with {start!r})") from error
+        return _pixels_to_rgb(pixels, name)
     except Exception as error:
-        raise ImageError(f"{path}: the image file is damaged ({_reason(error)})") from error
-    pixels = _decode_with_opencv(path) if _loses_depth(image) else None
+        raise ImageError(f"{name}: the image file is damaged ({_reason(error)})") from error
+    pixels = _decode_with_opencv(stored) if _loses_depth(image) else None
     if pixels is None:
-        return _pil_to_rgb(image, str(path))
+        return _pil_to_rgb(image, name)
     if image.format != "TIFF":  # OpenCV orients TIFF by itself, and nothing else when it reads unchanged pixels
         pixels = _orient(pixels, _orientation(image))
-    return _pixels_to_rgb(pixels, str(path))
+    return _pixels_to_rgb(pixels, name)
 
 
 @contextlib.contextmanager
@@ -158,11 +210,10 @@ def _loses_depth(image: Image.Image) -> bool:
     return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
 
 
-def _decode_with_opencv(path: Path) -> np.ndarray | None:
+def _decode_with_opencv(stored: Callable[[], np.ndarray]) -> np.ndarray | None:
     """Return the stored numbers, (H, W) or RGB(A) (H, W, C), any dtype; None if OpenCV cannot read them."""
     try:
-        # Not imread: on Windows it cannot open a path with letters outside the code page.
-        pixels = cv2.imdecode(np.memmap(path, np.uint8, "r"), cv2.IMREAD_UNCHANGED)
+        pixels = cv2.imdecode(stored(), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
     if pixels is not None and pixels.ndim == 3 and pixels.shape[2] in (3, 4):

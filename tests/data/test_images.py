@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageOps
 
 from maskrcnn.data.images import ImageError, read_image, stretch_to_uint8, to_rgb
@@ -315,6 +316,55 @@ def test_rgb_array_is_not_copied(scene: np.ndarray) -> None:
     _check_form(to_rgb(scene[:, ::-1]))
 
 
+def test_encoded_bytes_are_read_as_a_file_is(tmp_path: Path, scene: np.ndarray) -> None:
+    deep = (scene.astype(np.uint16) << 8) + 7
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    Image.fromarray(scene).save(tmp_path / "plain.png")
+    for name in ("deep.png", "plain.png"):
+        assert np.array_equal(to_rgb((tmp_path / name).read_bytes()), read_image(tmp_path / name))
+    for wrong, reason in ((b"", r"empty \(0 bytes\)"), (b"some text", "not an image in a known format")):
+        with pytest.raises(ImageError, match=f"encoded image: .*{reason}"):
+            to_rgb(wrong)
+
+
+def test_tensors_in_both_orders(scene: np.ndarray) -> None:
+    for tensor in (torch.from_numpy(scene), torch.from_numpy(scene).permute(2, 0, 1), torch.from_numpy(scene[..., :1])):
+        expected = scene if tensor.shape[-1] != 1 else np.repeat(scene[..., :1], 3, axis=2)
+        assert np.array_equal(to_rgb(tensor), expected)
+        _check_form(to_rgb(tensor))
+    with torch.inference_mode():
+        assert np.array_equal(to_rgb(torch.from_numpy(scene).permute(2, 0, 1) + 0), scene)
+    with pytest.raises(ImageError, match=r"got \(3, 4, 5\) float32; for other numbers pass value_range"):
+        to_rgb(torch.zeros(3, 4, 5))
+
+
+def test_a_range_says_what_is_black_and_what_is_white() -> None:
+    # On paper: (x - low) / (high - low) * 255, rounded, clipped.
+    for values, value_range, expected in (
+        (np.array([[0.0, 0.5, 1.0, 1.5, -1.0]]), (0, 1), [0, 128, 255, 255, 0]),
+        (np.array([[0, 257, 65535]], np.uint16), (0, 65535), [0, 1, 255]),
+        (np.array([[100, 160, 200]], np.uint8), (100, 200), [0, 153, 255]),
+        (torch.tensor([[-1.0, 0.0, 1.0]], dtype=torch.bfloat16), (-1, 1), [0, 128, 255]),
+    ):
+        assert to_rgb(values, value_range)[0, :, 0].tolist() == expected
+    assert to_rgb(torch.ones(3, 2, 2), (0, 1)).tolist() == [[[255] * 3] * 2] * 2
+
+
+@pytest.mark.parametrize("value_range", [(1, 0), (0, 0), (0, float("nan")), (0, float("inf")), 255, (1, 2, 3), "ab"])
+def test_a_range_that_is_none(value_range: object) -> None:
+    with pytest.raises(ImageError, match="value_range: expected two numbers, the lower one first, got "):
+        to_rgb(np.zeros((2, 2)), value_range)  # type: ignore[arg-type]
+
+
+def test_a_range_is_for_numbers(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="a picture file says its range itself"):
+        to_rgb(tmp_path / "a.png", (0, 1))
+    with pytest.raises(ImageError, match="NaN"):
+        to_rgb(np.full((2, 2), np.nan), (0, 1))
+    with pytest.raises(ImageError, match="got complex128"):
+        to_rgb(np.zeros((2, 2), complex), (0, 1))
+
+
 def test_grey_arrays() -> None:
     grey = np.array([[1, 2]], np.uint8)
     assert to_rgb(grey).tolist() == [[[1] * 3, [2] * 3]]
@@ -324,7 +374,7 @@ def test_grey_arrays() -> None:
 @pytest.mark.parametrize(
     ("array", "got"),
     [
-        (np.zeros((4, 5, 3), np.float32), r"got \(4, 5, 3\) float32; .*stretch_to_uint8"),
+        (np.zeros((4, 5, 3), np.float32), r"got \(4, 5, 3\) float32; .*value_range"),
         (np.zeros((4, 5), np.uint16), r"got \(4, 5\) uint16"),
         (np.zeros((3, 40, 50), np.uint8), r"got \(3, 40, 50\) uint8; for channels first"),
         (np.zeros((4, 5, 2), np.uint8), r"got \(4, 5, 2\) uint8"),
@@ -334,5 +384,5 @@ def test_grey_arrays() -> None:
     ],
 )
 def test_wrong_arrays(array: np.ndarray, got: str) -> None:
-    with pytest.raises(ImageError, match=r"expected .*\(H, W, 3\) uint8 RGB array, " + got):
+    with pytest.raises(ImageError, match=r"expected .*\(H, W, 3\) uint8 RGB array or tensor, " + got):
         to_rgb(array)

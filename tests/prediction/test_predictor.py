@@ -131,7 +131,7 @@ def test_odd_pictures(predictor: maskrcnn.Predictor, picture: np.ndarray | Image
 
 @pytest.mark.parametrize("picture", [None, 5, torch.zeros(3, 8, 8), np.zeros((8, 8, 3)), np.zeros((2, 8, 8, 3), "u1")])
 def test_what_is_no_picture(predictor: maskrcnn.Predictor, picture: object) -> None:
-    with pytest.raises(ValueError, match="expected an image path, a PIL image or"):
+    with pytest.raises(ValueError, match="expected an image path, encoded bytes, a PIL image or"):
         predictor(picture)  # type: ignore[call-overload]
 
 
