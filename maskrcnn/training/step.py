@@ -1,7 +1,8 @@
 """One optimiser step, over the parts of a batch and over all processes."""
 
 import math
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +20,16 @@ class NonFiniteLossError(RuntimeError):
 
 
 class TrainingStep:
-    """Gradients of a batch, such that any number of processes gives what one would give for the whole batch.
+    """Gradients of a batch, such that any number of parts and processes gives what one would give for the whole batch.
 
-    Each loss is a mean over things of which a process may have more than another (arXiv:1703.06870 samples 512 regions
-    or fewer), so the means are weighed by their numbers; and what is drawn at random about an image depends on the
-    image alone.
+    Each loss is a mean over things of which a part of the batch may have more than another (arXiv:1703.06870 samples
+    512 regions or fewer), so every mean is weighed by their number over that of the whole batch. What is drawn at
+    random about an image depends on the image alone. (Batch statistics, where norms learn them, are those of a part;
+    and images of several sizes are padded to the largest of their part.)
+
+    How many things the whole batch has must be known before the first gradient. Keeping the graphs of all parts until
+    then would take the memory that parts are to save; so the parts after the first go through the network twice, first
+    without gradients, only to be counted. That costs about a third of a step's time where there are several parts.
     """
 
     def __init__(
@@ -45,18 +51,7 @@ class TrainingStep:
             NonFiniteLossError: names the images of the batch, in every process.
         """
         optimizer.zero_grad(set_to_none=True)
-        parts = batch.split(self.settings.accumulate)
-        names: list[str] = []
-        values: list[Tensor] = []
-        for i, part in enumerate(parts):
-            with self._without_exchange(is_last=i == len(parts) - 1):
-                losses = self._losses(part)
-                weighted = torch.stack(list(losses.means.values())) * self._weights(losses)
-                self.scaler.scale(weighted.sum() / len(parts)).backward()
-            names = list(losses.means)
-            values.append(weighted.detach())
-        # Looked at only here, when a GPU has all of the step before it, but before the weights change.
-        row = dict(zip(names, self._mean(torch.stack(values).mean(dim=0)).tolist(), strict=True))
+        row = self.gradients(batch)
         self._check(row, batch, step)
         if self.settings.clip_gradient_norm:
             self.scaler.unscale_(optimizer)
@@ -64,6 +59,28 @@ class TrainingStep:
         self.scaler.step(optimizer)
         self.scaler.update()
         return {"total": sum(row.values()), **row}
+
+    def gradients(self, batch: Batch) -> dict[str, float]:
+        """Add the (scaled) gradients of `batch` to those of the parameters; the losses of all processes together."""
+        parts = batch.split(self.settings.accumulate)
+        ahead = self._counts_without_gradients(parts[1:])
+        names: list[str] = []
+        values: list[Tensor] = []
+        whole = torch.zeros(())
+        for i, part in enumerate(parts):
+            with self._without_exchange(is_last=i == len(parts) - 1):
+                losses = self._losses(part)
+                counts = self._counts(losses)
+                if i == 0:
+                    whole = sum_over_ranks(counts + ahead) if self.num_processes > 1 else counts + ahead
+                # Processes' gradients are averaged, hence their number; a loss of no things is 0 whatever its weight.
+                weights = counts * self.num_processes / whole.clamp(min=1)
+                weighted = torch.stack(list(losses.means.values())) * weights
+                self.scaler.scale(weighted.sum()).backward()
+            names = list(losses.means)
+            values.append(weighted.detach())
+        # Looked at only here, when a GPU has all of the step before it, but before the weights change.
+        return dict(zip(names, self._mean(torch.stack(values).sum(dim=0)).tolist(), strict=True))
 
     def _losses(self, part: Batch) -> Losses:
         sizes = [(image.shape[-2], image.shape[-1]) for image in part.images]
@@ -73,13 +90,16 @@ class TrainingStep:
         with autocast(self.device, self.settings.precision):
             return self.network(images, targets, generators)
 
-    def _weights(self, losses: Losses) -> Tensor | float:
-        """Number of things in each mean over the average process's; 1 where no process has any."""
-        if self.num_processes == 1:
-            return 1.0
-        own = torch.tensor(list(losses.counts.values()), dtype=torch.float32, device=self.device)
-        everyone = sum_over_ranks(own)
-        return torch.where(everyone > 0, own * self.num_processes / everyone.clamp(min=1), torch.ones_like(own))
+    @torch.no_grad()
+    def _counts_without_gradients(self, parts: Sequence[Batch]) -> Tensor | float:
+        """How many things the losses of `parts` are means over."""
+        if not parts:
+            return 0.0
+        with unchanged_statistics(self.model):
+            return torch.stack([self._counts(self._losses(part)) for part in parts]).sum(dim=0)
+
+    def _counts(self, losses: Losses) -> Tensor:
+        return torch.tensor(list(losses.counts.values()), dtype=torch.float32, device=self.device)
 
     def _mean(self, values: Tensor) -> Tensor:
         return sum_over_ranks(values) / self.num_processes if self.num_processes > 1 else values
@@ -100,6 +120,18 @@ class TrainingStep:
         if isinstance(self.network, DistributedDataParallel) and not is_last:
             return self.network.no_sync()
         return nullcontext()
+
+
+@contextmanager
+def unchanged_statistics(model: nn.Module) -> Iterator[None]:
+    """Batch norms forget what they learn about the data while the block runs."""
+    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in before:
+                buffer.copy_(value)
 
 
 class _LossNetwork(nn.Module):
