@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskrcnn.ops.resize import Interpolation, resize_pixels
 from maskrcnn.structures.mask_crops import inverse_affine, map_boxes
 from maskrcnn.structures.targets import Targets
 
@@ -24,21 +25,16 @@ class Sample:
     image_id: int
 
 
-def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """`image` at `size` (height, width): the mean over areas to shrink it, bilinear to enlarge it."""
-    is_smaller = size[0] <= image.shape[0] and size[1] <= image.shape[1]
-    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR)
-
-
 @dataclass(frozen=True)
 class Resize:
     """Brings the image to the size that `output_size` gives for its own (height, width), as the model's resize does."""
 
     output_size: Callable[[tuple[int, int]], tuple[int, int]]
+    interpolation: Interpolation = "pil"
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample.image.shape[:2]
-        return _resized(sample, self.output_size((height, width)))
+        return _resized(sample, self.output_size((height, width)), self.interpolation)
 
 
 @dataclass(frozen=True)
@@ -46,9 +42,11 @@ class ResizeToOneOf:
     """As `Resize`, by one of several rules, drawn anew for each image."""
 
     output_sizes: tuple[Callable[[tuple[int, int]], tuple[int, int]], ...]
+    interpolation: Interpolation = "pil"
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        return Resize(self.output_sizes[int(rng.integers(len(self.output_sizes)))])(sample, rng)
+        output_size = self.output_sizes[int(rng.integers(len(self.output_sizes)))]
+        return Resize(output_size, self.interpolation)(sample, rng)
 
 
 @dataclass(frozen=True)
@@ -61,11 +59,12 @@ class LargeScaleJitter:
     side: int
     minimum: float = 0.1
     maximum: float = 2.0
+    interpolation: Interpolation = "pil"
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample.image.shape[:2]
         factor = float(rng.uniform(self.minimum, self.maximum)) * self.side / max(height, width)
-        return _resized(sample, (max(1, round(height * factor)), max(1, round(width * factor))))
+        return _resized(sample, (max(1, round(height * factor)), max(1, round(width * factor))), self.interpolation)
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,12 @@ class Scale:
 
     minimum: float
     maximum: float
+    interpolation: Interpolation = "pil"
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         factor = float(np.exp(rng.uniform(np.log(self.minimum), np.log(self.maximum))))
         height, width = sample.image.shape[:2]
-        return _resized(sample, (max(1, round(height * factor)), max(1, round(width * factor))))
+        return _resized(sample, (max(1, round(height * factor)), max(1, round(width * factor))), self.interpolation)
 
 
 @dataclass(frozen=True)
@@ -205,13 +205,17 @@ def _table(values: np.ndarray) -> np.ndarray:
     return values.round().clip(0, 255).astype(np.uint8)
 
 
-def _resized(sample: Sample, size: tuple[int, int]) -> Sample:
+def _resized(sample: Sample, size: tuple[int, int], interpolation: Interpolation) -> Sample:
+    """`sample` at `size`, its pixels as prediction would have them, on the whole numbers that batches hold."""
     height, width = sample.image.shape[:2]
     if size == (height, width):
         return sample
     # Both axes have their own factor, because each side was rounded to whole pixels.
     to_current = np.array([[width / size[1], 0.0, 0.0], [0.0, height / size[0], 0.0]])
-    return _moved(sample, resize_image(np.ascontiguousarray(sample.image), size), to_current)
+    image = resize_pixels(np.ascontiguousarray(sample.image), size, interpolation)
+    if image.dtype != np.uint8:
+        image = image.round().astype(np.uint8)
+    return _moved(sample, image, to_current)
 
 
 def _moved(sample: Sample, image: np.ndarray, to_current: np.ndarray) -> Sample:

@@ -8,16 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
+from maskrcnn.ops.resize import Interpolation, resize_pixels
 from maskrcnn.structures.image_batch import ImageBatch, Size
 
-Interpolation = Literal["pil", "cv2", "torch", "skimage"]
 Rounding = Literal["half_up", "floor", "half_even"]
 
 
@@ -54,49 +51,14 @@ class Resize:
 
     def __call__(self, image: np.ndarray) -> Tensor:
         """(3, h, w) float32 RGB 0..255 from an RGB uint8 (H, W, 3) array."""
-        height, width = self.output_size(image.shape[:2])
-        if self.interpolation == "torch":
-            pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None].float()
-            return F.interpolate(pixels, size=(height, width), mode="bilinear", align_corners=False)[0]
-        if (height, width) != image.shape[:2]:
-            if self.interpolation == "pil":
-                image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-            elif self.interpolation == "cv2":
-                image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-            else:
-                image = _resize_order1(image, (height, width)).astype(np.uint8)
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1).float()
+        pixels = resize_pixels(image, self.output_size(image.shape[:2]), self.interpolation)
+        return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float()
 
 
 def _round(value: float, rounding: Rounding) -> int:
     if rounding == "half_up":
         return int(value + 0.5)
     return math.floor(value) if rounding == "floor" else round(value)
-
-
-def _resize_order1(image: np.ndarray, size: Size) -> np.ndarray:
-    """skimage's order 1: half-pixel centres, no antialias, 0 outside blended in, clipped to the picture's range.
-
-    In its order of operations too: where the exact value is whole, as in any flat region, the last bit of the sum
-    decides what its truncation to uint8 sees.
-    """
-    padded = np.pad(image.astype(np.float64), ((1, 1), (1, 1), (0, 0)))
-    top, down = _cells_and_weights(image.shape[0], size[0])
-    left, right = _cells_and_weights(image.shape[1], size[1])
-    down, right = down[:, None, None], right[:, None]
-    upper, lower = padded[top] * (1 - down), padded[top + 1] * down
-    resized = upper[:, left] * (1 - right)
-    resized += upper[:, left + 1] * right
-    resized += lower[:, left] * (1 - right)
-    resized += lower[:, left + 1] * right
-    return np.clip(resized, image.min(), image.max())
-
-
-def _cells_and_weights(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each of `target` samples the cell before it, counted with one cell of padding, and the weight of the next."""
-    position = (np.arange(target) + 0.5) * (source / target) - 0.5
-    before = np.floor(position)
-    return before.astype(np.int64) + 1, position - before
 
 
 @dataclass(frozen=True)

@@ -27,17 +27,18 @@ def build_transforms(augment: AugmentSettings, resize: ModelResize) -> list[Tran
         ValueError: several shortest edges for a model that does not resize by the shortest edge.
     """
     transforms: list[Transform] = []
+    pixels = resize.interpolation
     if augment.jitter and augment.crop:
-        transforms.append(LargeScaleJitter(augment.crop, *augment.jitter))
+        transforms.append(LargeScaleJitter(augment.crop, *augment.jitter, pixels))
     elif augment.shortest_edges:
         if resize.mode != "shortest_edge":
             raise ValueError(f"augment.shortest_edges is for resize.mode shortest_edge, the model has {resize.mode}")
         rules = [replace(resize, shortest_edge=edge) for edge in augment.shortest_edges]
-        transforms.append(ResizeToOneOf(tuple(rule.output_size for rule in rules)))
+        transforms.append(ResizeToOneOf(tuple(rule.output_size for rule in rules), pixels))
     elif augment.resize:
-        transforms.append(Resize(resize.output_size))
+        transforms.append(Resize(resize.output_size, pixels))
     if augment.scale:
-        transforms.append(Scale(*augment.scale))
+        transforms.append(Scale(*augment.scale, pixels))
     if augment.crop:
         transforms.append(RandomCrop(augment.crop, augment.crop, augment.min_visible_px))
     if augment.horizontal_flip:

@@ -37,6 +37,23 @@ def test_equals_the_oracle(sampling_ratio: int, aligned: bool, needs_gradient: b
     torch.testing.assert_close(fast.detach().cpu(), torch.from_numpy(slow).float(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("sampling_ratio", [0, 2])
+@pytest.mark.parametrize("aligned", [True, False])
+def test_gradients_are_the_oracles(sampling_ratio: int, aligned: bool, device: torch.device):
+    """Pooling is linear in the features: what comes out, weighed, is the features weighed by their gradient."""
+    features, boxes, image_idx = random_case(12)
+    leaf = features.clone().to(device).requires_grad_()
+    pooled = roi_align(leaf, boxes.to(device), image_idx.to(device), STRIDE, 3, sampling_ratio, aligned)
+    weights = torch.randn(pooled.shape, generator=torch.Generator().manual_seed(3))
+    pooled.backward(weights.to(device))
+    assert leaf.grad is not None
+    for i in range(4):  # other features have other sums, so a wrong gradient is not right by chance
+        other = torch.randn(features.shape, generator=torch.Generator().manual_seed(i))
+        slow = slow_roi_align(other.numpy(), boxes.numpy(), image_idx.tolist(), STRIDE, 3, sampling_ratio, aligned)
+        expected = float((torch.from_numpy(slow).double() * weights.double()).sum())
+        assert float((other.double() * leaf.grad.cpu().double()).sum()) == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
 @pytest.mark.parametrize("needs_gradient", [True, False])
 def test_on_paper(needs_gradient: bool):
     # The map's value is its column. A box over px 8..24 spans columns 2..6 in edges, which is 1.5..5.5 where a cell's
