@@ -8,9 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskrcnn.ops.resize import Interpolation, resize_pixels
 from maskrcnn.structures.mask_crops import inverse_affine, map_boxes
 from maskrcnn.structures.targets import Targets
+
+
+ResizePixels = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
+"""RGB uint8 (H, W, 3) to (h, w, 3) of a size (height, width), uint8 or float 0..255: the model's own way."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,11 @@ class Resize:
     """Brings the image to the size that `output_size` gives for its own (height, width), as the model's resize does."""
 
     output_size: Callable[[tuple[int, int]], tuple[int, int]]
-    interpolation: Interpolation = "pil"
+    pixels: ResizePixels
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample.image.shape[:2]
-        return _resized(sample, self.output_size((height, width)), self.interpolation)
+        return _resized(sample, self.output_size((height, width)), self.pixels)
 
 
 @dataclass(frozen=True)
@@ -42,29 +45,29 @@ class ResizeToOneOf:
     """As `Resize`, by one of several rules, drawn anew for each image."""
 
     output_sizes: tuple[Callable[[tuple[int, int]], tuple[int, int]], ...]
-    interpolation: Interpolation = "pil"
+    pixels: ResizePixels
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         output_size = self.output_sizes[int(rng.integers(len(self.output_sizes)))]
-        return Resize(output_size, self.interpolation)(sample, rng)
+        return Resize(output_size, self.pixels)(sample, rng)
 
 
 @dataclass(frozen=True)
 class LargeScaleJitter:
     """Brings the image to fit a square of `side` times a factor drawn evenly from `minimum` to `maximum`.
 
-    Paper: arXiv:2012.07177, with a crop of `side` to follow.
+    Paper: arXiv:2012.07177 (from 0.1 to 2), with a crop of `side` to follow.
     """
 
     side: int
-    minimum: float = 0.1
-    maximum: float = 2.0
-    interpolation: Interpolation = "pil"
+    minimum: float
+    maximum: float
+    pixels: ResizePixels
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample.image.shape[:2]
         factor = float(rng.uniform(self.minimum, self.maximum)) * self.side / max(height, width)
-        return _resized(sample, (max(1, round(height * factor)), max(1, round(width * factor))), self.interpolation)
+        return _resized(sample, (max(1, round(height * factor)), max(1, round(width * factor))), self.pixels)
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,12 @@ class Scale:
 
     minimum: float
     maximum: float
-    interpolation: Interpolation = "pil"
+    pixels: ResizePixels
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         factor = float(np.exp(rng.uniform(np.log(self.minimum), np.log(self.maximum))))
         height, width = sample.image.shape[:2]
-        return _resized(sample, (max(1, round(height * factor)), max(1, round(width * factor))), self.interpolation)
+        return _resized(sample, (max(1, round(height * factor)), max(1, round(width * factor))), self.pixels)
 
 
 @dataclass(frozen=True)
@@ -205,14 +208,14 @@ def _table(values: np.ndarray) -> np.ndarray:
     return values.round().clip(0, 255).astype(np.uint8)
 
 
-def _resized(sample: Sample, size: tuple[int, int], interpolation: Interpolation) -> Sample:
+def _resized(sample: Sample, size: tuple[int, int], resize_pixels: ResizePixels) -> Sample:
     """`sample` at `size`, its pixels as prediction would have them, on the whole numbers that batches hold."""
     height, width = sample.image.shape[:2]
     if size == (height, width):
         return sample
     # Both axes have their own factor, because each side was rounded to whole pixels.
     to_current = np.array([[width / size[1], 0.0, 0.0], [0.0, height / size[0], 0.0]])
-    image = resize_pixels(np.ascontiguousarray(sample.image), size, interpolation)
+    image = resize_pixels(np.ascontiguousarray(sample.image), size)
     if image.dtype != np.uint8:
         image = image.round().astype(np.uint8)
     return _moved(sample, image, to_current)

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
-from maskrcnn.ops.resize import Interpolation, resize_pixels
 from maskrcnn.structures.image_batch import ImageBatch, Size
 
+Interpolation = Literal["pil", "cv2", "torch", "skimage"]
 Rounding = Literal["half_up", "floor", "half_even"]
 
 
@@ -51,14 +54,56 @@ class Resize:
 
     def __call__(self, image: np.ndarray) -> Tensor:
         """(3, h, w) float32 RGB 0..255 from an RGB uint8 (H, W, 3) array."""
-        pixels = resize_pixels(image, self.output_size(image.shape[:2]), self.interpolation)
+        pixels = self.pixels(image, self.output_size(image.shape[:2]))
         return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float()
+
+    def pixels(self, image: np.ndarray, size: Size) -> np.ndarray:
+        """(h, w, 3) of `size` from an RGB uint8 (H, W, 3) array; the array itself where it has that size.
+
+        uint8, except that "torch" gives float32 0..255. Training brings its pictures to their random sizes by this too.
+        """
+        if size == image.shape[:2]:
+            return image
+        height, width = size
+        if self.interpolation == "torch":
+            pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)[None].float()
+            return F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)[0].permute(1, 2, 0).numpy()
+        if self.interpolation == "pil":
+            return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+        if self.interpolation == "cv2":
+            return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+        return _resize_order1(image, size).astype(np.uint8)
 
 
 def _round(value: float, rounding: Rounding) -> int:
     if rounding == "half_up":
         return int(value + 0.5)
     return math.floor(value) if rounding == "floor" else round(value)
+
+
+def _resize_order1(image: np.ndarray, size: Size) -> np.ndarray:
+    """skimage's order 1: half-pixel centres, no antialias, 0 outside blended in, clipped to the picture's range.
+
+    In its order of operations too: where the exact value is whole, as in any flat region, the last bit of the sum
+    decides what its truncation to uint8 sees.
+    """
+    padded = np.pad(image.astype(np.float64), ((1, 1), (1, 1), (0, 0)))
+    top, down = _cells_and_weights(image.shape[0], size[0])
+    left, right = _cells_and_weights(image.shape[1], size[1])
+    down, right = down[:, None, None], right[:, None]
+    upper, lower = padded[top] * (1 - down), padded[top + 1] * down
+    resized = upper[:, left] * (1 - right)
+    resized += upper[:, left + 1] * right
+    resized += lower[:, left] * (1 - right)
+    resized += lower[:, left + 1] * right
+    return np.clip(resized, image.min(), image.max())
+
+
+def _cells_and_weights(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each of `target` samples the cell before it, counted with one cell of padding, and the weight of the next."""
+    position = (np.arange(target) + 0.5) * (source / target) - 0.5
+    before = np.floor(position)
+    return before.astype(np.int64) + 1, position - before
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def build_transforms(augment: AugmentSettings, resize: ModelResize) -> list[Tran
         ValueError: several shortest edges for a model that does not resize by the shortest edge.
     """
     transforms: list[Transform] = []
-    pixels = resize.interpolation
+    pixels = resize.pixels
     if augment.jitter and augment.crop:
         transforms.append(LargeScaleJitter(augment.crop, *augment.jitter, pixels))
     elif augment.shortest_edges:

@@ -17,7 +17,7 @@ def validation_losses(model: MaskRCNN, dataset: CocoDataset, precision: Precisio
 
     The model must be in eval mode, so that batch norms use their running statistics.
     """
-    resize, unused = Resize(model.resize.output_size, model.resize.interpolation), np.random.default_rng(0)
+    resize, unused = Resize(model.resize.output_size, model.resize.pixels), np.random.default_rng(0)
     names, sums = ("rpn_objectness", "rpn_box", "class", "box", "mask"), torch.zeros(2, 5, dtype=torch.float64)
     for index in share_of_images(len(dataset), "val losses"):
         sample = resize(dataset.load(index), unused)

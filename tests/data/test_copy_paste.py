@@ -8,6 +8,7 @@ import torch
 
 from maskrcnn.data.copy_paste import paste_objects
 from maskrcnn.data.transforms import HorizontalFlip, Sample, Scale
+from maskrcnn.model.preprocess import Resize
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets
 
@@ -82,7 +83,7 @@ def test_a_smaller_image_takes_what_fits():
 @pytest.mark.parametrize("seed", range(5))
 def test_masks_agree_with_the_pixels_after_other_augmentations(seed: int):
     images = [sample([(5, 5, 25, 25), (30, 8, 44, 36)], 100), sample([(15, 0, 40, 30), (2, 31, 20, 39)], 200)]
-    for transform in (Scale(0.7, 1.8), HorizontalFlip(1.0)):
+    for transform in (Scale(0.7, 1.8, Resize().pixels), HorizontalFlip(1.0)):
         images = [transform(image, np.random.default_rng(seed)) for image in images]
     result = paste_objects(images[0], images[1], EVERY)  # pyright: ignore[reportArgumentType]
     size = result.image.shape[0], result.image.shape[1]

@@ -7,10 +7,11 @@ import torch
 
 from maskrcnn.data.loading import Batch, CopyPaste, training_batches
 from maskrcnn.data.transforms import ColourJitter, HorizontalFlip, RandomCrop, Sample, Scale
+from maskrcnn.model.preprocess import Resize
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets
 
-TRANSFORMS = [Scale(0.5, 1.5), RandomCrop(16, 16), HorizontalFlip(), ColourJitter()]
+TRANSFORMS = [Scale(0.5, 1.5, Resize().pixels), RandomCrop(16, 16), HorizontalFlip(), ColourJitter()]
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,10 @@ from maskrcnn.structures.targets import Targets
 HEIGHT, WIDTH = 60, 80
 
 
+def pixels(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
 def halved(size: tuple[int, int]) -> tuple[int, int]:
     return size[0] // 2, size[1] // 2
 
@@ -36,10 +40,10 @@ def stretched(size: tuple[int, int]) -> tuple[int, int]:
 
 
 EVERY_TRANSFORM = [
-    Resize(halved),
-    Resize(stretched),
-    Scale(0.5, 2.0),
-    LargeScaleJitter(64, 0.5, 2.0),
+    Resize(halved, pixels),
+    Resize(stretched, pixels),
+    Scale(0.5, 2.0, pixels),
+    LargeScaleJitter(64, 0.5, 2.0, pixels),
     RandomCrop(40, 30),
     RandomCrop(500, 30),
     HorizontalFlip(1.0),
@@ -176,7 +180,9 @@ def test_exact_geometry(transform: Any, on_array: Callable[[np.ndarray], np.ndar
     assert out.targets.boxes.tolist() == [tight_box(mask) for mask in expected]
 
 
-@pytest.mark.parametrize("transform", [Resize(halved), Resize(stretched), Scale(0.5, 2.0)], ids=str)
+@pytest.mark.parametrize(
+    "transform", [Resize(halved, pixels), Resize(stretched, pixels), Scale(0.5, 2.0, pixels)], ids=str
+)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_resized_masks_agree_with_resized_bitmaps(transform: Any, seed: int):
     masks = dense_masks(seed)
@@ -221,7 +227,7 @@ def visible_box(mask: np.ndarray, to_source: np.ndarray, size: tuple[int, int]) 
 @pytest.mark.parametrize("seed", range(8))
 def test_crop_after_scale_keeps_boxes_around_the_visible_pixels(seed: int):
     masks, rng = dense_masks(2), np.random.default_rng(seed)
-    out = RandomCrop(30, 30)(Scale(0.6, 1.8)(sample_of(masks), rng), rng)
+    out = RandomCrop(30, 30)(Scale(0.6, 1.8, pixels)(sample_of(masks), rng), rng)
     to_source = out.targets.masks.to_source.double().numpy()
     expected = np.stack([visible_box(mask, to_source, (30, 30)) for mask in masks])
     is_visible = (expected[:, 2:] - expected[:, :2]).min(axis=1) >= 1
@@ -272,7 +278,7 @@ def test_brightness_on_paper():
 
 def test_large_scale_jitter_fits_a_square():
     # 60 x 80 into a square of 40 px: 30 x 40 at factor 1, and half of that to one and a half times that.
-    jitter, rng = LargeScaleJitter(40, 0.5, 1.5), np.random.default_rng(0)
+    jitter, rng = LargeScaleJitter(40, 0.5, 1.5, pixels), np.random.default_rng(0)
     sides = [jitter(sample_of(dense_masks()), rng).image.shape[:2] for _ in range(200)]
     assert min(sides)[1] in (20, 21)
     assert max(sides)[1] in (59, 60)
@@ -282,6 +288,6 @@ def test_large_scale_jitter_fits_a_square():
 
 
 def test_one_of_several_sizes_is_drawn():
-    transform, rng = ResizeToOneOf((halved, stretched)), np.random.default_rng(0)
+    transform, rng = ResizeToOneOf((halved, stretched), pixels), np.random.default_rng(0)
     sizes = {transform(sample_of(dense_masks()), rng).image.shape[:2] for _ in range(20)}
     assert sizes == {(30, 40), (120, 93)}
