@@ -11,7 +11,6 @@ from torch import Tensor
 from maskrcnn.structures.mask_crops import inverse_affine, map_boxes
 from maskrcnn.structures.targets import Targets
 
-
 ResizePixels = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 """RGB uint8 (H, W, 3) to (h, w, 3) of a size (height, width), uint8 or float 0..255: the model's own way."""
 
