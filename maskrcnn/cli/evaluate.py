@@ -10,8 +10,8 @@ from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS, load_weights, weights_
 from maskrcnn.cli.model_arguments import add_model_arguments, load_predictor
 from maskrcnn.config import ModelSettings
 from maskrcnn.data.coco import category_ids_of, load_coco
+from maskrcnn.evaluation.evaluate import best_threshold, evaluate, threshold_note
 from maskrcnn.evaluation.evaluation import Evaluation
-from maskrcnn.evaluation.evaluator import best_threshold, evaluate, threshold_note
 from maskrcnn.evaluation.page import write_evaluation
 from maskrcnn.prediction.detecting import detect_all, with_low_threshold
 

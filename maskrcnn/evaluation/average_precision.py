@@ -26,8 +26,8 @@ Kind = Literal["box", "mask", "boundary"]
 class AveragePrecision:
     """Every number is in 0..1, or None where there is no object to find. Classes without objects are not averaged.
 
-    `ap` is the mean over IoU 0.50:0.05:0.95; small is below 32 x 32 pixels, large from 96 x 96; `recall` is COCO's AR,
-    at the same `max_detections` per class and image as the AP.
+    Twelve of them are those that COCO prints: six AP and six AR (average recall), over IoU 0.50:0.05:0.95. Small is
+    below 32 x 32 pixels, large from 96 x 96. `max_detections` is COCO's maxDets, for each class in each image.
     """
 
     ap: float | None
@@ -36,7 +36,15 @@ class AveragePrecision:
     small: float | None
     medium: float | None
     large: float | None
+    recall1: float | None
+    """AR of the surest detection of a class in an image."""
+    recall10: float | None
+    """AR of the surest 10, or of `max_detections` where that is less."""
     recall: float | None
+    """AR of `max_detections`, as the AP and the three that follow."""
+    recall_small: float | None
+    recall_medium: float | None
+    recall_large: float | None
     per_class: tuple[float | None, ...]
     per_class50: tuple[float | None, ...]
     per_class_sizes: tuple[tuple[float | None, float | None, float | None], ...]
@@ -71,11 +79,11 @@ def average_precision(
         parameters = evaluation.params
         parameters.imgIds = list(range(len(truths)))
         parameters.catIds = list(range(num_classes))
-        parameters.maxDets = [max_detections]
+        parameters.maxDets = [min(1, max_detections), min(10, max_detections), max_detections]
         evaluation.evaluate()
         evaluation.accumulate()
-    precision = evaluation.eval["precision"][..., 0]  # (T, 101 recalls, K, 4 area ranges), -1 where nothing is to find
-    recall = evaluation.eval["recall"][..., 0]  # (T, K, 4)
+    precision = evaluation.eval["precision"][..., 2]  # (T, 101 recalls, K, 4 area ranges), -1 where nothing is to find
+    recall = evaluation.eval["recall"]  # (T, K, 4, 3 of 1, 10 and `max_detections`)
     thresholds = np.asarray(parameters.iouThrs)
     at50, at75 = (int(np.argmin(abs(thresholds - t))) for t in (0.5, 0.75))
     return AveragePrecision(
@@ -85,7 +93,12 @@ def average_precision(
         small=_mean(precision[..., 1]),
         medium=_mean(precision[..., 2]),
         large=_mean(precision[..., 3]),
-        recall=_mean(recall[..., 0]),
+        recall1=_mean(recall[..., 0, 0]),
+        recall10=_mean(recall[..., 0, 1]),
+        recall=_mean(recall[..., 0, 2]),
+        recall_small=_mean(recall[..., 1, 2]),
+        recall_medium=_mean(recall[..., 2, 2]),
+        recall_large=_mean(recall[..., 3, 2]),
         per_class=tuple(_mean(precision[:, :, label, 0]) for label in range(num_classes)),
         per_class50=tuple(_mean(precision[at50, :, label, 0]) for label in range(num_classes)),
         per_class_sizes=tuple(

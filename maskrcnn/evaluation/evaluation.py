@@ -1,12 +1,27 @@
-"""All that is known about results judged against annotations: a value to print, to write and to show (K classes)."""
+"""All that is known about results judged against annotations, as a value and as text for a terminal (K classes).
+
+`evaluate` makes it, `page` shows it as HTML.
+"""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from maskrcnn.evaluation.average_precision import AveragePrecision
 from maskrcnn.evaluation.confusion import Confusion
 from maskrcnn.evaluation.scores import CountError, SetScore
+from maskrcnn.report.text import NO_VALUE, shorten
+
+WIDTH = 100
+"""Columns of printed tables, as long as no count has more than seven digits."""
+MAX_ROWS = 20
+"""Classes or groups in one table; evaluation.json has all of them."""
+MAX_CONFUSIONS = 3
+NAME_LETTERS = 20
+
+COUNT_HEADER = ["true", "predicted", "MAE", "RMSE", "bias", "total error"]
 
 
 @dataclass(frozen=True)
@@ -79,109 +94,181 @@ class Evaluation:
         return dataclasses.asdict(self)
 
     def table(self, num_worst: int = 5) -> str:
-        """Plain text for a terminal; names the `num_worst` images with the largest count error."""
-        parts = (
-            _ap_table(self),
-            _class_table(self),
-            _score_table(self),
-            _error_line(self),
-            _sweep_lines(self, num_worst),
+        """Text for a terminal: AP, AR, mask scores, counts, and the `num_worst` images with the largest count error."""
+        parts = [_precision_text(self), _mask_score_table(self), _count_table(self)]
+        if len(self.class_names) > 1:
+            parts.append(_class_table(self))
+        parts += [_error_lines(self), _advice_lines(self), _worst_lines(self, num_worst)]
+        return "\n\n".join(part for part in parts if part)
+
+
+def evaluation_line(summary: Mapping[str, float | None]) -> str:
+    """The most useful figures of `Evaluation.summary` in one line, with the loss on val if `val_loss` is among them."""
+
+    def value(key: str, spec: str = ".3f") -> str:
+        number = summary.get(key)
+        return NO_VALUE if number is None else format(number, spec)
+
+    parts = [
+        f"AP mask {value('mask_ap')} (.50 {value('mask_ap50')}), box {value('box_ap')}, "
+        f"boundary {value('boundary_ap')}",
+        f"count MAE {value('count_mae', '.2f')}, total {value('count_total_relative_error', '.1%')} off",
+    ]
+    if summary.get("val_loss") is not None:
+        parts.append(f"val loss {value('val_loss')}")
+    return "; ".join(parts)
+
+
+def percent(value: float | None) -> str:
+    """A share with one decimal, or the sign for no value."""
+    return NO_VALUE if value is None else f"{value:.1%}"
+
+
+def ap_text(value: float | None) -> str:
+    """AP, AR and mask scores have three decimals everywhere."""
+    return NO_VALUE if value is None else f"{value:.3f}"
+
+
+def count_cells(count: CountError) -> list[str]:
+    """True and predicted numbers, MAE, RMSE, bias and the error of the total."""
+    means = f"{count.mae:.2f}", f"{count.rmse:.2f}", f"{count.bias:+.2f}"
+    return [str(count.total_true), str(count.total_predicted), *means, percent(count.total_relative_error)]
+
+
+def coco_rows(evaluation: Evaluation) -> tuple[list[list[str]], list[list[str]]]:
+    """The tables of AP and of AR with their headers: together what COCO prints, for boxes, masks and boundaries."""
+    kinds = {"box": evaluation.box, "mask": evaluation.mask, "boundary": evaluation.boundary}
+    sizes = ["small", "medium", "large"]
+    precisions = [["AP", ".50:.95", ".50", ".75", *sizes]]
+    recalls = [["AR", *(f"of {n}" for n in (1, 10, evaluation.box.max_detections)), *sizes]]
+    for name, ap in kinds.items():
+        precisions.append([name, *map(ap_text, (ap.ap, ap.ap50, ap.ap75, ap.small, ap.medium, ap.large))])
+        recalls.append([name, *map(ap_text, _recalls(ap))])
+    return precisions, recalls
+
+
+def _recalls(ap: AveragePrecision) -> tuple[float | None, ...]:
+    return ap.recall1, ap.recall10, ap.recall, ap.recall_small, ap.recall_medium, ap.recall_large
+
+
+def confusions(confusion: Confusion, names: Sequence[str]) -> list[tuple[str, str, int]]:
+    """(true class, predicted class, objects) of every pair of classes that were confused, the most frequent first."""
+    counts = np.array(confusion.counts)
+    np.fill_diagonal(counts, 0)
+    pairs = sorted(np.argwhere(counts).tolist(), key=lambda pair: -counts[tuple(pair)])
+    return [(names[t], names[p], int(counts[t, p])) for t, p in pairs]
+
+
+def _precision_text(evaluation: Evaluation) -> str:
+    overall = evaluation.overall
+    lines = [
+        f"{_number(overall.num_images, 'image')}, {_number(overall.count.total_true, 'object')}; "
+        f"at most {evaluation.box.max_detections} detections of a class in an image"
+    ]
+    if evaluation.unknown_categories:
+        names = ", ".join(shorten(name) for name in evaluation.unknown_categories[:MAX_ROWS])
+        more = len(evaluation.unknown_categories) - MAX_ROWS
+        lines.append(f"not evaluated, the model has no such class: {names}" + f" and {more} more" * (more > 0))
+    precisions, recalls = coco_rows(evaluation)
+    return "\n".join([*lines, _grid([*precisions, [""] * 7, *recalls])])
+
+
+def _mask_score_table(evaluation: Evaluation) -> str:
+    rows = [["set", "images", "mean .50:.90", ".50", "pooled .50:.90", ".50"]]
+    sets, left_out = _shown_sets(evaluation)
+    for name, score in sets:
+        masks = score.mask_score
+        values = (masks.image_mean, masks.image_mean_at[0], masks.pooled, masks.pooled_at[0])
+        rows.append([shorten(name, NAME_LETTERS), str(score.num_images), *map(ap_text, values)])
+    title = (
+        f"mask score TP / (TP + FP + FN) at score >= {evaluation.score_threshold:g}: mean over images, and all pooled"
+    )
+    return "\n".join([title, _grid(rows), *left_out])
+
+
+def _count_table(evaluation: Evaluation) -> str:
+    rows = [["set", *COUNT_HEADER]]
+    sets, left_out = _shown_sets(evaluation)
+    rows += [[shorten(name, NAME_LETTERS), *count_cells(score.count)] for name, score in sets]
+    return "\n".join([f"counts at score >= {evaluation.score_threshold:g}", _grid(rows), *left_out])
+
+
+def _shown_sets(evaluation: Evaluation) -> tuple[list[tuple[str, SetScore]], list[str]]:
+    """All images and the groups with the most of them, and a line on those left out."""
+    groups = sorted(evaluation.groups.items(), key=lambda item: -item[1].num_images)[:MAX_ROWS]
+    return [("all", evaluation.overall), *sorted(groups)], _left_out(len(evaluation.groups), "groups", "images")
+
+
+def _class_table(evaluation: Evaluation) -> str:
+    counts = evaluation.overall.class_counts
+    labels = sorted(range(len(counts)), key=lambda label: -counts[label].total_true)[:MAX_ROWS]
+    rows = [["class", "box AP", "mask AP", "boundary", *COUNT_HEADER]]
+    for label in sorted(labels):
+        aps = [ap.per_class[label] for ap in (evaluation.box, evaluation.mask, evaluation.boundary)]
+        name = shorten(evaluation.class_names[label], NAME_LETTERS)
+        rows.append([name, *map(ap_text, aps), *count_cells(counts[label])])
+    return "\n".join([_grid(rows), *_left_out(len(counts), "classes", "objects")])
+
+
+def _left_out(number: int, noun: str, of_most: str) -> list[str]:
+    if number <= MAX_ROWS:
+        return []
+    return [f"the {MAX_ROWS} of {number} {noun} with the most {of_most}; evaluation.json has all of them"]
+
+
+def _error_lines(evaluation: Evaluation) -> str:
+    confusion = evaluation.confusion
+    pairs = confusions(confusion, evaluation.class_names)
+    wrong = sum(number for _, _, number in pairs)
+    words = {
+        "missed": sum(confusion.missed),
+        "spurious": sum(confusion.spurious),
+        "double": sum(confusion.double),
+        "merged": confusion.merged,
+        "split": confusion.split,
+        "of a wrong class": wrong,
+    }
+    if len(evaluation.class_names) == 1:
+        del words["of a wrong class"]
+    lines = [f"errors at mask IoU .50: {', '.join(f'{number} {word}' for word, number in words.items())}"]
+    lines += [
+        f"  {number} {shorten(true)} called {shorten(predicted)}" for true, predicted, number in pairs[:MAX_CONFUSIONS]
+    ]
+    more = sum(number for _, _, number in pairs[MAX_CONFUSIONS:])
+    return "\n".join([*lines, *([f"  {more} other confusions"] if more else [])])
+
+
+def _advice_lines(evaluation: Evaluation) -> str:
+    lines = []
+    for name, score in _shown_sets(evaluation)[0]:
+        count, masks = score.sweep.best_count, score.sweep.best_mask_score
+        lines.append(
+            f"{shorten(name, NAME_LETTERS)}: counts are best at score >= {count.score_threshold:.2f} (MAE "
+            f"{count.mae:.2f}), masks at {masks.score_threshold:.2f} ({masks.image_mean50:.3f} at IoU .50)"
         )
-        return "\n\n".join(parts)
+    return "\n".join(lines)
 
 
-def _text(value: float | None, spec: str = ".3f") -> str:
-    return "-" if value is None else format(value, spec)
+def _worst_lines(evaluation: Evaluation, num_worst: int) -> str:
+    worst = [image for image in evaluation.worst_images(max(0, num_worst)) if image.count_error]
+    return "\n".join(
+        f"worst count: {image.file_name}, {sum(image.predicted)} predicted, {sum(image.true)} true, "
+        f"mask score {image.mask_score:.3f}"
+        for image in worst
+    )
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _grid(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, the first flush left."""
+    """Columns as wide as their widest cell, the first flush left, the others flush right."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
             cell.rjust(width) if i else cell.ljust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
+        ).rstrip()
         for row in rows
     )
-
-
-def _ap_table(evaluation: Evaluation) -> str:
-    rows = [["AP", "IoU .50:.95", ".50", ".75", "small", "medium", "large", "recall"]]
-    for name, ap in (("box", evaluation.box), ("mask", evaluation.mask), ("boundary", evaluation.boundary)):
-        values = (ap.ap, ap.ap50, ap.ap75, ap.small, ap.medium, ap.large, ap.recall)
-        rows.append([name, *(_text(value) for value in values)])
-    overall = evaluation.overall
-    title = (
-        f"{overall.num_images} images, {overall.count.total_true} objects; "
-        f"AP of at most {evaluation.box.max_detections} detections of a class in an image"
-    )
-    if evaluation.unknown_categories:
-        title += f"\nnot evaluated, the model has no such class: {', '.join(evaluation.unknown_categories)}"
-    return f"{title}\n{_grid(rows)}"
-
-
-def _class_table(evaluation: Evaluation) -> str:
-    rows = [["class", "box AP", "mask AP", "boundary AP", *_COUNT_HEADER]]
-    counts = evaluation.overall.class_counts
-    for label, (name, count) in enumerate(zip(evaluation.class_names, counts, strict=True)):
-        aps = [ap.per_class[label] for ap in (evaluation.box, evaluation.mask, evaluation.boundary)]
-        rows.append([name, *(_text(ap) for ap in aps), *_count_cells(count)])
-    return f"counts at score >= {evaluation.score_threshold:g} (- where a class has no object)\n{_grid(rows)}"
-
-
-_COUNT_HEADER = ["true", "predicted", "MAE", "RMSE", "bias", "total error"]
-
-
-def _count_cells(count: CountError) -> list[str]:
-    return [
-        str(count.total_true),
-        str(count.total_predicted),
-        f"{count.mae:.2f}",
-        f"{count.rmse:.2f}",
-        f"{count.bias:+.2f}",
-        _text(count.total_relative_error, ".1%"),
-    ]
-
-
-def _score_table(evaluation: Evaluation) -> str:
-    rows = [["set", "images", "image mean", "pooled", "at .50: image mean", "pooled", *_COUNT_HEADER]]
-    for name, score in {"all": evaluation.overall, **evaluation.groups}.items():
-        masks = score.mask_score
-        values = (masks.image_mean, masks.pooled, masks.image_mean_at[0], masks.pooled_at[0])
-        rows.append([name, str(score.num_images), *(f"{value:.3f}" for value in values), *_count_cells(score.count)])
-    title = f"mask score TP/(TP+FP+FN), mean over IoU .50:.90, at score >= {evaluation.score_threshold:g}"
-    return f"{title}\n{_grid(rows)}"
-
-
-def _error_line(evaluation: Evaluation) -> str:
-    confusion = evaluation.confusion
-    wrong = sum(map(sum, confusion.counts)) - sum(row[k] for k, row in enumerate(confusion.counts))
-    words = {
-        "missed": sum(confusion.missed),
-        "spurious": sum(confusion.spurious),
-        "double": sum(confusion.double),
-        "of a wrong class": wrong,
-        "merged into one": confusion.merged,
-        "split": confusion.split,
-    }
-    if len(evaluation.class_names) == 1:
-        del words["of a wrong class"]
-    return f"objects at IoU .50 of masks: {', '.join(f'{number} {word}' for word, number in words.items())}"
-
-
-def _sweep_lines(evaluation: Evaluation, num_worst: int) -> str:
-    lines = []
-    for name, score in {"all": evaluation.overall, **evaluation.groups}.items():
-        count, masks = score.sweep.best_count, score.sweep.best_mask_score
-        lines.append(
-            f"{name}: counts are best at score >= {count.score_threshold:.2f} (MAE {count.mae:.2f}), "
-            f"masks at score >= {masks.score_threshold:.2f} ({masks.image_mean50:.3f} at IoU .50, image mean)"
-        )
-    worst = [image for image in evaluation.worst_images(max(0, num_worst)) if image.count_error]
-    lines += [
-        f"worst count: {image.file_name}, {sum(image.predicted)} predicted, {sum(image.true)} true, "
-        f"mask score {image.mask_score:.3f}"
-        for image in worst
-    ]
-    return "\n".join(lines)

@@ -9,12 +9,11 @@ from maskrcnn.data.coco import CocoDataset
 from maskrcnn.evaluation.confusion import Confusion
 from maskrcnn.evaluation.count_plots import MAX_COLORS, plot_counts
 from maskrcnn.evaluation.errors_drawn import LEGEND, draw_errors, error_counts
-from maskrcnn.evaluation.evaluation import Evaluation
-from maskrcnn.evaluation.evaluator import above
+from maskrcnn.evaluation.evaluate import above
+from maskrcnn.evaluation.evaluation import COUNT_HEADER, Evaluation, ap_text, coco_rows, confusions, count_cells
 from maskrcnn.evaluation.ground_truth import ground_truth, read_annotations
 from maskrcnn.evaluation.object_errors import object_errors
 from maskrcnn.evaluation.precision_recall import plot_precision_recall
-from maskrcnn.evaluation.scores import CountError
 from maskrcnn.files import atomic_path
 from maskrcnn.report.export import write_json
 from maskrcnn.report.html import page, paragraph, picture, plot, table
@@ -23,9 +22,6 @@ from maskrcnn.structures.instances import Instances
 MAX_MATRIX = 12
 """Classes that a confusion matrix is shown of; of more, only the frequent confusions are."""
 MAX_CONFUSIONS = 30
-NO_VALUE = "-"
-
-_COUNT_HEADER = ("true", "predicted", "mean absolute error", "RMSE", "bias", "total error")
 
 
 def evaluation_page(evaluation: Evaluation, title: str, pictures: Sequence[tuple[np.ndarray, str]] = ()) -> str:
@@ -48,16 +44,11 @@ def _precision_section(evaluation: Evaluation) -> str:
     facts = [f"{evaluation.overall.num_images} images, {evaluation.overall.count.total_true} objects"]
     if evaluation.seconds_per_image is not None:
         facts.append(f"{evaluation.seconds_per_image:.2f} s an image, reading it included")
-    facts.append(f"AP of at most {evaluation.box.max_detections} detections of a class in an image")
+    facts.append(f"at most {evaluation.box.max_detections} detections of a class in an image")
     if evaluation.unknown_categories:
         names = ", ".join(evaluation.unknown_categories)
         facts.append(f"not evaluated, since the model has no such class: {names}")
-    header = ["", "AP, IoU .50:.95", ".50", ".75", "small", "medium", "large", "recall"]
-    rows = [
-        [name, *map(_value, (ap.ap, ap.ap50, ap.ap75, ap.small, ap.medium, ap.large, ap.recall))]
-        for name, ap in kinds.items()
-    ]
-    parts = [paragraph("; ".join(facts) + "."), table(header, rows)]
+    parts = [paragraph("; ".join(facts) + "."), *(table(header, rows) for header, *rows in coco_rows(evaluation))]
     if len(evaluation.class_names) > 1:
         names = [f"{kind} AP" for kind in kinds]
         header = ["class", *names, *(f"{kind} .50" for kind in kinds), "mask: small", "medium", "large"]
@@ -73,7 +64,7 @@ def _precision_section(evaluation: Evaluation) -> str:
 def _class_row(evaluation: Evaluation, label: int) -> list[object]:
     kinds = evaluation.box, evaluation.mask, evaluation.boundary
     values = [*(ap.per_class[label] for ap in kinds), *(ap.per_class50[label] for ap in kinds)]
-    return [evaluation.class_names[label], *map(_value, (*values, *evaluation.mask.per_class_sizes[label]))]
+    return [evaluation.class_names[label], *map(ap_text, (*values, *evaluation.mask.per_class_sizes[label]))]
 
 
 def _used(evaluation: Evaluation) -> tuple[float, float] | None:
@@ -129,19 +120,17 @@ def _found_table(confusion: Confusion, names: Sequence[str]) -> str:
 
 def _confusion_table(confusion: Confusion, names: Sequence[str]) -> str:
     """The most frequent ones."""
-    counts = np.array(confusion.counts)
-    np.fill_diagonal(counts, 0)
-    pairs = sorted(np.argwhere(counts).tolist(), key=lambda pair: -counts[tuple(pair)])[:MAX_CONFUSIONS]
+    pairs = confusions(confusion, names)[:MAX_CONFUSIONS]
     if not pairs:
         return paragraph("No object is taken for one of another class.")
-    return table(["true", "predicted", "objects"], [[names[t], names[p], int(counts[t, p])] for t, p in pairs])
+    return table(["true", "predicted", "objects"], pairs)
 
 
 def _count_section(evaluation: Evaluation) -> str:
     overall, names = evaluation.overall, evaluation.class_names
-    rows = [["all", *_count_row(overall.count)]]
+    rows = [["all", *count_cells(overall.count)]]
     if len(names) > 1:
-        rows += [[name, *_count_row(count)] for name, count in zip(names, overall.class_counts, strict=True)]
+        rows += [[name, *count_cells(count)] for name, count in zip(names, overall.class_counts, strict=True)]
     best = overall.sweep.best_count
     text = (
         "The error of an image is the sum over classes of |predicted - true|. At a score of "
@@ -150,7 +139,7 @@ def _count_section(evaluation: Evaluation) -> str:
     )
     counts, caption = _counts_to_plot(evaluation)
     figure = plot_counts(counts, overall.sweep, overall.num_images, evaluation.score_threshold)
-    return "\n".join([table(["", *_COUNT_HEADER], rows), paragraph(text), plot(figure, caption)])
+    return "\n".join([table(["", *COUNT_HEADER], rows), paragraph(text), plot(figure, caption)])
 
 
 def _counts_to_plot(evaluation: Evaluation) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], str]:
@@ -168,24 +157,16 @@ def _counts_to_plot(evaluation: Evaluation) -> tuple[dict[str, tuple[np.ndarray,
 
 
 def _group_section(evaluation: Evaluation) -> str:
-    header = ["", "images", "mask score", "at IoU .50", *_COUNT_HEADER, "best threshold for counts"]
+    header = ["", "images", "mask score", "at IoU .50", *COUNT_HEADER, "best threshold for counts"]
     rows = []
     for name, score in {"all": evaluation.overall, **evaluation.groups}.items():
         masks = score.mask_score
-        values = _value(masks.image_mean), _value(masks.image_mean_at[0])
-        rows.append([name, score.num_images, *values, *_count_row(score.count), score.sweep.best_count.score_threshold])
+        values = ap_text(masks.image_mean), ap_text(masks.image_mean_at[0])
+        rows.append(
+            [name, score.num_images, *values, *count_cells(score.count), score.sweep.best_count.score_threshold]
+        )
     note = "The mask score is TP / (TP + FP + FN), mean over images and over IoU .50:.90."
     return table(header, rows) + "\n" + paragraph(note)
-
-
-def _count_row(count: CountError) -> list[object]:
-    error = NO_VALUE if count.total_relative_error is None else f"{count.total_relative_error:.1%}"
-    values = [round(value, 2) for value in (count.mae, count.rmse, count.bias)]
-    return [count.total_true, count.total_predicted, *values, error]
-
-
-def _value(value: float | None) -> float | str:
-    return NO_VALUE if value is None else round(value, 3)
 
 
 def write_evaluation(

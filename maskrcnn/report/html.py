@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import re
 from collections.abc import Iterable, Sequence
 
 import cv2
@@ -10,8 +11,11 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from maskrcnn.report.text import NO_VALUE
+
 JPEG_QUALITY = 90
 PLOT_DPI = 100
+_NUMBER = re.compile(r"[+-]?[0-9.]+%?")
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; }
@@ -19,7 +23,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
 th, td { padding: .25rem .75rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
-th { background: var(--soft); } td.number { text-align: right; font-variant-numeric: tabular-nums; }
+th { background: var(--soft); } .number { text-align: right; font-variant-numeric: tabular-nums; }
 figure { display: inline-block; margin: 0 1rem 1rem 0; vertical-align: top; max-width: 100%; }
 figure img { max-width: 100%; height: auto; display: block; background: #fff; }
 figcaption { font-size: .85rem; opacity: .8; max-width: 40rem; }
@@ -46,8 +50,11 @@ def paragraph(text: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table; cells are escaped text, and numbers (int, float) stand to the right."""
-    lines = ["<table>", _row("th", header), *(_row("td", row) for row in rows), "</table>"]
+    """A table; cells are escaped text. A column of numbers, given as such or as text such as +0.50 or 12%, stands to
+    the right, its heading with it; `NO_VALUE` may be among them."""
+    rows = [list(row) for row in rows]
+    is_number = [_are_numbers([row[k] for row in rows]) for k in range(len(header))]
+    lines = ["<table>", _row("th", header, is_number), *(_row("td", row, is_number) for row in rows), "</table>"]
     return "\n".join(lines)
 
 
@@ -71,12 +78,17 @@ def plot(figure: Figure, caption: str = "") -> str:
     return picture(png.getvalue(), caption)
 
 
-def _row(tag: str, cells: Sequence[object]) -> str:
-    return f"<tr>{''.join(_cell(tag, cell) for cell in cells)}</tr>"
+def _are_numbers(cells: Sequence[object]) -> bool:
+    texts = [text for cell in cells if (text := str(cell)) not in ("", NO_VALUE)]
+    return bool(texts) and all(_NUMBER.fullmatch(text) for text in texts)
 
 
-def _cell(tag: str, cell: object) -> str:
-    css = ' class="number"' if tag == "td" and isinstance(cell, int | float) else ""
+def _row(tag: str, cells: Sequence[object], is_number: Sequence[bool]) -> str:
+    return f"<tr>{''.join(_cell(tag, cell, number) for cell, number in zip(cells, is_number, strict=True))}</tr>"
+
+
+def _cell(tag: str, cell: object, is_number: bool) -> str:
+    css = ' class="number"' if is_number else ""
     return f"<{tag}{css}>{html.escape(str(cell))}</{tag}>"
 
 

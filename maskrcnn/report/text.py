@@ -10,6 +10,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 Color = tuple[int, int, int]
 
+NO_VALUE = "-"
+"""In a table, for a number that there is not."""
+
 
 def text_mask(text: str, size_px: int) -> np.ndarray:
     """Coverage 0..255 of one line of text, uint8 (h, w).
@@ -81,8 +84,15 @@ def text_block(
 
 
 def shorten(name: str, limit: int = 24) -> str:
-    """`name`, or its first letters and an ellipsis where it has more than `limit`."""
-    return name if len(name) <= limit else name[: limit - 1] + "…"
+    """`name` in one line: its first letters and an ellipsis where it has more than `limit`."""
+    name = name if len(name) <= limit else name[: limit - 1] + "…"
+    return "".join(letter if letter.isprintable() else " " for letter in name)
+
+
+def plot_name(name: str, limit: int = 24) -> str:
+    """`name` as matplotlib shows it: shortened, without formulas (`$`), and in legends, which leave out `_...`."""
+    name = shorten(name, limit).replace("$", r"\$")
+    return f" {name}" if name.startswith("_") else name
 
 
 @functools.cache

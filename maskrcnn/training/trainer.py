@@ -22,7 +22,8 @@ from maskrcnn.data.coco import CocoDataset, category_ids_of
 from maskrcnn.data.loading import CopyPaste, training_batches
 from maskrcnn.data.repeat_factors import repeat_factors
 from maskrcnn.distributed import gather, is_first, rank, world_size
-from maskrcnn.evaluation.evaluator import Evaluation, best_threshold, evaluate, threshold_note
+from maskrcnn.evaluation.evaluate import best_threshold, evaluate, threshold_note
+from maskrcnn.evaluation.evaluation import Evaluation, evaluation_line
 from maskrcnn.evaluation.page import write_evaluation
 from maskrcnn.files import atomic_path
 from maskrcnn.model.build import build_model
@@ -192,7 +193,7 @@ class Trainer:
                 write_evaluation(
                     self.out / "evaluation", evaluation, results, self.val_data, self.val_category_ids, NUM_WORST, title
                 )
-        say(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in summary.items() if v is not None))
+        say(f"step {step}: {evaluation_line(summary)}")
         self.last_summary = summary
         return evaluation
 

@@ -40,9 +40,9 @@ def test_train_then_evaluate_then_infer(tool: Tool, coco: Path, monkeypatch: pyt
     assert said.status == 0, said.err
     assert said.err == ""
     assert "4 images to train on, 2 to evaluate on, on cpu; trained: all; classes: square, disc\n" in said.out
-    assert "step 2: box_ap " in said.out
+    assert "step 2: AP mask " in said.out
     assert "step 2 of 2: loss " in said.out  # where there is no terminal for the progress bar
-    assert "2 images, 3 objects; AP of at most 20 detections" in said.out
+    assert "2 images, 3 objects; at most 20 detections" in said.out
     assert "use the model with --weights run/best.safetensors; curves and pictures of val are beside it" in said.out
     assert saved_config("run").train.steps == 2
     assert saved_config("run").data.train == str(coco / "train.json")
@@ -67,7 +67,7 @@ def test_train_then_evaluate_then_infer(tool: Tool, coco: Path, monkeypatch: pyt
         1,
     )
     assert (said.status, said.err) == (0, "")
-    assert "mask score TP/(TP+FP+FN)" in said.out
+    assert "mask score TP / (TP + FP + FN)" in said.out
     assert said.out.count("worst count: ") == 1
     assert "every figure is in judged/evaluation.json" in said.out
     assert '"mask_score"' in Path("judged/evaluation.json").read_text()

@@ -153,9 +153,9 @@ def assert_equal_to_pycocotools(dataset: dict, rng: np.random.Generator) -> None
     for kind in KINDS:
         expected = reference(coco, detections, kind, [1, 10, 100])
         got = average_precision(truths, results, len(category_ids), kind, max_detections=100)
-        stats = [-1 if value is None else value for value in (got.ap, got.ap50, got.ap75)]
-        stats += [-1 if value is None else value for value in (got.small, got.medium, got.large, got.recall)]
-        assert stats == [*expected.stats[:6], expected.stats[8]]
+        twelve = [got.ap, got.ap50, got.ap75, got.small, got.medium, got.large, got.recall1, got.recall10]
+        twelve += [got.recall, got.recall_small, got.recall_medium, got.recall_large]
+        assert [-1 if value is None else value for value in twelve] == expected.stats.tolist(), "bit for bit"
         for label, ap in enumerate(got.per_class):
             precision = expected.eval["precision"][:, :, label, 0, -1]
             assert ap == (precision.mean() if precision.max() > -1 else None)
@@ -165,9 +165,13 @@ def assert_equal_to_pycocotools(dataset: dict, rng: np.random.Generator) -> None
                 assert (curve is None) == (row.max() == -1)
                 assert curve is None or curve == pytest.approx(row.tolist(), abs=1e-4)
         # At another maxDets `summarize` gives -1 for AP, while `accumulate` has the right numbers.
-        precision = reference(coco, detections, kind, [1, 2, 3]).eval["precision"][..., 0, -1]
+        expected = reference(coco, detections, kind, [1, 2, 3])
+        precision, recall = expected.eval["precision"][..., 0, -1], expected.eval["recall"][:, :, 0]  # all sizes
         got = average_precision(truths, results, len(category_ids), kind, max_detections=3)
         assert got.ap == precision[precision > -1].mean()
+        of_one, of_three = recall[..., 0], recall[..., 2]
+        assert got.recall1 == of_one[of_one > -1].mean()
+        assert got.recall == got.recall10 == of_three[of_three > -1].mean()
 
 
 @pytest.mark.parametrize("seed", range(3))

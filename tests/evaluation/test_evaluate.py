@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from maskrcnn.evaluation.evaluate import above, best_threshold, evaluate, sweep_score_thresholds
 from maskrcnn.evaluation.evaluation import Evaluation
-from maskrcnn.evaluation.evaluator import above, best_threshold, evaluate, sweep_score_thresholds
 from maskrcnn.structures.instances import Instances
 
 NUCLEI = Path(__file__).parents[3] / "shared" / "data" / "nuclei" / "annotations" / "val.json"
@@ -231,12 +231,12 @@ def test_result_is_quiet_and_readable(tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == ""
     table = evaluation.table()
     for text in (
-        "2 images, 1 objects",
+        "2 images, 1 object;",
         "at most 77 detections",
         "date",
         "even",
         "worst count: 2.png, 1 predicted, 0 true",
-        "objects at IoU .50 of masks: 0 missed, 1 spurious, 0 double, 0 of a wrong class, 0 merged into one, 0 split",
+        "errors at mask IoU .50: 0 missed, 1 spurious, 0 double, 0 merged, 0 split, 0 of a wrong class",
     ):
         assert text in table
     read_back = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from maskrcnn.data.coco import load_coco
-from maskrcnn.evaluation.evaluator import evaluate
+from maskrcnn.evaluation.evaluate import evaluate
 from maskrcnn.evaluation.page import write_evaluation
 from maskrcnn.structures.instances import Instances
 from tests.coco_files import CATEGORY_IDS, TRAIN_SCENES, write_coco
