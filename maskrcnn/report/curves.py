@@ -1,9 +1,10 @@
-"""A picture of a training run: its losses, and what the evaluations on the way said."""
+"""A picture of a training run: losses, scores, errors of the counts, and the rate, in panels one below the other."""
 
 import csv
 import io
 import math
-import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,40 +12,85 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-LOSSES = ("total", "rpn_objectness", "rpn_box", "class", "box", "mask")
-"""Columns of the trainer's file that are drawn; a file may lack some and have others."""
+from maskrcnn.files import atomic_path
+
+RATES = {"lr": "learning rate", "seconds": "seconds a step"}
+"""Columns of the trainer's file that are no losses; all others are."""
+TOTAL, VAL_TOTAL = "total", "loss"
+"""The sum of the losses, as it is called in training and, after `VAL`, on val."""
+VAL = "val_"
+"""With this before its name a metric is the loss on val of that name."""
 ERROR_WORDS = ("mae", "rmse", "error", "bias")
-"""A metric with one of these in its name is better when low and has no ceiling, so it has a scale of its own."""
+"""A metric with one of these in its name is an error: better when low, and without a ceiling."""
+SHARE_WORD = "relative"
+"""An error with this in its name is a share, and drawn in per cent."""
 SMOOTHED_PART = 1 / 50
 """Each point of a smooth line is the mean of the raw values within this part of the run around it."""
+WIDTH_IN, PANEL_IN, DPI = 12.0, 2.6, 100
 
 Curve = tuple[np.ndarray, np.ndarray]  # steps ascending, values; both float64 (n,)
 
 
 def plot_curves(csv_path: str | Path, png_path: str | Path, metrics_csv_path: str | Path | None = None) -> None:
-    """Draws the losses of `csv_path` (columns `step` and `LOSSES`), smooth over raw, on a logarithmic scale.
+    """Writes the picture of `draw_curves`, 1200 px wide, which appears whole or not at all.
 
-    `metrics_csv_path`, if there is such a file by now, has a column `step` and any metrics; they are drawn below,
-    scores in 0..1 on the left-hand scale and errors on the right-hand one. Cells without a finite number are skipped.
-    Of rows with the same step, as a resumed run may leave them, the last counts. The picture appears whole or not at
-    all.
+    Both files have a column `step`. `csv_path` has a row for each step, with its losses and `RATES`;
+    `metrics_csv_path`, if there is such a file by now, one for each evaluation. Cells without a finite number are
+    skipped. Of rows with the same step, as a resumed run may leave them, the last counts.
 
     Raises:
         FileNotFoundError: if there is no `csv_path`.
         ValueError: if a file has no column `step`.
     """
-    losses = {name: curve for name, curve in _read_curves(csv_path).items() if name in LOSSES}
+    train = _read_curves(csv_path)
     metrics = _read_curves(metrics_csv_path) if metrics_csv_path and Path(metrics_csv_path).is_file() else {}
-    figure = Figure(figsize=(10, 9 if metrics else 5), layout="constrained")
+    figure = draw_curves(train, metrics)
     FigureCanvasAgg(figure)
-    rows = figure.subplots(2 if metrics else 1, sharex=True, squeeze=False)[:, 0]
-    _draw_losses(rows[0], losses)
-    if metrics:
-        _draw_metrics(rows[1], metrics)
-    rows[-1].set_xlabel("step")
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    _write(Path(png_path), picture.getvalue())
+    figure.savefig(picture, format="png", dpi=DPI)
+    with atomic_path(png_path) as temporary:
+        temporary.write_bytes(picture.getvalue())
+
+
+def draw_curves(train: Mapping[str, Curve], metrics: Mapping[str, Curve]) -> Figure:
+    """Panels of the curves, by name of their column; one without any is left out, but for that of the losses.
+
+    - losses: each in a colour of its own, the smoothed line of training and the dots of val beside one another, on a
+      logarithmic scale;
+    - scores, in 0..1: all metrics that are neither a loss (`VAL`) nor an error (`ERROR_WORDS`);
+    - errors of the counts: in objects on the left, in per cent of the total on the right;
+    - rate: the learning rate on the left, the seconds of a step on the right.
+    """
+    losses = {name: curve for name, curve in train.items() if name not in RATES}
+    val = {_loss_name(name): curve for name, curve in metrics.items() if name.startswith(VAL)}
+    judged = {name: curve for name, curve in metrics.items() if not name.startswith(VAL)}
+    errors = {name: curve for name, curve in judged.items() if any(word in name for word in ERROR_WORDS)}
+    scores = {name: curve for name, curve in judged.items() if name not in errors}
+    rates = {RATES[name]: train[name] for name in RATES if name in train}
+    shown = {"losses": True, "scores": scores, "counts": errors, "rate": rates}
+    names = [name for name, content in shown.items() if content]
+    heights = [2.0 if name == "losses" else 1.0 for name in names]
+    figure = Figure(figsize=(WIDTH_IN, PANEL_IN * sum(heights)), layout="constrained")
+    rows = figure.subplots(len(names), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    panels = dict(zip(names, rows, strict=True))
+    _draw_losses(panels["losses"], losses, val)
+    if scores:
+        _draw_scores(panels["scores"], scores)
+    if errors:
+        _draw_errors(panels["counts"], errors)
+    if rates:
+        _draw_rates(panels["rate"], rates)
+    for name, axes in panels.items():
+        axes.set_title(name, loc="left", fontweight="bold")
+        axes.grid(alpha=0.3)
+    rows[-1].set_xlabel("step")
+    return figure
+
+
+def _loss_name(column: str) -> str:
+    """The name in training of a loss on val."""
+    name = column.removeprefix(VAL)
+    return TOTAL if name == VAL_TOTAL else name
 
 
 def _read_curves(path: str | Path) -> dict[str, Curve]:
@@ -71,38 +117,72 @@ def _number(cell: str | None) -> float:
         return math.nan
 
 
-def _draw_losses(axes: Axes, losses: dict[str, Curve]) -> None:
-    for name in LOSSES:
-        if name in losses:
-            steps, values = losses[name]
-            (line,) = axes.plot(steps, _smooth(values), label=name, linewidth=2.2 if name == "total" else 1.4)
-            axes.plot(steps, values, color=line.get_color(), alpha=0.2, linewidth=0.6, zorder=1)
-    axes.set_ylabel("loss")
-    axes.grid(alpha=0.3)
-    if any((values > 0).any() for _, values in losses.values()):
+def _draw_losses(axes: Axes, train: Mapping[str, Curve], val: Mapping[str, Curve]) -> None:
+    for number, name in enumerate(dict.fromkeys([*train, *val])):
+        color, width = f"C{number % 10}", 2.4 if name == TOTAL else 1.4
+        if name in train:
+            steps, values = train[name]
+            if name == TOTAL:  # how far single steps scatter; of each loss, it would bury the lines
+                axes.plot(steps, values, color=color, alpha=0.15, linewidth=0.6, zorder=1)
+            axes.plot(steps, _smooth(values), color=color, linewidth=width, label=f"{name}, train")
+        if name in val:
+            axes.plot(*val[name], color=color, linestyle=":", marker="o", markersize=5, label=f"{name}, val")
+    if any((values > 0).any() for _, values in [*train.values(), *val.values()]):
         axes.set_yscale("log", nonpositive="mask")  # images without objects have losses of exactly 0
-    if losses:
-        axes.legend(loc="upper right", ncols=2)
+    axes.set_ylabel("loss")
+    _legend(axes)
 
 
-def _draw_metrics(axes: Axes, metrics: dict[str, Curve]) -> None:
-    is_error = {
-        name: any(word in name for word in ERROR_WORDS) or bool((values > 1).any())
-        for name, (_, values) in metrics.items()
-    }
-    errors_axes = axes.twinx() if any(is_error.values()) else None
-    lines = []
-    for number, (name, (steps, values)) in enumerate(metrics.items()):
-        target = errors_axes if errors_axes is not None and is_error[name] else axes
-        style = "--" if is_error[name] else "-"
-        lines += target.plot(steps, values, style, marker="o", markersize=3, color=f"C{number % 10}", label=name)
-    axes.set_ylabel("score")
+def _draw_scores(axes: Axes, scores: Mapping[str, Curve]) -> None:
+    for number, (name, curve) in enumerate(scores.items()):
+        axes.plot(*curve, color=f"C{number % 10}", marker="o", markersize=4, label=_words(name))
     axes.set_ylim(0, 1)
-    axes.grid(alpha=0.3)
-    if errors_axes is not None:
-        errors_axes.set_ylabel("error (dashed)")
-    # Outside: inside, the lines of the second scale would run over it.
-    axes.legend(handles=lines, loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
+    axes.set_ylabel("score")
+    _legend(axes)
+
+
+def _draw_errors(axes: Axes, errors: Mapping[str, Curve]) -> None:
+    has_shares = any(SHARE_WORD in name for name in errors)
+    right = axes.twinx() if has_shares else axes
+    for number, (name, (steps, values)) in enumerate(errors.items()):
+        is_share = SHARE_WORD in name
+        (right if is_share else axes).plot(
+            steps,
+            100 * values if is_share else values,
+            color=f"C{number % 10}",
+            linestyle="--" if is_share else "-",
+            marker="o",
+            markersize=4,
+            label=_words(name),
+        )
+    axes.set_ylabel("objects in an image")
+    for side in {id(axes): axes, id(right): right}.values():
+        side.set_ylim(bottom=min(0.0, side.get_ylim()[0]))
+    if has_shares:
+        right.set_ylabel("per cent")
+    _legend(axes, right)
+
+
+def _draw_rates(axes: Axes, rates: Mapping[str, Curve]) -> None:
+    sides = [axes, axes.twinx()] if len(rates) > 1 else [axes]
+    for number, (side, (name, (steps, values))) in enumerate(zip(sides, rates.items(), strict=True)):
+        side.plot(steps, _smooth(values) if number else values, color=f"C{number}", label=name)
+        side.set_ylabel(name)
+        side.set_ylim(bottom=0)
+    _legend(*sides)
+
+
+def _words(name: str) -> str:
+    return re.sub(r"\b(ap\d*|mae|rmse)\b", lambda match: match[0].upper(), name.replace("_", " "))
+
+
+def _legend(*sides: Axes) -> None:
+    """Right of the panel and of its second scale, where no curve runs."""
+    first, last = sides[0], sides[-1]
+    lines = [line for side in dict.fromkeys(sides) for line in side.lines if not str(line.get_label()).startswith("_")]
+    if lines:
+        place = 1.09 if last is not first else 1.01
+        first.legend(handles=lines, loc="upper left", bbox_to_anchor=(place, 1.02), borderaxespad=0, frameon=False)
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
@@ -112,14 +192,3 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     centre = np.arange(len(values))
     first, last = np.maximum(centre - reach, 0), np.minimum(centre + reach + 1, len(values))
     return (sums[last] - sums[first]) / (last - first)
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder, since only there the renaming is one indivisible step.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
