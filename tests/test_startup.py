@@ -10,7 +10,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 HEAVY = {
     *("torch._dynamo", "torch._inductor", "torch.onnx", "sympy", "triton", "torchvision", "tensorboard"),
-    *("pycocotools.coco", "pycocotools.cocoeval", "matplotlib", "scipy", "pandas", "h5py", "IPython"),
+    *("pycocotools.coco", "pycocotools.cocoeval", "matplotlib", "scipy", "pandas", "h5py", "IPython", "tifffile"),
 }
 INFER = """
 import sys

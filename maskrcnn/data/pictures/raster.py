@@ -1,0 +1,141 @@
+"""Pictures that Pillow opens, everything but TIFF: one frame as RGB uint8 (H, W, 3). 16-bit colour goes to OpenCV."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from maskrcnn.data.pictures.limits import MAX_JPEG_SCANS, ImageError, expect_within
+from maskrcnn.data.pictures.pixels import numbers_to_rgb, orient
+
+DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+ROWS = 1024
+"""Pillow's pixels become an array in strips, since each way between them takes copies."""
+
+_BYTES = {"1": 1, "L": 1, "P": 1, "LA": 2, "PA": 2, "La": 2, "RGB": 3} | dict.fromkeys(DEEP_MODES[2:], 2)
+_EXIF_ORIENTATION = 0x0112
+_reader_lock = threading.Lock()
+_num_readers = 0
+_pillow_limit: int | None = None
+
+
+def open_raster(file: BinaryIO, format: str, name: str, max_pixels: int | None) -> Image.Image:
+    """The header of a picture of this format, within the limits; no pixel is decoded.
+
+    Raises:
+        ImageError: beyond a limit (`ImageTooLargeError` if `max_pixels` would allow it).
+        Exception: whatever Pillow raises for a damaged header.
+    """
+    with _unlimited_pillow():
+        image = Image.open(file, formats=[format])
+    file_bytes = file.seek(0, 2)
+    deep = 2 if _loses_depth(image) else 1
+    bytes_per_pixel = _stored_bits(image) / 8 * deep
+    expect_within(name, (image.height, image.width), bytes_per_pixel, max_pixels, file_bytes, format)
+    if format == "JPEG" and image.info.get("progressive"):
+        file.seek(0)
+        num_scans = file.read().count(b"\xff\xda")
+        if num_scans > MAX_JPEG_SCANS:
+            raise ImageError(f"{name}: {num_scans} scans in a progressive JPEG, more than the {MAX_JPEG_SCANS} allowed")
+    file.seek(0)
+    return image
+
+
+def read_raster(image: Image.Image, file: BinaryIO) -> np.ndarray:
+    """The first frame of what `open_raster` opened, upright."""
+    if not _loses_depth(image):
+        return pil_to_rgb(image)
+    file.seek(0)
+    # Not imread: on Windows it cannot open a path with letters outside the code page.
+    pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError("16-bit colour that OpenCV does not decode")
+    return orient(numbers_to_rgb(rgb_order(pixels)), orientation(image))
+
+
+def num_frames(image: Image.Image) -> int:
+    """Frames of an animation, or pictures of one scene in a JPEG; not a phone's preview or gain map."""
+    if image.format == "MPO":
+        entries = (getattr(image, "mpinfo", None) or {}).get(0xB002, [])
+        return sum("Multi-Frame" in str(entry.get("Attribute", {}).get("MPType")) for entry in entries) or 1
+    return getattr(image, "n_frames", 1) if getattr(image, "is_animated", False) else 1
+
+
+def pil_to_rgb(image: Image.Image) -> np.ndarray:
+    """A PIL image of any mode as RGB uint8 (H, W, 3), upright; its pixels are decoded here."""
+    with _unlimited_pillow():
+        image.load()
+    # After load: Pillow turns TIFF itself while decoding and then forgets the tag.
+    turn = orientation(image)
+    if image.mode in DEEP_MODES:
+        return orient(numbers_to_rgb(np.asarray(image)), turn)
+    transparent = image.has_transparency_data
+    mode = "RGBA" if transparent else image.mode if image.mode in ("1", "L", "RGB") else "RGB"
+    return orient(numbers_to_rgb(pil_to_array(image, mode)), turn)
+
+
+def pil_to_array(image: Image.Image, mode: str) -> np.ndarray:
+    """Pixels of a loaded image after conversion to "1" (as 0 and 255), "L", "RGB" or "RGBA", uint8, a new array."""
+    channels = len(mode)
+    out = np.empty((image.height, image.width, channels)[: 2 if channels == 1 else 3], np.uint8)
+    for row in range(0, image.height, ROWS):
+        is_whole = image.height <= ROWS
+        strip = image if is_whole else image.crop((0, row, image.width, min(row + ROWS, image.height)))
+        strip = np.asarray(strip if strip.mode == mode else strip.convert(mode))
+        out[row : row + ROWS] = (strip.view(np.uint8) > 0) * np.uint8(255) if mode == "1" else strip
+    return out
+
+
+def rgb_order(pixels: np.ndarray) -> np.ndarray:
+    """OpenCV's BGR or BGRA, any type, as RGB or RGBA; grey as it is."""
+    if pixels.ndim == 2 or pixels.shape[2] not in (3, 4):
+        return pixels
+    return pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where it is not said."""
+    try:
+        return image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # damaged EXIF data: like a viewer, show the picture as it is stored
+        return 1
+
+
+@contextlib.contextmanager
+def _unlimited_pillow() -> Iterator[None]:
+    """Lift Pillow's limit of 179 megapixels, which is one for the whole process, while any thread reads here."""
+    global _num_readers, _pillow_limit
+    with _reader_lock:
+        if _num_readers == 0:
+            _pillow_limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        _num_readers += 1
+    try:
+        yield
+    finally:
+        with _reader_lock:
+            _num_readers -= 1
+            if _num_readers == 0:
+                Image.MAX_IMAGE_PIXELS = _pillow_limit
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """How the file stores its numbers, such as "RGB;16B" or "P;1"."""
+    tiles = getattr(image, "tile", None) or ()
+    return str(tiles[0][3]) if tiles else ""
+
+
+def _loses_depth(image: Image.Image) -> bool:
+    """Whether Pillow would keep only the high byte of 16-bit colour."""
+    return image.format == "PNG" and image.mode not in DEEP_MODES and ";16" in _raw_mode(image)
+
+
+def _stored_bits(image: Image.Image) -> int:
+    """Bits of a pixel, all channels together."""
+    if image.mode == "1":
+        return 1
+    few = _raw_mode(image).rpartition(";")[2].rstrip("I")
+    return int(few) if few in ("1", "2", "4") else 8 * _BYTES.get(image.mode, 4)
