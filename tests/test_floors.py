@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = {
+    "untrusted": -1,  # how text of strangers is read and shown
     "config": 0,
     "structures": 0,
     "files": 0,

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from maskrcnn.config.base import Settings, validate
 from maskrcnn.config.model import ModelSettings
 from maskrcnn.config.presets import PRESETS
 from maskrcnn.config.training import AugmentSettings, DataSettings, TrainSettings
+from maskrcnn.untrusted.excerpt import excerpt
+from maskrcnn.untrusted.plain_yaml import read_plain_yaml
 
 __all__ = [
     "PRESETS",
@@ -40,7 +40,7 @@ def model_settings(preset: str = "maskrcnn", source: str = "model", **difference
         ValueError: for an unknown preset or key, naming `source`.
     """
     if preset not in PRESETS:
-        raise ValueError(f"{source}: unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+        raise ValueError(f"{source}: unknown preset {excerpt(preset)}; known: {', '.join(PRESETS)}")
     return validate(ModelSettings, overlay(PRESETS[preset], differences), source)
 
 
@@ -55,18 +55,18 @@ def load_config(path: str | Path) -> Config:
     if not path.is_file():
         raise FileNotFoundError(f"no configuration file {path}")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        values = read_plain_yaml(path) or {}
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected a mapping with the keys model, train and data, got {type(values).__name__}")
     values = {key: value for key, value in values.items() if value is not None}  # "model:" with nothing below it
     if not isinstance(values.get("model", {}), dict):
-        raise ValueError(f"{path}: model: expected a mapping, got {values['model']!r}")
+        raise ValueError(f"{path}: model: expected a mapping, got {excerpt(values['model'])}")
     model = dict(values.get("model", {}))
     preset = model.pop("preset", "maskrcnn")
     if preset not in list(PRESETS):  # a list is compared with anything, also with what cannot be a key
-        raise ValueError(f"{path}: unknown model.preset {preset!r}; known: {', '.join(PRESETS)}")
+        raise ValueError(f"{path}: unknown model.preset {excerpt(preset)}; known: {', '.join(PRESETS)}")
     return validate(Config, {**values, "model": overlay(PRESETS[preset], model)}, str(path))
 
 

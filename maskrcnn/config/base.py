@@ -6,6 +6,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from maskrcnn.untrusted.excerpt import excerpt
+
+MOST_MISTAKES = 10
+"""That one message names."""
+
 
 class Settings(BaseModel):
     """A frozen group of settings. Unknown keys and values out of range are errors."""
@@ -26,18 +31,21 @@ def validate(settings: type[SettingsT], values: Mapping[str, Any], source: str) 
     try:
         return settings.model_validate(dict(values))
     except ValidationError as error:
-        sentences = [_sentence(settings, item) for item in error.errors()]
+        mistakes = error.errors()
+        sentences = [_sentence(settings, item) for item in mistakes[:MOST_MISTAKES]]
+        if len(mistakes) > MOST_MISTAKES:
+            sentences.append(f"and {len(mistakes) - MOST_MISTAKES} more")
         raise ValueError(f"{source}: " + "; ".join(sentences)) from None
 
 
 def _sentence(settings: type[Settings], item: Any) -> str:
-    path = ".".join(str(part) for part in item["loc"])
+    path = ".".join(str(part)[:100] for part in item["loc"])
     if item["type"] == "value_error":  # of our own validators, whose sentences say what came
         return f"{path or 'settings'}: {item['ctx']['error']}"
     if item["type"] != "extra_forbidden":
-        return f"{path or 'settings'}: {item['msg']}, got {item['input']!r}"
+        return f"{path or 'settings'}: {item['msg']}, got {excerpt(item['input'])}"
     known = _fields_at(settings, item["loc"][:-1])
-    close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+    close = difflib.get_close_matches(str(item["loc"][-1])[:100], known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
     return f"unknown key {path}; {hint}"
 

@@ -34,6 +34,7 @@ from maskrcnn.config.bounds import (
     Side,
     Zoom,
 )
+from maskrcnn.untrusted.excerpt import excerpt
 
 Norm = Literal["none", "frozen_bn", "bn", "gn"]
 DeltaWeights = tuple[DeltaWeight, DeltaWeight, DeltaWeight, DeltaWeight]
@@ -309,7 +310,7 @@ class ModelSettings(Settings):
     @model_validator(mode="after")
     def _classes(self) -> "ModelSettings":
         if not self.class_names or len(set(self.class_names)) != len(self.class_names):
-            raise ValueError(f"class_names must be one or more different names, got {list(self.class_names)}")
+            raise ValueError(f"class_names must be one or more different names, got {excerpt(self.class_names)}")
         if self.category_ids and len(self.category_ids) != len(self.class_names):
             raise ValueError(f"{len(self.category_ids)} category_ids for {len(self.class_names)} class_names")
         return self

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from maskrcnn.config import overlay
+from maskrcnn.untrusted.plain_yaml import MAX_LETTERS, plain_yaml
 
+MOST_BASES = 10
+MOST_LITERAL = 10_000
+"""Letters of a text that is looked at for a tuple or a number."""
 _BASE = "Base-RCNN-FPN.yaml"  # of detectron2; the presets are its values
 _WHOLE = {"INPUT.FORMAT": "BGR", "MODEL.RESNETS.STRIDE_IN_1X1": True}
 """What detectron2 itself takes for keys that no YAML gives, where the presets' values depend on the network."""
@@ -32,7 +34,7 @@ class Detectron2Config:
         """Whether the data set it was trained on is COCO; None where it does not say."""
         names = self.values.get("DATASETS.TRAIN")
         names = [names] if isinstance(names, str) else names
-        return any(str(name).startswith("coco_") for name in names) if names else None
+        return any(isinstance(name, str) and name.startswith("coco_") for name in names) if names else None
 
 
 def config_beside(weights: Path) -> tuple[Detectron2Config | None, tuple[str, ...]]:
@@ -70,7 +72,8 @@ def way_out(config: Path, weights: Path) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            return file.read(MAX_LETTERS + 1)
     except UnicodeDecodeError:
         raise ValueError(f"{path}: expected the YAML of the weights beside it, got a file that is no text") from None
 
@@ -78,15 +81,17 @@ def _text(path: Path) -> str:
 def _with_base(path: Path, text: str, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any], str | None]:
     """The YAML laid over its `_BASE_`, and the first of these that is neither there nor known."""
     try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError of a date such as 2020-13-13
-        raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        values = plain_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected the YAML of the weights beside it, got {type(values).__name__}")
     base = values.pop("_BASE_", None)
     if base is None:
         return values, None
-    base_path = (path.parent / str(base)).resolve()
+    if not isinstance(base, str) or len(above) == MOST_BASES:
+        raise ValueError(f"{path}: expected the name of a YAML as its _BASE_, no more than {MOST_BASES} on one another")
+    base_path = (path.parent / base).resolve()
     if base_path in above:
         raise ValueError(f"{path}: its _BASE_ {base} leads back to itself")
     if not base_path.is_file():
@@ -108,7 +113,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """detectron2 writes tuples and some numbers as text, "(10.0, 10.0, 5.0, 5.0)"; tuples become lists."""
-    if isinstance(value, str):
+    if isinstance(value, str) and len(value) <= MOST_LITERAL:
         try:
             value = ast.literal_eval(value)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # the text is only text

@@ -4,6 +4,7 @@ from typing import Any
 
 from maskrcnn.checkpoints.families.detectron2_config import Detectron2Config, way_out
 from maskrcnn.config import model_settings, overlay
+from maskrcnn.untrusted.excerpt import excerpt
 
 _UNLIMITED = 10**6  # px or detections; more than there ever are
 _SETTINGS = {
@@ -69,11 +70,13 @@ def settings_in(config: Detectron2Config, structure: dict[str, Any], num_classes
     values = config.values
     for key, only in _ONLY.items():
         if values.get(key, only) != only:
-            raise ValueError(f"{config.path}: {key} is {values[key]!r}, which cannot be built here; only {only!r} can")
+            came = excerpt(values[key])
+            raise ValueError(f"{config.path}: {key} is {came}, which cannot be built here; only {only!r} can")
     for key, expected in _structure_in_keys(structure, num_classes).items():
         if expected is not None and values.get(key, expected) != expected:
+            came = excerpt(values[key])
             raise ValueError(
-                f"{config.path}: {key} is {values[key]!r}, but the weights in {config.weights.name} say {expected!r}; "
+                f"{config.path}: {key} is {came}, but the weights in {config.weights.name} say {expected!r}; "
                 + way_out(config.path, config.weights)
             )
     differences: dict[str, Any] = {}
@@ -95,7 +98,7 @@ def settings_in(config: Detectron2Config, structure: dict[str, Any], num_classes
 def _pixel_order(config: Detectron2Config) -> dict[str, Any]:
     order = config.values.get("INPUT.FORMAT")
     if order not in (None, "BGR", "RGB"):
-        raise ValueError(f"{config.path}: INPUT.FORMAT is {order!r}; only 'BGR' and 'RGB' can be used here")
+        raise ValueError(f"{config.path}: INPUT.FORMAT is {excerpt(order)}; only 'BGR' and 'RGB' can be used here")
     return {"pixels": {"order": order.lower()}} if order else {}
 
 
@@ -114,8 +117,8 @@ def _anchors(config: Detectron2Config) -> dict[str, Any]:
     if sizes:
         if any(len(level) != 1 for level in sizes):
             raise ValueError(
-                f"{config.path}: MODEL.ANCHOR_GENERATOR.SIZES is {sizes}, several sizes on a level, which cannot be "
-                "built here; only one can"
+                f"{config.path}: MODEL.ANCHOR_GENERATOR.SIZES is {excerpt(sizes)}, several sizes on a level, which "
+                "cannot be built here; only one can"
             )
         anchors["sizes"] = [level[0] for level in sizes]
     if ratios:
@@ -136,7 +139,7 @@ def _by_level(config: Detectron2Config, key: str) -> list[list[float]]:
     levels = value if isinstance(value, list) and value and isinstance(value[0], list) else [value]
     levels = levels * 5 if len(levels) == 1 else levels
     if len(levels) != 5 or not all(isinstance(level, list) and level for level in levels):
-        raise ValueError(f"{config.path}: {key} is {value!r}; expected a list of numbers for each level P2..P6")
+        raise ValueError(f"{config.path}: {key} is {excerpt(value)}; expected a list of numbers for each level P2..P6")
     return levels
 
 
@@ -147,14 +150,14 @@ def _roi(config: Detectron2Config) -> dict[str, Any]:
         of_heads = [config.values.get(f"MODEL.{head}.{key}", default) for head in ("ROI_BOX_HEAD", "ROI_MASK_HEAD")]
         if of_heads[0] != of_heads[1]:
             raise ValueError(
-                f"{config.path}: MODEL.ROI_BOX_HEAD.{key} is {of_heads[0]!r} and MODEL.ROI_MASK_HEAD.{key} "
-                f"{of_heads[1]!r}; only the same for both heads can be built here"
+                f"{config.path}: MODEL.ROI_BOX_HEAD.{key} is {excerpt(of_heads[0])} and MODEL.ROI_MASK_HEAD.{key} "
+                f"{excerpt(of_heads[1])}; only the same for both heads can be built here"
             )
         settings[key] = of_heads[0]
     if str(settings["POOLER_TYPE"]) not in _ALIGNED:
         raise ValueError(
-            f"{config.path}: MODEL.ROI_BOX_HEAD.POOLER_TYPE is {settings['POOLER_TYPE']!r}, which cannot be built "
-            f"here; only {' and '.join(_ALIGNED)} can"
+            f"{config.path}: MODEL.ROI_BOX_HEAD.POOLER_TYPE is {excerpt(settings['POOLER_TYPE'])}, which cannot be "
+            f"built here; only {' and '.join(_ALIGNED)} can"
         )
     aligned, ratio = _ALIGNED[settings["POOLER_TYPE"]], settings["POOLER_SAMPLING_RATIO"]
     return {"roi": {"aligned": aligned, "sampling_ratio": ratio}}
@@ -168,10 +171,10 @@ def _norms(config: Detectron2Config, structure: dict[str, Any]) -> dict[str, Any
         if key not in config.values or setting not in part or part.get("convs") == 0:
             continue
         name, own = config.values[key], part[setting]
-        norm = _NORMS.get(str(name))
+        norm = _NORMS.get(name) if isinstance(name, str) else None
         if norm is None or _kind(norm) != _kind(own):
             raise ValueError(
-                f"{config.path}: {key} is {name!r}, but the weights in {config.weights.name} have {_kind(own)}; "
+                f"{config.path}: {key} is {excerpt(name)}, but the weights in {config.weights.name} have {_kind(own)}; "
                 + way_out(config.path, config.weights)
             )
         if norm in ("bn", "frozen_bn"):

@@ -15,6 +15,7 @@ from maskrcnn.checkpoints.families.mmdetection_config import MMDetectionConfig, 
 from maskrcnn.checkpoints.families.mmdetection_keys import is_of_1x, settings_in, style_of
 from maskrcnn.checkpoints.source import Conventions, Source, in_words, renamed
 from maskrcnn.config import PRESETS, ModelSettings, overlay
+from maskrcnn.untrusted.excerpt import excerpt
 
 _STYLES = {"mmdet_pytorch": "pytorch", "mmdet_caffe": "caffe"}
 _NORM = "(?:bn|gn)"
@@ -143,7 +144,7 @@ def conventions(source: Source, num_classes: int, structure: dict[str, Any], pre
     config, notes = config_of(source)
     style = style_of(config) if config else None
     if config and preset and style not in (None, _STYLES[preset]):
-        raise ValueError(f"{source.path}: --preset {preset}, but {config.name} has style {style!r}")
+        raise ValueError(f"{source.path}: --preset {preset}, but {config.name} has style {excerpt(style)}")
     chosen = preset or ("mmdet_caffe" if style == "caffe" else "mmdet_pytorch")
     is_legacy = _has_layout_of_1x(source.tensors) or (config is not None and is_of_1x(config))
     differences = overlay(_norms(structure), _1X if is_legacy else {})
@@ -271,8 +272,9 @@ def _class_names(source: Source, num_classes: int) -> tuple[tuple[str, ...], lis
     )
     names = next((place for place in places if place), None)
     names = (names,) if isinstance(names, str) else names  # CLASSES = ("nucleus") is no tuple
-    if isinstance(names, list | tuple) and len(set(map(str, names))) == len(names) == num_classes:
-        names = tuple(map(str, names))
+    texts = [name for name in names if isinstance(name, str)] if isinstance(names, list | tuple) else []
+    if isinstance(names, list | tuple) and len(set(texts)) == len(names) == num_classes:
+        names = tuple(texts)
         with_spaces = tuple(name.replace("_", " ") for name in names)  # 1.x writes traffic_light
         return CLASS_NAMES if with_spaces == CLASS_NAMES else names, []
     notes = (

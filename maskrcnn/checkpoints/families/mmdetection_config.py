@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maskrcnn.checkpoints.source import Source
+from maskrcnn.untrusted.excerpt import excerpt
 
 _MOST_VALUES, _MOST_TEXT = 200_000, 2_000_000  # far above real ones; names that repeat names could make it endless
 _MOST_NUMBER = 1e12
@@ -97,7 +98,9 @@ def numbers(config: MMDetectionConfig, place: str, value: Any) -> list[float] | 
 
 
 def cannot_be_built(config: MMDetectionConfig, place: str, value: object, only: str) -> ValueError:
-    return ValueError(f"{config.name} has {place.lstrip('.')} {value!r}, which can't be built here; only {only} can")
+    return ValueError(
+        f"{config.name} has {place.lstrip('.')} {excerpt(value)}, which can't be built here; only {only} can"
+    )
 
 
 def _held(text: object) -> tuple[dict[str, Any] | None, list[str]]:

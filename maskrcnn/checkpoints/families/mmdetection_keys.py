@@ -17,6 +17,7 @@ from maskrcnn.checkpoints.families.mmdetection_config import (
 from maskrcnn.checkpoints.families.mmdetection_pipeline import pixels_in, resize_in, tested_sizes
 from maskrcnn.config import model_settings, overlay
 from maskrcnn.model.fpn import STRIDES
+from maskrcnn.untrusted.excerpt import excerpt
 
 Group = Mapping[str, Any]
 
@@ -164,7 +165,7 @@ def _check_structure(config: MMDetectionConfig, model: Group, structure: dict[st
     for place, own in expected.items():
         value = at(model, place)
         if None not in (value, own) and value != own:
-            raise ValueError(f"{config.name} has {place} {value!r}, but the weights have {own!r}")
+            raise ValueError(f"{config.name} has {place} {excerpt(value)}, but the weights have {own!r}")
 
 
 def _backbone(config: MMDetectionConfig, model: Group, structure: dict[str, Any]) -> dict[str, Any]:

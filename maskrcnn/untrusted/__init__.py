@@ -1,0 +1,1 @@
+"""What strangers wrote: read within limits, and shown in messages within limits."""
