@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from maskrcnn.data.images import read_image
     from maskrcnn.model.build import build_model
     from maskrcnn.prediction.predictor import Predictor
+    from maskrcnn.prediction.scoring import evaluate
     from maskrcnn.report.count import count
     from maskrcnn.report.draw import draw
     from maskrcnn.structures.instances import Instances
 
 __version__ = "0.1.0"
-__all__ = ["Instances", "Predictor", "build_model", "count", "draw", "read_image"]
+__all__ = ["Instances", "Predictor", "build_model", "count", "draw", "evaluate", "read_image"]
 
 _HOMES = {
     "Predictor": "maskrcnn.prediction.predictor",
@@ -26,6 +27,7 @@ _HOMES = {
     "build_model": "maskrcnn.model.build",
     "count": "maskrcnn.report.count",
     "draw": "maskrcnn.report.draw",
+    "evaluate": "maskrcnn.prediction.scoring",
     "read_image": "maskrcnn.data.images",
 }
 

@@ -57,4 +57,4 @@ def test_names_that_are_not_the_datas_can_be_given(tool: Tool, with_cocos_catego
     assert said.status == 1
     (line,) = said.err.splitlines()
     assert "data/val.json has no category named class 1" in line
-    assert line.endswith("; convert_weights --class-names names the classes of another package's file")
+    assert line.endswith("; convert_weights can name the classes of another package's file")

@@ -1,0 +1,122 @@
+"""A model judged on annotated images: it predicts them all, and the results are compared with the annotations."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from maskrcnn.checkpoints.checkpoint import Checkpoint
+from maskrcnn.checkpoints.families.coco_classes import GAPS
+from maskrcnn.checkpoints.score_threshold import write_with_score_threshold
+from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS, load_weights, weights_path
+from maskrcnn.config import ModelSettings
+from maskrcnn.data.coco import CocoDataset, category_ids_of, load_coco
+from maskrcnn.evaluation.evaluate import best_threshold, threshold_note
+from maskrcnn.evaluation.evaluate import evaluate as judge
+from maskrcnn.evaluation.evaluation import Evaluation
+from maskrcnn.evaluation.page import write_evaluation
+from maskrcnn.prediction.detecting import detect_all, with_low_threshold
+from maskrcnn.prediction.predictor import Predictor
+
+
+def evaluate(
+    weights: Predictor | Checkpoint | str | Path | None,
+    annotations: str | Path,
+    images: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    group_by: str | None = None,
+    num_worst: int = 5,
+    title: str | None = None,
+    tuned_weights: str | Path | None = None,
+    **predictor_options: Any,
+) -> Evaluation:
+    """AP, AR, errors and counts of a model on annotated images; `print(evaluation.table())` shows them.
+
+    The AP takes detections down to a score of 0.05, the rest those from the predictor's own score threshold on.
+
+    Args:
+        weights: a `Predictor`, or what one takes: a name, a file, a checkpoint, None for the default.
+        annotations: COCO JSON.
+        images: folder of the images; None is the folder of `annotations`.
+        out: folder for report.html, a page with curves and pictures, and evaluation.json with every figure.
+        group_by: key of the image records, to repeat the figures for the images of each of its values.
+        num_worst: images with the largest count error that the page shows.
+        title: of the page; None names the weights and the annotations.
+        tuned_weights: file for a copy of the weights, .safetensors, with the score threshold that counts best here.
+        predictor_options: of `Predictor`, such as `device` or `score`; none beside a predictor.
+
+    Raises:
+        FileNotFoundError: weights, annotations or images that are not there.
+        ValueError: annotations that cannot be used, or do not have the classes of the model.
+    """
+    if tuned_weights is not None and Path(tuned_weights).suffix != ".safetensors":  # before the work, not after
+        raise ValueError(f"tuned_weights: expected a file name that ends in .safetensors, got {tuned_weights}")
+    if tuned_weights is not None and isinstance(weights, Predictor | Checkpoint):
+        raise ValueError("tuned_weights: expected weights by name or file, got ones that are loaded already")
+    name = None if isinstance(weights, Predictor | Checkpoint) else weights
+    checkpoint = None
+    if isinstance(weights, Predictor):
+        if predictor_options:
+            raise ValueError(f"a predictor has its options already, got {', '.join(predictor_options)} beside it")
+        predictor = weights
+    else:
+        is_loaded = isinstance(weights, Checkpoint)
+        checkpoint = weights if is_loaded else load_weights(name, preset=predictor_options.pop("preset", None))
+        predictor = Predictor(checkpoint, **predictor_options)
+    dataset = load_coco(annotations, Path(annotations).parent if images is None else images)
+    category_ids = _category_ids(predictor, dataset)
+    rules = predictor.model.detection_rules
+    started = time.perf_counter()
+    try:
+        results = detect_all(with_low_threshold(predictor.model), dataset)
+    finally:
+        predictor.model.detection_rules = rules  # the predictor goes on as it was
+    seconds = time.perf_counter() - started
+    evaluation = judge(
+        results,
+        annotations,
+        category_ids,
+        predictor.config.detection.max_detections,
+        predictor.config.detection.score_threshold,
+        group_key=group_by,
+        seconds_per_image=seconds / max(len(dataset), 1),
+    )
+    if out is not None:
+        is_named = not isinstance(weights, Predictor | Checkpoint)
+        shown = Path(name or DEFAULT_WEIGHTS).name if is_named else predictor.description
+        title = title or f"{shown} on {Path(annotations).name}"
+        write_evaluation(out, evaluation, results, dataset, category_ids, num_worst, title)
+    if tuned_weights is not None and checkpoint is not None:
+        source = weights_path(name)
+        write_tuned_weights(tuned_weights, source, checkpoint, predictor.config, evaluation, Path(annotations).name)
+    return evaluation
+
+
+def write_tuned_weights(
+    target: str | Path,
+    source: str | Path,
+    checkpoint: Checkpoint,
+    settings: ModelSettings,
+    evaluation: Evaluation,
+    chosen_on: str,
+) -> float:
+    """Write the weights of `checkpoint`, read from `source`, with the score threshold that counts best; gives that.
+
+    `settings` are those that `evaluation` was made with, on the annotations `chosen_on`.
+    """
+    threshold = best_threshold(evaluation)
+    note = threshold_note(evaluation, chosen_on, checkpoint.settings.detection.score_threshold)
+    write_with_score_threshold(target, source, checkpoint, settings, threshold, note)
+    return threshold
+
+
+def _category_ids(predictor: Predictor, dataset: CocoDataset) -> tuple[int, ...]:
+    """The id that the annotations give to each class of the model; those that COCO left out have none of theirs."""
+    named = [name for name in predictor.class_names if name not in GAPS]
+    try:
+        id_of = GAPS | dict(zip(named, category_ids_of(named, dataset), strict=True))
+    except ValueError as error:
+        if "imported" not in predictor.card:
+            raise
+        raise ValueError(f"{error}; convert_weights can name the classes of another package's file") from None
+    return tuple(id_of[name] for name in predictor.class_names)
