@@ -1,7 +1,9 @@
 """Checkpoint files of other packages, told apart by their content and read without running anything in them."""
 
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,14 +13,10 @@ from safetensors import safe_open
 from torch import Tensor
 
 from maskrcnn.checkpoints.source import Source
-from maskrcnn.checkpoints.unpickling import (
-    LEGACY_MAGIC,
-    Namespace,
-    NumpyArray,
-    UnreadableError,
-    load_pickle,
-    load_torch,
-)
+from maskrcnn.checkpoints.stand_ins import Namespace, NumpyArray, TorchTensor, UnreadableError
+from maskrcnn.checkpoints.torch_files import LEGACY_MAGIC, load_torch
+from maskrcnn.checkpoints.unpickling import load_pickle
+from maskrcnn.untrusted.excerpt import excerpt
 
 CONTAINERS = ("model", "state_dict", "model_state_dict", "model_state", "ema", "model_ema", "ema_state_dict")
 """Keys under which training scripts keep the state dict, the one to take first in front."""
@@ -31,8 +29,13 @@ Content = tuple[dict[str, Tensor], dict[str, Any], tuple[str, ...]]
 T = TypeVar("T")
 MAX_META_VALUES, MAX_META_DEPTH = 100_000, 20
 """A pickle of a few bytes can hold lists of lists of the same list, endless when copied."""
-MAX_INFLATION = 1000
-"""Largest ratio of an HDF5 file's values to its size: its arrays may be compressed, or claimed and never written."""
+MAX_INFLATION, MAX_EXTRA_BYTES = 4, 16 << 20
+"""A file's values take at most this much more than the file, and this on top: one array may be named again and again,
+and those of HDF5 may be compressed, or claimed and never written."""
+MAX_TENSORS, MAX_OTHERS = 100_000, 5
+MAX_HEADER_BYTES = 10 << 20
+"""Of a safetensors file."""
+_DEFLATE, _SHUFFLE, _CHECKSUM = 1, 2, 3  # HDF5's numbers of its filters
 
 _OTHER_FILES = (
     (rb"version https://git-lfs", "a git-lfs pointer, not the file itself: fetch that with git lfs pull"),
@@ -68,13 +71,16 @@ def read_source(path: str | Path) -> Source:
     try:
         kind, read = _kind_of(head)
         tensors, meta, choices = read(path)
+        if len(tensors) > MAX_TENSORS:
+            raise UnreadableError(f"holds more than {MAX_TENSORS} tensors")
         if not tensors:
             raise UnreadableError("holds no tensors")
     except UnreadableError as error:
         raise ValueError(f"{path}: {error}") from None
     except Exception as error:  # damage, or malice, can make a reader fail in any way
-        lines = str(error).split("WeightsUnpickler error:")[-1].strip().splitlines()
-        reason = ": ".join([type(error).__name__, *lines[:1]])[:200]
+        # Its arguments may be objects of the file, which never end in words.
+        told = str(error) if all(isinstance(arg, str | int) for arg in error.args) else ""
+        reason = ": ".join([type(error).__name__, *told[:1000].strip().splitlines()[:1]])[:200]
         raise ValueError(f"{path}: a damaged or truncated {kind} ({reason})") from None
     return Source(path, _unwrapped(tensors), meta, choices)
 
@@ -88,9 +94,9 @@ def _kind_of(head: bytes) -> tuple[str, Callable[[Path], Content]]:
             raise UnreadableError(what)
     is_pickle = re.match(rb"\x80[\x02-\x05]", head)
     if head.startswith(b"PK\x03\x04") or (is_pickle and LEGACY_MAGIC in head[:32]):
-        return "torch file", lambda path: _named_tensors(load_torch(path))
+        return "torch file", lambda path: _named_tensors(load_torch(path), path.stat().st_size)
     if is_pickle:
-        return "pickle", lambda path: _named_tensors(load_pickle(path))
+        return "pickle", lambda path: _named_tensors(load_pickle(path), path.stat().st_size)
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return "HDF5 file", _read_hdf5
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000:  # its own limit to a header
@@ -101,19 +107,20 @@ def _kind_of(head: bytes) -> tuple[str, Callable[[Path], Content]]:
     )
 
 
-def _named_tensors(content: Any) -> Content:
+def _named_tensors(content: Any, num_bytes: int) -> Content:
     """Tensors of the state dict in a pickle's content, which is emptied, and plain values of what lies beside it."""
-    state, beside, place = _find_state(content, 3)
+    state, beside, place = _find_state(content, 3, {})
     if state is None:
         got = f"a {type(content).__name__}"
         if isinstance(content, dict):
-            got += f" of {', '.join(repr(key)[:40] for key in list(content)[:5]) or 'nothing'}"
+            got += f" of {', '.join(excerpt(key)[:40] for key in list(content)[:5]) or 'nothing'}"
         raise UnreadableError(
             f"holds no named tensors: expected a state dict, alone or under one of {', '.join(CONTAINERS)}, got {got}"
         )
     meta = _plain(beside, [MAX_META_VALUES])
     others = _others(state, beside)
     choices = (f"the weights under {place}, not those under {' or '.join(others)}",) if others else ()
+    _check_total(sum(_num_bytes(value) for value in state.values()), num_bytes)
     tensors = {}
     for name in [name for name in state if isinstance(name, str)]:
         tensor = _tensor_of(state.pop(name))  # each array's bytes go when they have been copied
@@ -122,38 +129,68 @@ def _named_tensors(content: Any) -> Content:
     return tensors, meta, choices
 
 
-def _find_state(content: Any, depth: int) -> tuple[dict[Any, Any] | None, dict[Any, Any], str]:
-    """The dict that holds tensors itself, what lies beside it in all that hold it, and the keys that lead to it."""
+def _num_bytes(value: object) -> int:
+    """That a value of a state dict takes as a tensor of its own."""
+    if isinstance(value, NumpyArray):
+        return len(value.raw) if isinstance(value.raw, bytes | bytearray | str) else 0
+    return value.num_bytes if isinstance(value, TorchTensor) else 0
+
+
+def _check_total(claimed: int, num_bytes: int) -> None:
+    if claimed > MAX_INFLATION * num_bytes + MAX_EXTRA_BYTES:
+        raise UnreadableError(f"claims far more values, {claimed} bytes, than a file of its size can hold")
+
+
+_Found = tuple[dict[Any, Any] | None, dict[Any, Any], str]
+
+
+def _find_state(content: Any, depth: int, known: dict[tuple[int, int], _Found]) -> _Found:
+    """The dict that holds tensors itself, what lies beside it in all that hold it, and the keys that lead to it.
+
+    What is `known` is not looked for again: a file can hold the same dict in a thousand places.
+    """
     if not isinstance(content, dict) or depth == 0:
         return None, {}, ""
+    place_of = id(content), depth
+    if place_of not in known:
+        known[place_of] = None, {}, ""  # while it is looked into: it may hold itself
+        known[place_of] = _found_in(content, depth, known)
+    return known[place_of]
+
+
+def _found_in(content: dict[Any, Any], depth: int, known: dict[tuple[int, int], _Found]) -> _Found:
     for key in CONTAINERS:
-        state, beside, place = _find_state(content.get(key), depth - 1)
+        state, beside, place = _find_state(content.get(key), depth - 1, known)
         if state is not None:
             return state, {**{k: v for k, v in content.items() if k != key}, **beside}, f"{key}.{place}".rstrip(".")
-    if any(isinstance(value, Tensor | NumpyArray) for value in content.values()):
-        return content, {k: v for k, v in content.items() if not isinstance(v, Tensor | NumpyArray)}, ""
+    if any(isinstance(value, TorchTensor | NumpyArray) for value in content.values()):
+        return content, {k: v for k, v in content.items() if not isinstance(v, TorchTensor | NumpyArray)}, ""
     return None, {}, ""
 
 
 def _others(state: Mapping[Any, Any], beside: Mapping[Any, Any]) -> list[str]:
     """Keys beside the state dict under which lies another one of the same network."""
-    names = set(_unwrapped(state))
-    found = {key: _find_state(value, 3)[0] or {} for key, value in beside.items()}
-    return [str(key) for key, other in found.items() if 2 * len(names & set(_unwrapped(other))) > len(names)]
+    names, known = set(_unwrapped(state)), {}
+    alike: dict[int, bool] = {}
+    keys = []
+    for key, value in beside.items():
+        other = _find_state(value, 3, known)[0]
+        if other is not None and id(other) not in alike:
+            alike[id(other)] = 2 * len(names & set(_unwrapped(other))) > len(names)
+        if other is not None and alike[id(other)] and len(keys) < MAX_OTHERS:
+            keys.append(excerpt(key).strip("'"))
+    return keys
 
 
 def _tensor_of(value: object) -> Tensor | None:
-    if isinstance(value, NumpyArray):
-        array = value.real()
-        if array.dtype.kind in "SU":  # text
-            return None
-        return torch.from_numpy(np.array(array, array.dtype.newbyteorder("="), order="C"))
-    if not isinstance(value, Tensor):
+    if isinstance(value, TorchTensor):
+        return value.real()
+    if not isinstance(value, NumpyArray):
         return None
-    tensor = value.detach()
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise UnreadableError(f"claims a tensor of shape {tuple(tensor.shape)} with fewer values than that")
-    return tensor
+    array = value.real()
+    if array.dtype.kind in "SU":  # text
+        return None
+    return torch.from_numpy(np.array(array, array.dtype.newbyteorder("="), order="C"))
 
 
 _LEFT_OUT: Any = object()
@@ -189,8 +226,15 @@ def _unwrapped(state: Mapping[Any, T]) -> dict[str, T]:
 
 
 def _read_safetensors(path: Path) -> Content:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > MAX_HEADER_BYTES:
+        raise UnreadableError(f"has a header of {length} bytes, far above what weights need")
     with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {}), ()  # noqa: SIM118
+        names = list(file.keys())
+        if len(names) > MAX_TENSORS:
+            raise UnreadableError(f"holds more than {MAX_TENSORS} tensors")
+        return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {}), ()
 
 
 def _read_hdf5(path: Path) -> Content:
@@ -202,22 +246,46 @@ def _read_hdf5(path: Path) -> Content:
     datasets: dict[str, Any] = {}
 
     def keep(place: str, item: Any) -> None:
+        if len(datasets) > MAX_TENSORS:
+            raise UnreadableError(f"holds more than {MAX_TENSORS} tensors")
         if isinstance(item, h5py.Dataset) and item.shape is not None and item.dtype.kind in "biuf":
             datasets[place] = item
 
     tensors: dict[str, Tensor] = {}
     with h5py.File(path, "r") as file:
         file.visititems(keep)  # every object in this file once; soft and external links are not followed
-        if sum(dataset.nbytes for dataset in datasets.values()) > MAX_INFLATION * path.stat().st_size:
-            raise UnreadableError("claims far more values than a file of its size can hold")
+        _check_total(sum(dataset.nbytes for dataset in datasets.values()), path.stat().st_size)
         for place, name in _keras_names(datasets):
             dataset = datasets[place]
             if dataset.is_virtual or dataset.external:
-                raise UnreadableError(f"keeps {name} in another file")
+                raise UnreadableError(f"keeps {excerpt(name)[1:-1]} in another file")
             if name in tensors:
-                raise UnreadableError(f"holds {name} twice")
+                raise UnreadableError(f"holds {excerpt(name)[1:-1]} twice")
+            if dataset.chunks is not None:
+                _check_chunks(dataset, name)
             tensors[name] = torch.from_numpy(np.asarray(dataset[()], dataset.dtype.newbyteorder("=")))
     return tensors, {}, ()
+
+
+def _check_chunks(dataset: Any, name: str) -> None:
+    """Whether the parts of a dataset become as large as they should: HDF5 itself inflates them whatever comes out."""
+    size = prod(dataset.chunks) * dataset.dtype.itemsize
+    plan = dataset.id.get_create_plist()
+    filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
+    if size > MAX_INFLATION * dataset.nbytes + MAX_EXTRA_BYTES:
+        raise UnreadableError(f"keeps {excerpt(name)[1:-1]} in parts of {size} bytes, far more than it has")
+    if not set(filters) <= {_DEFLATE, _SHUFFLE, _CHECKSUM} or filters.count(_DEFLATE) > 1:
+        raise UnreadableError(f"keeps {excerpt(name)[1:-1]} compressed in another way than once with gzip")
+    if _DEFLATE not in filters:
+        return
+    for i in range(dataset.id.get_num_chunks()):
+        place = dataset.id.get_chunk_info(i).chunk_offset
+        mask, raw = dataset.id.read_direct_chunk(place)
+        if _CHECKSUM in filters and filters.index(_CHECKSUM) > filters.index(_DEFLATE):
+            raw = raw[:-4]
+        inflater = zlib.decompressobj()
+        if not mask and len(inflater.decompress(raw, size + 5)) > size + 4:
+            raise UnreadableError(f"keeps {excerpt(name)[1:-1]} in compressed parts that are larger than they claim")
 
 
 def _keras_names(places: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -1,69 +1,32 @@
 """Pickles of strangers, read without running anything of theirs: the few names they may use become inert stand-ins."""
 
-import io
-import math
+import mmap
 import pickle
 import pickletools
-import re
-import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 
-LEGACY_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
-"""A number near the start of torch files from before 1.6, which are several pickles and then the values."""
+from maskrcnn.checkpoints.stand_ins import (
+    Ignored,
+    Namespace,
+    NumpyArray,
+    NumpyDtype,
+    StorageType,
+    UnreadableError,
+    rebuilt_parameter,
+    rebuilt_tensor,
+)
+from maskrcnn.untrusted.excerpt import excerpt
 
-
-class UnreadableError(Exception):
-    """Why a file is not read: half a sentence that goes behind its path."""
-
-
-@dataclass
-class NumpyDtype:
-    """Stands in for `numpy.dtype`: how one value is written."""
-
-    code: str
-    is_aligned: bool = False
-    is_copy: bool = True
-    order: str = "="
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.order = state[1]
-
-    def real(self) -> np.dtype[Any]:
-        """Of numbers or text only: objects could be anything, and records have no place in weights."""
-        if not isinstance(self.code, str) or not re.fullmatch(r"[biufcSU]\d{1,4}", self.code):
-            raise UnreadableError(f"holds a numpy array of dtype {self.code!r}, where only plain numbers are read")
-        return np.dtype(self.code).newbyteorder(self.order)  # type: ignore[arg-type]  # any other order is an error
-
-
-@dataclass
-class NumpyArray:
-    """Stands in for `numpy.ndarray`: its parts, put together and checked by `real`."""
-
-    shape: tuple[int, ...] = ()
-    dtype: NumpyDtype = field(default_factory=lambda: NumpyDtype("O8"))
-    is_fortran: bool = False
-    raw: bytes | str = b""
-    axes: tuple[int, ...] | None = None
-    """Order of the axes behind a transposed view."""
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.shape, self.dtype, self.is_fortran, self.raw = state[-4:]  # newer ones have a version in front
-
-    def real(self) -> np.ndarray:
-        """A read-only view of the bytes in the file."""
-        dtype = self.dtype.real()
-        raw = self.raw.encode("latin1") if isinstance(self.raw, str) else self.raw  # Python 2 wrote bytes as text
-        if len(raw) != math.prod(self.shape) * dtype.itemsize:
-            raise UnreadableError(f"holds a numpy array of shape {self.shape} in {len(raw)} bytes")
-        array = np.ndarray(self.shape, dtype, raw, order="F" if self.is_fortran else "C")
-        return array if self.axes is None else array.transpose(self.axes)
+MAX_STEPS = 1_000_000
+"""Of a pickle: a state dict of 600 tensors has 25 thousand, and each takes up to 250 bytes and 5 microseconds."""
+MAX_KEY_NUMBER, MAX_TUPLE_KEYS = 2**60, 1000
+"""Keys of dicts and sets are hashed, and other numbers can be chosen to have all the same hash."""
+MAX_NUMBER_BYTES = 64
 
 
 def _reconstruct(*_: object) -> NumpyArray:
@@ -84,41 +47,46 @@ def _scalar(dtype: NumpyDtype, raw: bytes | str) -> Any:
 
 def _encode(text: str, codec: str) -> bytes:
     if codec != "latin1":  # the way that pickles of protocol 2 write bytes
-        raise UnreadableError(f"encodes text as {codec!r}")
+        raise UnreadableError(f"encodes text as {excerpt(codec)}")
     return text.encode("latin1")
 
 
-class Namespace:
-    """Stands in for `argparse.Namespace`: keeps what it holds."""
-
-    state: object = None
-
-    def __setstate__(self, state: object) -> None:
-        self.state = state
-
-
-class _Ignored:
-    """Stands in for an object of no use here: keeps nothing and does nothing."""
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def __setstate__(self, state: object) -> None:
-        pass
+def _ordered(pairs: Any = ()) -> OrderedDict[Any, Any]:
+    """Stands in for all kinds of dict."""
+    made: OrderedDict[Any, Any] = OrderedDict()
+    for pair in pairs.items() if isinstance(pairs, Mapping) else pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise UnreadableError(f"makes a dict of {excerpt(pair)}")
+        made[_checked_key(pair[0])] = pair[1]
+    return made
 
 
-class _InertDict:
-    """Stands in for a subclass of dict: an ordered one takes both items and attributes from torch's unpickler."""
+def _members(items: Any = ()) -> set[Any]:
+    """Stands in for set and frozenset."""
+    return {_checked_key(item) for item in items}
 
-    def __new__(cls, *args: Any) -> Any:
-        return OrderedDict(*args)
+
+def _checked_key(key: object) -> Any:
+    """`key` if it is hashed in no time: tuples of tuples of the same tuple would take for ever."""
+    parts = key if type(key) is tuple and len(key) <= 4 else (key,)
+    for part in parts:
+        is_plain = part is None or type(part) in (str, bool) or (type(part) is bytes and len(part) <= 1000)
+        if not is_plain and not (type(part) is int and abs(part) < MAX_KEY_NUMBER):
+            raise UnreadableError(f"uses {excerpt(key)} as the key of a dict or a set")
+    return key
 
 
 def _path(*parts: str) -> str:
+    if len(parts) > 100 or not all(type(part) is str and len(part) <= 4096 for part in parts):
+        raise UnreadableError(f"holds a path of {excerpt(parts)}")
     return str(PurePath(*parts))
 
 
-def _method(*_: object) -> None:
+def _whole(values: Any = ()) -> Any:
+    return values
+
+
+def _nothing(*_: object) -> None:
     return None
 
 
@@ -126,7 +94,7 @@ def _no_bytes() -> bytes:
     return b""
 
 
-_NUMPY: dict[str, Callable[..., Any]] = {
+_NUMPY: dict[str, Any] = {
     "numpy.ndarray": NumpyArray,
     "numpy.dtype": NumpyDtype,
     **{  # numpy 1 and 2
@@ -139,146 +107,219 @@ _NUMPY: dict[str, Callable[..., Any]] = {
         )
     },
     "builtins.bytes": _no_bytes,  # the values of an empty array in protocol 2
+    "_codecs.encode": _encode,
+    "collections.OrderedDict": _ordered,
+    "builtins.set": _members,
 }
-_TORCH_STAND_INS: dict[str, Callable[..., Any]] = {
+PICKLE_NAMES: dict[str, Any] = {**_NUMPY, "builtins.frozenset": _members}
+"""What plain pickles may ask for."""
+_STORED_TYPES = {
+    "Float": torch.float32,
+    "Double": torch.float64,
+    "Half": torch.float16,
+    "BFloat16": torch.bfloat16,
+    "Long": torch.int64,
+    "Int": torch.int32,
+    "Short": torch.int16,
+    "Char": torch.int8,
+    "Byte": torch.uint8,
+    "Bool": torch.bool,
+}
+"""No complex and no quantised ones: neither has a place in weights."""
+_DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
+TORCH_NAMES: dict[str, Any] = {
     **_NUMPY,
+    **{f"torch.{name}Storage": StorageType(dtype) for name, dtype in _STORED_TYPES.items()},
+    **{f"torch._utils.{name}": rebuilt_tensor for name in ("_rebuild_tensor", "_rebuild_tensor_v2")},
+    "torch._utils._rebuild_parameter": rebuilt_parameter,
+    **{f"torch.{name}": f"torch.{name}" for name in _DTYPES},
+    "torch.Size": _whole,
+    "torch.device": _nothing,
+    "collections.Counter": _ordered,
     "argparse.Namespace": Namespace,  # arguments of torchvision's reference scripts
-    "mmengine.logging.history_buffer.HistoryBuffer": _Ignored,
-    "builtins.getattr": _method,  # HistoryBuffer's methods, by name
-    "mmengine.config.config.ConfigDict": _InertDict,
-    "mmcv.utils.config.ConfigDict": _InertDict,
-    "detectron2.config.config.CfgNode": _InertDict,
-    "yacs.config.CfgNode": _InertDict,
+    "mmengine.logging.history_buffer.HistoryBuffer": Ignored,
+    "builtins.getattr": _nothing,  # HistoryBuffer's methods, by name
+    "mmengine.config.config.ConfigDict": _ordered,
+    "mmcv.utils.config.ConfigDict": _ordered,
+    "detectron2.config.config.CfgNode": _ordered,
+    "yacs.config.CfgNode": _ordered,
     **{f"pathlib.{name}": _path for name in ("PosixPath", "WindowsPath", "_local.PosixPath", "_local.WindowsPath")},
 }
-_TORCH_OWN = re.compile(
-    r"torch\._utils\._rebuild_(tensor|tensor_v2|parameter)|torch\.\w+Storage|torch\.(Size|device)"
-    r"|torch\.(bfloat16|float\d+\w*|u?int\d+|bool|complex\d+)"
-    r"|collections\.(OrderedDict|Counter)|_codecs\.encode|builtins\.set"
-)
-"""What torch's unpickler knows and weights need: no bare storages, no sparse or quantised tensors, no subclasses."""
-_PICKLE_GLOBALS: dict[str, Callable[..., Any]] = {
-    **_NUMPY,
-    "_codecs.encode": _encode,
-    "collections.OrderedDict": OrderedDict,
-    "builtins.set": set,
-    "builtins.frozenset": frozenset,
-}
+"""What the pickles inside torch's files may ask for."""
 
 
 def load_pickle(path: Path) -> Any:
     """Content of a plain pickle, of Python 2 or 3; numpy's arrays as `NumpyArray`.
 
     Raises:
-        UnreadableError: it asks for anything but plain containers and numpy's numbers. Damage raises anything.
+        UnreadableError: it asks for anything but plain containers and numpy's numbers, or passes a limit. Damage
+            raises anything.
     """
-    with path.open("rb") as file:
-        return _Unpickler(file, encoding="latin1").load()
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        check_names(data, PICKLE_NAMES, is_torch=False)
+        data.seek(0)
+        return Unpickler(data, PICKLE_NAMES, len(data)).load()
 
 
-def load_torch(path: Path) -> Any:
-    """Content of a torch file, zip archive or legacy; tensors on the CPU, numpy's arrays as `NumpyArray`.
+def check_names(data: Any, known: Collection[str], *, is_torch: bool = True) -> None:
+    """Read over the next pickle in `data`, in which nothing is looked up or made.
 
-    Two locks: every name that the pickles ask for must be known here before torch opens the file, and torch resolves
-    names with its own short list and our stand-ins only. Tensors of a zip archive stay on the disk until they are read.
+    Args:
+        data: a file that gives no more than it has, however much is asked for.
 
     Raises:
-        UnreadableError: it asks for any other name, or is another kind of zip archive. Damage raises anything.
+        UnreadableError: it has too many steps, or asks for a name that is not `known`.
     """
-    with path.open("rb") as file:
-        is_zip = file.read(4) == b"PK\x03\x04"  # as torch itself decides it
-    if is_zip:
-        _check_zip(path)
-    others = torch.serialization.get_safe_globals()  # allowed in this process, and found before our stand-ins
-    torch.serialization.clear_safe_globals()
-    try:
-        with (
-            torch.serialization.safe_globals([(stand_in, name) for name, stand_in in _TORCH_STAND_INS.items()]),
-            path.open("rb") as file,
-        ):
-            if not is_zip:
-                for _ in range(5):  # magic number, protocol, system, content, keys of the storages
-                    _check_names(_names_in(file))
-                file.seek(0)
-            # Mapped, a hostile size can reach nothing but the file; elsewhere torch before 2.10 believes it.
-            return torch.load(str(path) if is_zip else file, map_location="cpu", weights_only=True, mmap=is_zip)
-    finally:
-        torch.serialization.add_safe_globals(others)
-
-
-def _check_zip(path: Path) -> None:
-    if path.suffix == ".safetensors":
-        raise UnreadableError("is a torch file by its content, but torch goes by this ending: rename it to .pth")
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        contents = [member for member in members if member.filename.endswith("/data.pkl")]
-        if any(member.filename.endswith("/constants.pkl") for member in members):
-            raise UnreadableError("is a TorchScript archive, which is a program: expected a state dict")
-        if not contents:
-            few = ", ".join(member.filename for member in members[:3])
-            raise UnreadableError(f"is a zip archive without torch's data.pkl: it holds {few or 'nothing'}")
-        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            # Torch stores them, and would map the compressed bytes and take them for weights.
-            raise UnreadableError("is a torch file that was compressed again: unpack it and zip it without compression")
-        for member in contents:
-            with archive.open(member) as file:
-                _check_names(_names_in(io.BufferedReader(file)))  # type: ignore[arg-type]  # it reads like a raw file
-
-
-def _names_in(file: io.BufferedReader) -> Iterator[str]:
-    """Dotted names that the next pickle in `file` asks for; nothing is looked up."""
-    for opcode, arg, _ in pickletools.genops(file):
-        if opcode.name == "STACK_GLOBAL":  # unknown to torch, which writes protocol 2
+    names = []
+    for step, (opcode, arg, _) in enumerate(pickletools.genops(data)):
+        if step == MAX_STEPS:
+            raise UnreadableError(f"is a pickle of more than {MAX_STEPS} steps, far above what weights need")
+        if type(arg) is int and arg.bit_length() > 8 * MAX_NUMBER_BYTES:
+            raise UnreadableError(f"holds a number of {arg.bit_length()} bits")
+        if opcode.name == "STACK_GLOBAL" and is_torch:  # torch writes protocol 2
             raise UnreadableError("is pickled in protocol 4 or later: expected torch.save with its own pickle_protocol")
         if opcode.name in ("GLOBAL", "INST"):
-            yield str(arg).replace(" ", ".").replace("__builtin__.", "builtins.", 1)
-
-
-def _check_names(names: Iterable[str]) -> None:
-    names = list(names)
-    refused = next((n for n in names if n not in _TORCH_STAND_INS and not _TORCH_OWN.fullmatch(n)), None)
-    if refused:
+            names.append(_dotted(*str(arg).split(" ", 1)))
+    refused = next((name for name in names if name not in known), None)
+    if refused and is_torch:
         raise _refusal(refused, is_model=any(name.startswith("torch.nn.modules.") for name in names))
 
 
+def _dotted(module: str, name: str = "") -> str:
+    return f"{module}.{name}".replace("__builtin__.", "builtins.", 1)
+
+
 def _refusal(name: str, is_model: bool = False) -> UnreadableError:
+    shown = name if len(name) <= 100 else f"{name[:100]}..."
     if is_model or name.startswith("torch.nn.modules."):
         return UnreadableError(
-            f"holds a whole pickled model, {name}, whose code was not run: expected a state dict, as from "
+            f"holds a whole pickled model, {shown}, whose code was not run: expected a state dict, as from "
             "torch.save(model.state_dict(), path) where the package of the model is installed"
         )
-    return UnreadableError(f"asks for {name}, which no state dict needs: it was not run, and the file is refused")
+    return UnreadableError(f"asks for {shown}, which no state dict needs: it was not run, and the file is refused")
 
 
-class _Unpickler(pickle._Unpickler):
-    """The one in pure Python: its memo is a dict, for which no file can claim gigabytes, and its steps can be held."""
+class Unpickler(pickle._Unpickler):
+    """The one in pure Python: its memo is a dict, for which no file can claim gigabytes, and its steps can be held.
+
+    Args:
+        data: as for `check_names`.
+        names: what may be asked for, with what stands in for it.
+        num_bytes: of the file, a measure of how much its calls may make.
+        storage_of: what stands for a storage that the file names.
+    """
 
     stack: list[Any]
     read: Callable[[int], bytes]
     append: Callable[[object], None]
+    pop_mark: Callable[[], list[Any]]
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
+    def __init__(
+        self, data: Any, names: Mapping[str, Any], num_bytes: int, storage_of: Callable[[object], object] | None = None
+    ) -> None:
+        super().__init__(data, encoding="latin1")
+        self._names = names
+        self._room = 2 * num_bytes + 1_000_000
+        self._room_for_tuples = MAX_TUPLE_KEYS
+        self._storage_of = storage_of
+
+    def persistent_load(self, pid: object) -> object:
+        if self._storage_of is None:
+            raise UnreadableError("names an object that lies elsewhere")
+        return self._storage_of(pid)
+
     def find_class(self, module: str, name: str) -> Any:
-        asked = f"{module}.{name}".replace("__builtin__.", "builtins.", 1)
-        found = _PICKLE_GLOBALS.get(asked)
+        asked = _dotted(module, name)
+        found = self._names.get(asked)
         if found is None and asked.startswith(("torch._utils.", "torch.storage.")):
             raise UnreadableError(
-                f"holds torch's tensors in a plain pickle, with {asked}, which can run code and was not run: expected "
-                "a file of torch.save, or numpy arrays"
+                f"holds torch's tensors in a plain pickle, with {excerpt(asked)[1:-1]}, which can run code and was not "
+                "run: expected a file of torch.save, or numpy arrays"
             )
         if found is None:
             raise _refusal(asked)
         return found
 
+    def _call(self, function: Any, args: object) -> Any:
+        """A stand-in for a class or function; a file that calls it with the same long text again and again ends."""
+        if not isinstance(args, tuple) or not callable(function):
+            raise UnreadableError(f"calls {excerpt(function)} with {excerpt(args)}")
+        self._room -= sum(len(arg) if isinstance(arg, Collection) else 1 for arg in args)
+        if self._room < 0:
+            raise UnreadableError("makes far more values than a file of its size can hold")
+        return function(*args)
+
+    def _key(self, key: object) -> Any:
+        self._room_for_tuples -= type(key) is tuple
+        if self._room_for_tuples < 0:
+            raise UnreadableError(f"uses more than {MAX_TUPLE_KEYS} tuples as keys")
+        return _checked_key(key)
+
+    def load_reduce(self) -> None:
+        args, function = self.stack.pop(), self.stack.pop()
+        self.append(self._call(function, args))
+
+    dispatch[pickle.REDUCE[0]] = load_reduce
+    dispatch[pickle.NEWOBJ[0]] = load_reduce
+
+    def load_newobj_ex(self) -> None:
+        if self.stack.pop():
+            raise UnreadableError("makes an object from named arguments")
+        self.load_reduce()
+
+    dispatch[pickle.NEWOBJ_EX[0]] = load_newobj_ex
+
+    def _instantiate(self, klass: Any, args: list[Any]) -> None:
+        self.append(self._call(klass, tuple(args)))
+
     def load_build(self) -> None:
         state = self.stack.pop()
         target = self.stack[-1]
-        if isinstance(target, NumpyArray | NumpyDtype):
+        if isinstance(target, NumpyArray | NumpyDtype | Namespace | Ignored):
             target.__setstate__(state)
         elif not isinstance(target, OrderedDict):  # whose attributes are of no use here
             raise UnreadableError(f"sets the state of a {type(target).__name__}")
 
     dispatch[pickle.BUILD[0]] = load_build
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._fill([key, value])
+
+    dispatch[pickle.SETITEM[0]] = load_setitem
+
+    def load_setitems(self) -> None:
+        self._fill(self.pop_mark())
+
+    dispatch[pickle.SETITEMS[0]] = load_setitems
+
+    def load_dict(self) -> None:
+        items = self.pop_mark()
+        self.append({})
+        self._fill(items)
+
+    dispatch[pickle.DICT[0]] = load_dict
+
+    def _fill(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if not isinstance(target, dict):
+            raise UnreadableError(f"sets an item of a {type(target).__name__}")
+        for i in range(0, len(items), 2):
+            target[self._key(items[i])] = items[i + 1]
+
+    def load_additems(self) -> None:
+        items, target = self.pop_mark(), self.stack[-1]
+        if not isinstance(target, set):
+            raise UnreadableError(f"adds to a {type(target).__name__}")
+        target.update(self._key(item) for item in items)
+
+    dispatch[pickle.ADDITEMS[0]] = load_additems
+
+    def load_frozenset(self) -> None:
+        self.append(frozenset(self._key(item) for item in self.pop_mark()))
+
+    dispatch[pickle.FROZENSET[0]] = load_frozenset
 
     def load_bytearray8(self) -> None:  # the original clears as many bytes as are claimed before it reads them
         size = int.from_bytes(self.read(8), "little")

@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 import sys
 import zipfile
 from collections import OrderedDict
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from maskrcnn.checkpoints.reading import read_source
-from maskrcnn.checkpoints.unpickling import LEGACY_MAGIC
+from maskrcnn.checkpoints.torch_files import LEGACY_MAGIC
 
 WEIGHT = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -226,7 +227,7 @@ def test_a_tensor_larger_than_the_file_is_refused(tmp_path: Path, writer: Callab
 
     written = writer({"weight": torch.arange(8.0)})
     written = enlarged(written) if writer is in_legacy else repacked(written, zipfile.ZIP_STORED, enlarged)
-    assert "damaged" in refused(tmp_path / "a.pth", written)
+    assert re.search("claims 1048576 values|damaged or truncated", refused(tmp_path / "a.pth", written))
 
 
 @pytest.mark.parametrize("writer", WRITERS)
@@ -242,7 +243,7 @@ def test_torch_files_of_any_protocol_end_in_weights_or_a_sentence(tmp_path: Path
     for is_zip in (False, True):
         path = tmp_path / f"{is_zip}.pth"
         torch.save({"weight": torch.ones(2)}, path, pickle_protocol=protocol, _use_new_zipfile_serialization=is_zip)
-        if protocol in (2, 3):
+        if protocol in (2, 3) or (protocol == 1 and is_zip):
             assert read_source(path).tensors["weight"].tolist() == [1, 1]
         else:
             refused(path, path.read_bytes())
