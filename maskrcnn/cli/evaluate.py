@@ -59,7 +59,7 @@ def execute(args: argparse.Namespace) -> int:
             checkpoint, _ = checkpoint.completed()
         source, was = weights_path(args.weights), checkpoint.settings.detection.score_threshold
         threshold = write_tuned_weights(
-            args.set_threshold, source, checkpoint, predictor.config, evaluation, args.annotations.name
+            args.set_threshold, source, checkpoint, predictor.settings, evaluation, args.annotations.name
         )
         print(f"{args.set_threshold}: the same weights with a score threshold of {threshold:g} (was {was:g})")
     return 0

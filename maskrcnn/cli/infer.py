@@ -98,7 +98,7 @@ def execute(args: argparse.Namespace) -> int:
 
 def _load(args: argparse.Namespace) -> Predictor:
     predictor = load_predictor(args, args.batch)
-    rule = predictor.config.detection
+    rule = predictor.settings.detection
     print(
         f"looks for {_names(predictor.class_names)}; score above {rule.score_threshold:g}, "
         f"{predictor.execution.description}"

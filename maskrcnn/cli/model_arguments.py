@@ -84,6 +84,7 @@ def load_predictor(args: argparse.Namespace, batch_size: int = 1) -> Predictor:
         exclusive_classes=_exclusive_classes(args.exclusive),
         batch_size=batch_size,
         allow_untrained=args.force,
+        keep_memory=True,  # the process is for this alone
     )
     print(f"{Path(args.weights or DEFAULT_WEIGHTS).name}: {predictor.description}")
     return predictor

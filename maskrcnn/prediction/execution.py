@@ -1,19 +1,24 @@
-"""How a model runs: on which device, in which precision, as it is or compiled."""
+"""How a model runs: on which device, in which precision, with which memory."""
 
-from collections.abc import Callable
+import ctypes
+import platform
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor
 
 from maskrcnn.model.folding import fold_batch_norms
-from maskrcnn.model.mask_rcnn import Dense, MaskRCNN
+from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.prediction.cuda_graphs import CapturedDense
-from maskrcnn.prediction.memory import keep_freed_memory
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Device = str | int | torch.device
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+# Numbers of glibc's malloc.h.
+M_TRIM_THRESHOLD = -1
+M_MMAP_MAX = -4
+KEPT_BYTES = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,6 @@ class Execution:
 
     device: torch.device
     precision: Precision
-    is_compiled: bool = False
-    """The dense part goes through `torch.compile`."""
 
     @property
     def description(self) -> str:
@@ -33,45 +36,42 @@ class Execution:
             words.append(f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}")
         hint = self.device.type == "cpu" and self.precision == "fp32" and multiplies_bf16()
         words.append(self.precision + (" (bf16 would be faster on this processor)" if hint else ""))
-        if self.is_compiled:
-            words.append("compiled")
         if self.device.type == "cuda":
             words.append("CUDA graphs")
         return ", ".join(words)
 
 
-def choose_execution(
-    device: str, precision: Literal["auto", "fp32", "bf16", "fp16"], compile: bool | Literal["auto"]
-) -> Execution:
+def choose_execution(device: Device, precision: Literal["auto", "fp32", "bf16", "fp16"]) -> Execution:
     """The execution of those names.
 
     "auto" is CUDA where there is one, else the CPU; on CUDA bf16 (fp16 where it knows no bf16), on a CPU fp32, so that
-    results do not depend on the processor; and without a compiler, which takes minutes and has to be installed.
+    results do not depend on the processor.
 
     Raises:
         ValueError: an unknown name, or a CUDA device that is not there.
     """
     where = choose_device(device)
-    if compile not in (True, False, "auto"):
-        raise ValueError(f"compile: expected True, False or 'auto', got {compile!r}")
-    return Execution(where, choose_precision(precision, where), compile is True)
+    return Execution(where, choose_precision(precision, where))
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" is CUDA where there is one.
+def choose_device(device: Device) -> torch.device:
+    """The device meant by a name, a `torch.device`, or the number of a CUDA device; "auto" is CUDA where there is one.
 
     Raises:
         ValueError: an unknown name, or a CUDA device that is not there.
     """
+    # True is a number to Python, and not one to a user.
+    name = f"cuda:{device}" if isinstance(device, int) and not isinstance(device, bool) else str(device)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
-        raise ValueError(f"device: expected auto, cpu, cuda or cuda:N, got {name!r}")
+    is_cpu = kind == "cpu" and index in ("", "0")
+    if not is_cpu and (kind != "cuda" or (":" in name and not index.isdecimal())):
+        raise ValueError(f"device: expected auto, cpu, cuda, cuda:N or the N of a CUDA device, got {device!r}")
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if kind == "cuda" and int(index or 0) >= available:
         raise ValueError(f"device {name}: this machine has {available or 'no'} CUDA device{'s' * (available != 1)}")
-    return torch.device(name)
+    return torch.device("cpu" if is_cpu else name)
 
 
 def choose_precision(name: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
@@ -100,18 +100,24 @@ def prepare(model: MaskRCNN, execution: Execution) -> MaskRCNN:
     """`model` itself, changed so that it runs as `execution` says, for inference only.
 
     Batch norms are folded, weights are in the precision and channels-last; on CUDA the dense part is captured in CUDA
-    graphs. On a CPU the process from now on keeps memory that it frees (see `keep_freed_memory`).
+    graphs.
     """
-    if execution.device.type == "cpu":
-        keep_freed_memory()
     dtype = DTYPES[execution.precision]
     model = fold_batch_norms(model, dtype).requires_grad_(False)  # pyright: ignore[reportAssignmentType]
     model = model.to(execution.device, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    dense: Callable[[Tensor], Dense] = model.dense
-    if execution.is_compiled:
-        dense = torch.compile(dense)
     if execution.device.type == "cuda":
-        dense = CapturedDense(dense)
-    if dense != model.dense:
-        model.dense = dense  # pyright: ignore[reportAttributeAccessIssue]
+        model.dense = CapturedDense(model.dense)  # pyright: ignore[reportAttributeAccessIssue]
     return model
+
+
+def keep_freed_memory() -> bool:
+    """Let malloc keep up to 2 GB of freed memory for the next tensor; whether that could be set.
+
+    A large tensor is otherwise mapped afresh and returned when it is freed, and the system clears every page of it at
+    its first use. It is a setting of the whole process, and stays: for a process whose business is prediction, as that
+    of the command line. Only where the C library is glibc, so on Linux.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    return bool(libc.mallopt(M_MMAP_MAX, 0) and libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES))

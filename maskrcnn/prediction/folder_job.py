@@ -91,7 +91,7 @@ def infer_files(
             summary = summarise(records, files, failures, class_names)
             if summary.counts:
                 write_results(
-                    out, summary, records, files, predictor.class_names, predictor.config.category_ids or None
+                    out, summary, records, files, predictor.class_names, predictor.settings.category_ids or None
                 )
                 records.compact()
             return summary

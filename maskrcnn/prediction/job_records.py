@@ -173,7 +173,7 @@ def settings_key(predictor: Predictor, labels: Sequence[int]) -> str:
 
     The device and the batch size, which change the last digits, are not in it.
     """
-    settings = [maskrcnn.__version__, predictor.precision, predictor.config.model_dump(mode="json"), sorted(labels)]
+    settings = [maskrcnn.__version__, predictor.precision, predictor.settings.model_dump(mode="json"), sorted(labels)]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for name, tensor in predictor.model.state_dict().items():
         digest.update(name.encode())

@@ -71,7 +71,7 @@ def finished(
         path = figures.get(file)
         if path is not None:
             write_image(path, figure(image, instances))
-        return file, _record(records, file, state, path, instances, predictor.config.category_ids or None)
+        return file, _record(records, file, state, path, instances, predictor.settings.category_ids or None)
 
     readers, finishers = ThreadPoolExecutor(num_threads), ThreadPoolExecutor(num_threads)
     try:

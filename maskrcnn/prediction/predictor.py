@@ -1,48 +1,55 @@
 """Weights, a device and a precision in one callable: picture in, instances out."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, overload
 
 import numpy as np
-from PIL import Image
+import torch
 
 from maskrcnn.checkpoints.checkpoint import Checkpoint
 from maskrcnn.checkpoints.structure import body_name
 from maskrcnn.checkpoints.weights import load_weights
 from maskrcnn.config import validate
 from maskrcnn.config.model import DetectionSettings, ResizeSettings
-from maskrcnn.data.images import to_rgb
-from maskrcnn.prediction.detecting import detect
-from maskrcnn.prediction.execution import choose_execution, prepare
+from maskrcnn.data.images import ImageLike, ValueRange, to_rgb
+from maskrcnn.model.mask_rcnn import MaskRCNN
+from maskrcnn.prediction.execution import Device, choose_execution, keep_freed_memory, prepare
+from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.instances import Instances
 
-ImageLike = str | Path | Image.Image | np.ndarray
 WORTH_TELLING = 0.9  # of its usual size: a picture that the network saw smaller than this may have lost small objects
 
 
 class Predictor:
-    """Finds the objects in pictures.
+    """Finds the objects in pictures: `predictor("cells.png")` gives `Instances`, a list of pictures a list of them.
 
-    On a CPU the process from then on keeps up to 2 GB that it frees (see `keep_freed_memory`).
+    What it was made of is in `settings` (as in the weights, but for what the arguments change), `class_names`, `card`
+    (what the weights say about themselves), `description` (the same in words), `execution`, `device` and `precision`;
+    `model` is the network. One predictor is for one thread at a time.
 
     Args:
         weights: a shipped name such as "nuclei", a name of the zoo such as "coco", a checkpoint of ours or of
             torchvision, detectron2, mmdetection or matterport, a loaded `Checkpoint`, or None for the default.
-        device: "auto" takes CUDA where there is one, else the CPU; or "cpu", "cuda", "cuda:1".
+        device: "auto" takes CUDA where there is one, else the CPU; or "cpu", "cuda", "cuda:1", its number alone, or a
+            `torch.device`.
         precision: of the network; "auto" is bf16 on CUDA (fp16 where it knows no bf16) and fp32 on a CPU. bf16 on a CPU
             that has it is about twice as fast and moves scores by about 0.01.
-        compile: True puts the dense part through `torch.compile`: a little faster after a minute or more at the first
-            picture, and it needs a C++ compiler on a CPU. "auto" does without.
         score: detections must score more than this, 0..1; None takes what the checkpoint recommends.
         max_detections: limit for an image; None takes the checkpoint's.
         resize: how the network's input is made from a picture, in place of the checkpoint's rule: an int is its
             shorter side in px, a float a factor. Bigger finds smaller objects and takes longer.
         exclusive_classes: groups of classes of which a thing can only be one, which suppress one another; or "all".
-        batch_size: pictures of a list that go through the network together.
+        batch_size: so many pictures of a list are read at a time, and on CUDA those of them that have one size at the
+            network's input go through it together. On a CPU they go one after the other, which is no slower there. What
+            is found in a picture does not depend on its neighbours.
         preset: conventions of a file of another package that does not say them; a key of `PRESETS`.
         allow_untrained: accept weights of which parts were never trained, such as a backbone with fresh heads.
+        keep_memory: let the process keep up to 2 GB of memory that is freed, also after the predictor is gone. On a CPU
+            a large picture then takes about a tenth less time. It is a setting of the whole process (glibc's), so a
+            library leaves it alone unless it is asked; the command line sets it.
 
     Raises:
         FileNotFoundError: no such weights.
@@ -54,9 +61,8 @@ class Predictor:
         self,
         weights: str | Path | Checkpoint | None = None,
         *,
-        device: str = "auto",
+        device: Device = "auto",
         precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-        compile: bool | Literal["auto"] = "auto",
         score: float | None = None,
         max_detections: int | None = None,
         resize: int | float | None = None,
@@ -64,6 +70,7 @@ class Predictor:
         batch_size: int = 1,
         preset: str | None = None,
         allow_untrained: bool = False,
+        keep_memory: bool = False,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
@@ -82,32 +89,51 @@ class Predictor:
         update: dict[str, object] = {"detection": validate(DetectionSettings, detection, "detection")}
         if resize is not None:
             update["resize"] = _resize_settings(checkpoint.settings.resize, resize)
-        self.config = checkpoint.settings.model_copy(update=update)
+        self.settings = checkpoint.settings.model_copy(update=update)
         self.card = checkpoint.card
         self.description = describe_weights(checkpoint)
-        self.class_names = self.config.class_names
-        self.execution = choose_execution(device, precision, compile)
+        self.class_names = self.settings.class_names
+        self.execution = choose_execution(device, precision)
         self.device, self.precision = self.execution.device, self.execution.precision
         self.batch_size = batch_size
-        self.model = prepare(replace(checkpoint, settings=self.config).build(), self.execution)
+        if keep_memory and self.device.type == "cpu":
+            keep_freed_memory()
+        self.model = prepare(replace(checkpoint, settings=self.settings).build(), self.execution)
+
+    def __repr__(self) -> str:
+        score = self.settings.detection.score_threshold
+        return f"Predictor({self.description}; score above {score:g}; {self.execution.description})"
 
     @overload
-    def __call__(self, image: ImageLike) -> Instances: ...
+    def __call__(self, image: ImageLike, value_range: ValueRange | None = None) -> Instances: ...
     @overload
-    def __call__(self, image: Sequence[ImageLike]) -> list[Instances]: ...
-    def __call__(self, image: ImageLike | Sequence[ImageLike]) -> Instances | list[Instances]:
-        """Instances of a picture: a path, a PIL image, or an (H, W, 3) uint8 RGB array; a list of them for a list.
+    def __call__(self, image: Sequence[ImageLike], value_range: ValueRange | None = None) -> list[Instances]: ...
+    def __call__(
+        self, image: ImageLike | Sequence[ImageLike], value_range: ValueRange | None = None
+    ) -> Instances | list[Instances]:
+        """Instances of a picture; a list of them for a list (or tuple) of pictures, in its order.
+
+        A picture is a path, the bytes of an image file, a PIL image, or RGB numbers: an array (H, W, 3), a tensor
+        (H, W, 3) or (3, H, W), uint8 or with `value_range`, the (low, high) of black and full intensity. See
+        `maskrcnn.data.images.to_rgb`. The result is on the CPU and takes part in autograd as any other tensors do.
 
         Raises:
             FileNotFoundError, ValueError: a picture that is not there or cannot be read.
         """
-        images = [image] if isinstance(image, ImageLike) or not isinstance(image, Sequence) else image
+        is_one = not isinstance(image, list | tuple)
+        images: Sequence[ImageLike] = [image] if is_one else image  # pyright: ignore[reportAssignmentType]
         results: list[Instances] = []
         for first in range(0, len(images), self.batch_size):
-            batch = [to_rgb(picture) for picture in images[first : first + self.batch_size]]
-            for pixels, found in zip(batch, detect(self.model, batch), strict=True):
-                results.append(replace(found, ceilings=found.ceilings + self._shrinking(pixels)).to("cpu"))
-        return results[0] if images is not image else results
+            batch = [to_rgb(picture, value_range) for picture in images[first : first + self.batch_size]]
+            found: dict[int, Instances] = {}
+            with torch.inference_mode():
+                for rows, inputs in network_batches(self.model, batch):
+                    found |= zip(rows, self.model.detect(inputs), strict=True)
+            for i, pixels in enumerate(batch):
+                # A copy, made outside the inference mode, is a tensor that autograd knows.
+                own = found[i].to("cpu", copy=True)
+                results.append(replace(own, ceilings=own.ceilings + self._shrinking(pixels)))
+        return results[0] if is_one else results
 
     def _shrinking(self, image: np.ndarray) -> tuple[str, ...]:
         """A sentence when the limit of the input's longer side made the network see less than it should."""
@@ -119,6 +145,23 @@ class Predictor:
         return (
             f"the network saw the picture at {part:.0%} of its usual size (resize.longest_edge {rule.longest_edge})",
         )
+
+
+def network_batches(model: MaskRCNN, images: Sequence[np.ndarray]) -> Iterator[tuple[list[int], ImageBatch]]:
+    """The network's inputs for RGB uint8 (H, W, 3) `images`, and for each input the indices of the images in it.
+
+    Only images of one padded size share an input, so that each is padded as it is alone: a smaller one beside a larger
+    one would have its features computed, at its border, from more padding. On a CPU each has its own, since together
+    they leave the processor's caches and take longer.
+    """
+    sizes = [(image.shape[0], image.shape[1]) for image in images]
+    groups: dict[object, list[int]] = {}
+    for i, size in enumerate(sizes):
+        padded = tuple(math.ceil(side / model.normalise.pad_divisor) for side in model.resize.output_size(size))
+        groups.setdefault(i if model.device.type == "cpu" else padded, []).append(i)
+    for rows in groups.values():
+        resized = [model.resize(images[i]) for i in rows]
+        yield rows, model.normalise(resized, [sizes[i] for i in rows], model.device)
 
 
 def describe_weights(checkpoint: Checkpoint) -> str:

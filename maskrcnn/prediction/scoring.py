@@ -76,8 +76,8 @@ def evaluate(
         results,
         annotations,
         category_ids,
-        predictor.config.detection.max_detections,
-        predictor.config.detection.score_threshold,
+        predictor.settings.detection.max_detections,
+        predictor.settings.detection.score_threshold,
         group_key=group_by,
         seconds_per_image=seconds / max(len(dataset), 1),
     )
@@ -88,7 +88,7 @@ def evaluate(
         write_evaluation(out, evaluation, results, dataset, category_ids, num_worst, title)
     if tuned_weights is not None and checkpoint is not None:
         source = weights_path(name)
-        write_tuned_weights(tuned_weights, source, checkpoint, predictor.config, evaluation, Path(annotations).name)
+        write_tuned_weights(tuned_weights, source, checkpoint, predictor.settings, evaluation, Path(annotations).name)
     return evaluation
 
 

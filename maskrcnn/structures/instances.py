@@ -6,7 +6,7 @@ N instances, M mask cells on a side.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -17,13 +17,17 @@ from maskrcnn.structures.polygons import Polygon, rle_to_polygons
 from maskrcnn.structures.rle import Rle
 from maskrcnn.structures.runs import Runs
 
+NAMED_IN_REPR = 5
+"""Classes, the most frequent ones."""
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Instances:
     """Detected objects of one image, best score first where a model made them; all tensors on one device.
 
     Masks are kept in the frame of their box. Image-frame masks are made on request: `rles`, `polygons`, `crops`
-    (small) or `bitmaps` (N full images). Raises ValueError for a shape or dtype that does not fit.
+    (small) or `bitmaps` (N full images). Raises ValueError for a shape or dtype that does not fit. `torch.save` and
+    `torch.load` take them as they are, where maskrcnn's Instances are imported.
     """
 
     image_size: tuple[int, int]
@@ -117,10 +121,48 @@ class Instances:
         extra = {name: values[rows] for name, values in self.extra.items()}
         return replace(self, **{name: getattr(self, name)[rows] for name in self._tensor_names()}, extra=extra)
 
-    def to(self, device: torch.device | str) -> "Instances":
-        """The same result on another device."""
-        extra = {name: values.to(device) for name, values in self.extra.items()}
-        return replace(self, **{name: getattr(self, name).to(device) for name in self._tensor_names()}, extra=extra)
+    def __repr__(self) -> str:
+        """Numbers in place of tensors, such as "Instances(3 objects: 2 cat, 1 dog; image 480 x 640)"."""
+        per_label = torch.bincount(self.labels, minlength=len(self.class_names)).tolist()
+        pairs = zip(per_label, self.class_names, strict=False)  # values are not checked, so labels may be out of range
+        numbers = sorted(((n, name) for n, name in pairs if n), key=lambda pair: -pair[0])
+        names = [f"{n} {name}" for n, name in numbers[:NAMED_IN_REPR]]
+        if len(numbers) > NAMED_IN_REPR:
+            names.append(f"{len(numbers) - NAMED_IN_REPR} more classes")
+        objects = f"{len(self)} object{'s' * (len(self) != 1)}" + f": {', '.join(names)}" * bool(names)
+        return f"Instances({objects}; image {self.image_size[0]} x {self.image_size[1]})"
+
+    def to(self, device: torch.device | str | int, copy: bool = False) -> "Instances":
+        """The same result on another device; with `copy` its tensors are new ones in any case."""
+        extra = {name: values.to(device, copy=copy) for name, values in self.extra.items()}
+        tensors = {name: getattr(self, name).to(device, copy=copy) for name in self._tensor_names()}
+        return replace(self, **tensors, extra=extra)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields in plain tensors, numbers and strings: what `torch.load` reads anywhere, also without maskrcnn."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return values | {"extra": dict(self.extra)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Instances":
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: a field that is missing or unknown, or that does not fit.
+        """
+        known = {field.name for field in fields(cls)}
+        wrong = sorted(set(values) ^ known)
+        if wrong:
+            raise ValueError(f"expected the fields {', '.join(sorted(known))}; {wrong[0]} is unknown or missing")
+        height, width = values["image_size"]
+        names = {name: tuple(values[name]) for name in ("class_names", "ceilings")}
+        return cls(**{**values, **names, "image_size": (height, width)})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.to_dict()  # without the masks that were made on request, which can be made again
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(vars(self.from_dict(state)))
 
     def rles(self) -> list[Rle]:
         """The masks in the image as COCO compressed RLE; computed once."""
@@ -172,3 +214,7 @@ def _row_idx(index: int | slice | Tensor | np.ndarray | list[int], num: int) -> 
     if rows.ndim != 1 or rows.is_floating_point():
         raise IndexError(f"expected indices (n,), got {tuple(rows.shape)} of {rows.dtype}")
     return rows.long()
+
+
+# A pickled result holds nothing but tensors and names, and is checked when it is read, as is any other.
+torch.serialization.add_safe_globals([Instances])

@@ -58,7 +58,7 @@ def test_what_is_said(tool: Tool, weights: Path, pictures: Path) -> None:
     lines = said.out.splitlines()
     assert lines[:2] == [
         "tiny.safetensors: maskrcnn R18-FPN, 2 classes",
-        f"looks for square, disc; score above 0.2, {choose_execution('cpu', 'auto', 'auto').description}",
+        f"looks for square, disc; score above 0.2, {choose_execution('cpu', 'auto').description}",
     ]
     lines = lines[1:]
     assert [line.partition(": ")[0] for line in lines[1:4]] == [

@@ -1,5 +1,8 @@
 """What is chosen for a device, what is said about it, and that it changes how a model runs but not what it finds."""
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,11 +12,14 @@ import maskrcnn
 from maskrcnn.checkpoints.checkpoint import save_checkpoint
 from maskrcnn.checkpoints.weights import load_weights
 from maskrcnn.model.layers import FrozenBatchNorm
-from maskrcnn.prediction.cuda_graphs import MAX_GRAPHS, CapturedDense
-from maskrcnn.prediction.execution import Execution, choose_execution, multiplies_bf16, prepare
-from maskrcnn.prediction.memory import keep_freed_memory
+from maskrcnn.prediction.execution import (
+    Execution,
+    choose_device,
+    choose_execution,
+    keep_freed_memory,
+    multiplies_bf16,
+)
 from tests.conditioning import condition
-from tests.conftest import NEEDS_CUDA
 from tests.tiny import scene, tiny_model, tiny_settings
 
 IMAGE, _ = scene([("disc", 10, 12, 30), ("square", 50, 40, 28)])
@@ -30,22 +36,25 @@ def weights(tmp_path: Path) -> Path:
 
 def test_says_what_it_chose(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("maskrcnn.prediction.execution.multiplies_bf16", lambda: True)
-    assert choose_execution("cpu", "auto", "auto").description == (
+    assert choose_execution("cpu", "auto").description == (
         "cpu, 1 thread, fp32 (bf16 would be faster on this processor)"
     )
-    assert choose_execution("cpu", "bf16", True).description == "cpu, 1 thread, bf16, compiled"
+    assert choose_execution("cpu", "bf16").description == "cpu, 1 thread, bf16"
     monkeypatch.setattr("maskrcnn.prediction.execution.multiplies_bf16", lambda: False)
-    assert choose_execution("cpu", "fp32", False).description == "cpu, 1 thread, fp32"
+    assert choose_execution("cpu", "fp32").description == "cpu, 1 thread, fp32"
     assert Execution(torch.device("cuda"), "bf16").description == "cuda, bf16, CUDA graphs"
 
 
-def test_an_unknown_way_to_compile_is_an_error():
-    with pytest.raises(ValueError, match="compile: expected True, False or 'auto', got 'max'"):
-        choose_execution("cpu", "auto", "max")  # type: ignore[arg-type]
-
-
-def test_whether_bf16_is_fast_is_a_yes_or_no():
-    assert multiplies_bf16() in (True, False)
+@pytest.mark.parametrize("name", ["_is_avx512_bf16_supported", "_is_amx_tile_supported"])
+def test_bf16_is_fast_where_torch_says_the_processor_has_it(name: str, monkeypatch: pytest.MonkeyPatch):
+    for check in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, check, lambda: False, raising=False)
+    assert not multiplies_bf16()
+    monkeypatch.setattr(torch.cpu, name, lambda: True)
+    assert multiplies_bf16()
+    for check in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.delattr(torch.cpu, check)
+    assert not multiplies_bf16()  # a torch without these names costs only the hint
 
 
 def test_a_predictor_has_no_norms_left_and_finds_what_the_model_finds(weights: Path):
@@ -67,40 +76,55 @@ def test_the_weights_are_in_the_precision(weights: Path):
         assert len(predictor(IMAGE)) > 5
 
 
-def test_compiling_is_done_where_it_is_asked_for(weights: Path, monkeypatch: pytest.MonkeyPatch):
-    compiled = []
-    monkeypatch.setattr(torch, "compile", lambda function: compiled.append(function) or function)
+def test_the_process_keeps_memory_only_where_it_was_asked_to(weights: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    monkeypatch.setattr("maskrcnn.prediction.predictor.keep_freed_memory", lambda: asked.append(1))
     maskrcnn.Predictor(weights, device="cpu")
-    assert compiled == []
-    predictor = maskrcnn.Predictor(weights, device="cpu", compile=True)
-    assert [function.__name__ for function in compiled] == ["dense"]
-    assert len(predictor(IMAGE)) > 5
+    assert asked == []
+    maskrcnn.Predictor(weights, device="cpu", keep_memory=True)
+    assert asked == [1]
 
 
-def test_memory_is_kept_or_the_system_has_no_say():
-    assert keep_freed_memory() in (True, False)
-    assert keep_freed_memory() == keep_freed_memory()
+KEPT = """
+import sys, torch
+from maskrcnn.prediction.execution import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+resident = lambda: int(open("/proc/self/statm").read().split()[1]) * 4096
+torch.ones(1 << 20)
+before = resident()
+tensor = torch.ones(64 << 20)  # 256 MB
+del tensor
+print(resident() - before)
+"""
 
 
-@NEEDS_CUDA
-def test_captured_graphs_give_what_the_model_gives():
-    model = prepare(tiny_model(**FROZEN), Execution(torch.device("cuda"), "fp32"))
-    captured = model.dense
-    assert isinstance(captured, CapturedDense)
-    with torch.inference_mode():
-        for height, width in ((96, 96), (64, 128), (96, 96)):
-            pixels = torch.randn(1, 3, height, width, device="cuda").contiguous(memory_format=torch.channels_last)
-            graph, plain = captured(pixels), captured.dense(pixels)
-            for fast, slow in zip(graph.levels + graph.deltas, plain.levels + plain.deltas, strict=True):
-                torch.testing.assert_close(fast, slow, rtol=1e-3, atol=1e-3)
-    assert len(captured.graphs) == 2
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
+def test_freed_memory_stays_with_the_process_and_without_the_setting_it_goes():
+    def left(word: str) -> int:
+        return int(subprocess.run([sys.executable, "-c", KEPT, word], capture_output=True, check=True).stdout)
+
+    assert left("plain") < 50e6
+    assert left("keep") > 200e6
 
 
-@NEEDS_CUDA
-def test_old_graphs_are_forgotten():
-    model = prepare(tiny_model(**FROZEN), Execution(torch.device("cuda"), "fp32"))
-    with torch.inference_mode():
-        for i in range(MAX_GRAPHS + 2):
-            model.dense(torch.randn(1, 3, 32, 32 * (i + 1), device="cuda"))
-    assert isinstance(model.dense, CapturedDense)
-    assert len(model.dense.graphs) == MAX_GRAPHS
+def test_where_the_c_library_is_another_nothing_is_set(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    assert keep_freed_memory() is False
+
+
+def test_a_device_may_be_a_name_a_number_or_torchs_own(monkeypatch: pytest.MonkeyPatch):
+    assert choose_device("cpu") == choose_device(torch.device("cpu")) == choose_device("cpu:0") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert (
+        choose_device(1) == choose_device("cuda:1") == choose_device(torch.device("cuda", 1)) == torch.device("cuda:1")
+    )
+    assert choose_device("auto") == choose_device("cuda") == torch.device("cuda")
+    with pytest.raises(ValueError, match="device cuda:2: this machine has 2 CUDA devices"):
+        choose_device(2)
+    for wrong in (True, -1, "gpu", "cuda:", "cuda:x", "cpu:1", torch.device("meta"), 1.0, None):
+        with pytest.raises(
+            ValueError, match="device: expected auto, cpu, cuda, cuda:N or the N of a CUDA device, got "
+        ):
+            choose_device(wrong)  # type: ignore[arg-type]

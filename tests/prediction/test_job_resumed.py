@@ -96,7 +96,7 @@ def test_the_json_is_what_coco_dict_makes(job: Job) -> None:
     summary = job.run()
     predictor = job.predictor
     results = [(str(file), predictor(file)) for file in job.files if file != job.files[BAD]]
-    write_json(job.out / "expected.json", coco_dict(results, predictor.class_names, predictor.config.category_ids))
+    write_json(job.out / "expected.json", coco_dict(results, predictor.class_names, predictor.settings.category_ids))
     assert (job.out / "instances.json").read_bytes() == (job.out / "expected.json").read_bytes()
     counts = [(str(file), maskrcnn.count(found)) for file, found in results]
     assert [name for name, _ in summary.counts] == [name for name, _ in counts]

@@ -1,3 +1,4 @@
+import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from safetensors.torch import save_file
 import maskrcnn
 from maskrcnn.checkpoints.checkpoint import load_checkpoint
 from maskrcnn.checkpoints.weights import shipped_weights
+from maskrcnn.model.preprocess import Normalise, Resize
 from maskrcnn.prediction.execution import choose_device, choose_precision
+from maskrcnn.prediction.predictor import network_batches
+from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.instances import Instances
 from tests.conftest import NEEDS_CUDA
 from tests.tiny import CLASS_NAMES, scene
@@ -63,12 +67,75 @@ def test_a_batch_of_several_sizes(weights: Path) -> None:
         assert (one.boxes <= torch.tensor([width, height, width, height])).all()
 
 
+def test_neighbours_do_not_change_what_is_found(weights: Path) -> None:
+    pictures = [PICTURE, PICTURE[:32, :40], OTHER, PICTURE[:, :48], PICTURE[:32], OTHER[:60, :78]]
+    alone = [maskrcnn.Predictor(weights, device="cpu")(picture) for picture in pictures]
+    for batch_size in (2, 4, 8):
+        found = maskrcnn.Predictor(weights, device="cpu", batch_size=batch_size)(pictures)
+        for one, other in zip(found, alone, strict=True):
+            assert_same(one, other)
+
+
+def test_inputs_are_shared_by_images_of_one_padded_size_and_on_a_cpu_by_none(
+    predictor: maskrcnn.Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [PICTURE, PICTURE[:32, :40], OTHER, OTHER[:60, :78], PICTURE[:20, :40]]
+
+    def inputs() -> list[tuple[list[int], tuple[int, ...]]]:
+        return [(rows, tuple(batch.pixels.shape)) for rows, batch in network_batches(predictor.model, pictures)]
+
+    monkeypatch.setattr(predictor.model, "resize", Resize(mode="scale"))
+    assert [rows for rows, _ in inputs()] == [[0], [1], [2], [3], [4]]
+    monkeypatch.setattr(type(predictor.model), "device", torch.device("cuda"))
+    monkeypatch.setattr(type(predictor.model.normalise), "__call__", normalise_on_the_cpu)
+    assert inputs() == [([0, 2, 3], (3, 3, 64, 96)), ([1, 4], (2, 3, 32, 64))]
+
+
+def normalise_on_the_cpu(
+    self: Normalise,
+    images: list[torch.Tensor],
+    sizes: list[tuple[int, int]],
+    device: torch.device,
+    call=Normalise.__call__,
+) -> ImageBatch:
+    assert device == torch.device("cuda")
+    return call(self, images, sizes, torch.device("cpu"))
+
+
+def test_results_take_part_in_autograd(predictor: maskrcnn.Predictor) -> None:
+    found = predictor(PICTURE)
+    weight = torch.ones((), requires_grad=True)
+    (found.boxes * weight).sum().backward()  # an inference tensor could not be saved for this
+    assert weight.grad == found.boxes.sum()
+    assert not any(tensor.is_inference() for tensor in (found.boxes, found.labels, found.scores, found.mask_probs))
+
+
+def test_numbers_with_their_range(predictor: maskrcnn.Predictor, tmp_path: Path) -> None:
+    expected = predictor(PICTURE)
+    for values, value_range in (
+        (PICTURE / 255, (0, 1)),
+        (PICTURE.astype(np.uint16) * 257, (0, 65535)),
+        (torch.from_numpy(PICTURE).permute(2, 0, 1).float() / 255, (0, 1)),
+    ):
+        assert_same(predictor(values, value_range), expected)
+        assert_same(predictor([values], value_range=value_range)[0], expected)
+    assert_same(predictor(torch.from_numpy(PICTURE)), expected)
+    Image.fromarray(PICTURE).save(tmp_path / "a.png")
+    assert_same(predictor((tmp_path / "a.png").read_bytes()), expected)
+
+
+def test_a_predictor_says_what_it_is_in_a_line(predictor: maskrcnn.Predictor) -> None:
+    assert re.fullmatch(
+        r"Predictor\(maskrcnn R18-FPN, 2 classes; score above 0.2; cpu, 1 thread, fp32.*\)", repr(predictor)
+    )
+
+
 def test_settings_take_the_place_of_the_checkpoints(weights: Path, predictor: maskrcnn.Predictor) -> None:
     scores = predictor(PICTURE).scores
     between = float(scores[4] + scores[5]) / 2
     strict = maskrcnn.Predictor(weights, device="cpu", score=between)
     assert torch.equal(strict(PICTURE).scores, scores[:5])
-    assert strict.config.detection.score_threshold == pytest.approx(between)
+    assert strict.settings.detection.score_threshold == pytest.approx(between)
     few = maskrcnn.Predictor(weights, device="cpu", max_detections=3)(PICTURE)
     assert torch.equal(few.scores, scores[:3])
 
@@ -170,7 +237,7 @@ def test_settings_that_cannot_be(weights: Path) -> None:
         ({"resize": 0}, "resize"),
         ({"resize": -1.0}, "resize"),
         ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
-        ({"device": "gpu"}, "device: expected auto, cpu, cuda or cuda:N, got 'gpu'"),
+        ({"device": "gpu"}, "device: expected auto, cpu, cuda, cuda:N or the N of a CUDA device, got 'gpu'"),
         ({"device": "cuda:x"}, "device: expected auto"),
         ({"device": "cuda:99"}, "device cuda:99: this machine has"),
         ({"precision": "fp8"}, "precision: expected auto, fp32, bf16, fp16, got 'fp8'"),

@@ -1,6 +1,9 @@
 """A result is a value: checked when made, filtered into new ones, with masks on request."""
 
+import copy
+import pickle
 from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,3 +146,57 @@ def test_concatenation(instances: Instances):
     assert both.ceilings == ("100 of 100 detections", "other")
     with pytest.raises(ValueError, match="same image_size"):
         Instances.concatenate([instances, tracked])
+
+
+def test_what_is_printed_is_one_line(instances: Instances):
+    assert repr(instances) == "Instances(4 objects: 2 cell, 2 nucleus; image 20 x 30)"
+    assert repr(instances[1]) == "Instances(1 object: 1 nucleus; image 20 x 30)"
+    assert repr(Instances.empty((5, 6), ("cell",))) == "Instances(0 objects; image 5 x 6)"
+    names = tuple("abcdefgh")
+    many = replace(instances[[0] * 9], class_names=names, labels=torch.tensor([7, 0, 1, 2, 3, 4, 5, 6, 7]))
+    assert repr(many) == "Instances(9 objects: 2 h, 1 a, 1 b, 1 c, 1 d, 3 more classes; image 20 x 30)"
+
+
+def test_torch_saves_and_loads_a_result_safely(instances: Instances, tmp_path: Path):
+    expected = replace(instances, extra={"track": torch.arange(4)})
+    expected.rles()
+    torch.save({"a": expected}, tmp_path / "a.pt")
+    torch.save(expected.to_dict(), tmp_path / "b.pt")
+    loaded = [
+        torch.load(tmp_path / "a.pt", weights_only=True)["a"],
+        Instances.from_dict(torch.load(tmp_path / "b.pt", weights_only=True)),
+        pickle.loads(pickle.dumps(expected)),
+        copy.deepcopy(expected),
+    ]
+    for one in loaded:
+        assert isinstance(one, Instances)
+        for name, value in expected.to_dict().items():
+            if isinstance(value, torch.Tensor):
+                assert torch.equal(getattr(one, name), value)
+            elif name != "extra":
+                assert getattr(one, name) == value
+        assert torch.equal(one.extra["track"], expected.extra["track"])
+        assert one.rles() == expected.rles()
+    assert not {"_runs", "_rles"} & set(expected.__getstate__())
+
+
+def test_a_saved_result_that_does_not_fit_is_an_error(instances: Instances):
+    values = instances.to_dict()
+    with pytest.raises(ValueError, match="colour is unknown or missing"):
+        Instances.from_dict({**values, "colour": 1})
+    with pytest.raises(ValueError, match=r"expected the fields boxes, .*; labels is unknown or missing"):
+        Instances.from_dict({name: value for name, value in values.items() if name != "labels"})
+    with pytest.raises(ValueError, match="expected scores of shape"):
+        Instances.from_dict({**values, "scores": values["scores"][:2]})
+    with pytest.raises(ValueError, match="expected scores of shape"):
+        copy.copy(instances).__setstate__({**values, "scores": values["scores"][:2]})
+    listed = Instances.from_dict({**values, "image_size": [20, 30], "class_names": ["cell", "nucleus"]})
+    assert (listed.image_size, listed.class_names) == ((20, 30), ("cell", "nucleus"))
+
+
+def test_a_copy_has_tensors_of_its_own_and_the_same_device_none(instances: Instances):
+    assert instances.to("cpu").boxes is instances.boxes
+    own = replace(instances, extra={"track": torch.arange(4)}).to("cpu", copy=True)
+    own.boxes.zero_()
+    own.extra["track"].zero_()
+    assert instances.boxes.any()
