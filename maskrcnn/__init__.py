@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from maskrcnn.data.images import read_image
+    from maskrcnn.evaluation.dataset_check import check_dataset
     from maskrcnn.model.build import build_model
     from maskrcnn.prediction.predictor import Predictor
     from maskrcnn.prediction.scoring import evaluate
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
     from maskrcnn.structures.instances import Instances
 
 __version__ = "0.1.0"
-__all__ = ["Instances", "Predictor", "build_model", "count", "draw", "evaluate", "read_image"]
+__all__ = ["Instances", "Predictor", "build_model", "check_dataset", "count", "draw", "evaluate", "read_image"]
 
 _HOMES = {
     "Predictor": "maskrcnn.prediction.predictor",
     "Instances": "maskrcnn.structures.instances",
     "build_model": "maskrcnn.model.build",
+    "check_dataset": "maskrcnn.evaluation.dataset_check",
     "count": "maskrcnn.report.count",
     "draw": "maskrcnn.report.draw",
     "evaluate": "maskrcnn.prediction.scoring",

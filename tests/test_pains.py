@@ -16,7 +16,7 @@ PAINS: dict[str, list[str]] = {
     "09 a hang when one process has no positives": [
         "training/test_distributed.py::test_two_processes_train_as_one_also_where_an_image_is_empty"
     ],
-    "10 category ids": ["data/test_coco.py::test_labels_follow_category_ids_and_empty_images_stay"],
+    "10 category ids": ["data/test_annotations.py::test_labels_follow_category_ids_and_empty_images_stay"],
     "11 class names that do not match": ["training/test_trainer.py::test_val_with_other_classes_is_refused"],
     "12 labels out of range": [
         "data/test_checks.py::test_a_spoilt_set_is_named_by_annotation_and_reason_and_nothing_else_is_found"
@@ -32,7 +32,9 @@ PAINS: dict[str, list[str]] = {
         "data/test_images.py::test_deep_grey_is_stretched",
     ],
     "17 BGR or RGB": ["checkpoints/test_importing.py::test_what_it_is_is_told_from_its_content"],
-    "18 memory of the loader": ["data/test_coco.py::test_annotations_are_sorted_by_image_in_the_order_of_the_file"],
+    "18 memory of the loader": [
+        "data/test_annotations.py::test_annotations_are_sorted_by_image_in_the_order_of_the_file"
+    ],
     "19 resume or start": ["cli/test_train.py::test_init_and_resume_are_told_apart"],
     "20 no losses on val, no early stop": [
         "training/test_trainer.py::test_losses_on_val_are_those_of_the_weights_alone",

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from maskrcnn.config import Config, validate
-from maskrcnn.data.coco import load_coco
+from maskrcnn.data.reading import load_annotations
 from maskrcnn.training.trainer import Trainer
 from tests.coco_files import SMALL, TRAIN_SCENES, write_coco
 from tests.tiny import tiny_settings
@@ -36,7 +36,7 @@ def test_a_part_is_without_the_parts_inside_it(monkeypatch: pytest.MonkeyPatch) 
 
 def test_every_part_of_a_step_is_timed_and_nothing_stays_changed(tmp_path: Path) -> None:
     path = write_coco(tmp_path, "train", TRAIN_SCENES)
-    data = load_coco(path, tmp_path / "images")
+    data = load_annotations(path, tmp_path / "images")
     trainer = Trainer(validate(Config, settings(), "test"), data, None, tmp_path / "run")
     before = [getattr(owner, name) for places in places_of_step(trainer).values() for owner, name in places]
     rows = time_steps(trainer, 2, Stopwatch(trainer.device), warm_up=1)

@@ -28,9 +28,9 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 from maskrcnn.checkpoints.importing import import_checkpoint
 from maskrcnn.config import Config, overlay, validate
-from maskrcnn.data.coco import load_coco
 from maskrcnn.data.images import read_image
 from maskrcnn.data.loading import training_batches
+from maskrcnn.data.reading import load_annotations
 from maskrcnn.model.build import build_model
 from maskrcnn.training.augmentation import build_transforms
 from maskrcnn.training.schedule import build_optimizer
@@ -87,7 +87,7 @@ def _time_run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _their_model(args: argparse.Namespace) -> TorchvisionMaskRCNN:
-    num_classes = len(load_coco(args.annotations, args.images).class_names)
+    num_classes = len(load_annotations(args.annotations, args.images).class_names)
     backbone = resnet_fpn_backbone(backbone_name=args.body, weights=None, trainable_layers=5)
     longest = args.shortest_edge * 1333 // 800
     return TorchvisionMaskRCNN(backbone, num_classes + 1, min_size=args.shortest_edge, max_size=longest)
@@ -134,7 +134,7 @@ def _our_steps(args: argparse.Namespace, precision: str) -> Iterator[float]:
     model = build_model(config.model)
     model.load_state_dict(imported.tensors)
     model = model.to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
-    dataset = load_coco(args.annotations, args.images)
+    dataset = load_annotations(args.annotations, args.images)
     transforms = build_transforms(config.train.augment, model.resize)
     batches = training_batches(dataset, transforms, args.batch, 0, 0, 10**9, workers=0)
     optimizer, step = build_optimizer(model, config.train), TrainingStep(model, config.train, torch.device("cpu"))

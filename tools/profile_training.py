@@ -27,9 +27,10 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from maskrcnn.config import Config, load_config
-from maskrcnn.data import coco, loading
-from maskrcnn.data.coco import CocoDataset, load_coco
+from maskrcnn.data import annotations, loading
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.loading import Batch, CopyPaste, training_batches
+from maskrcnn.data.reading import load_annotations
 from maskrcnn.model import mask_rcnn, rpn
 from maskrcnn.model.anchors import Anchors
 from maskrcnn.model.box_head import BoxHead
@@ -120,7 +121,7 @@ def main() -> int:
     cv2.setNumThreads(0)  # as in the workers
     config, device = load_config(args.config) if args.config else Config(), choose_device(args.device)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, load_coco(args.annotations, args.images), None, folder, device)
+        trainer = Trainer(config, load_annotations(args.annotations, args.images), None, folder, device)
         loaded = time_loading(trainer)
         plain = time_steps(trainer, args.steps, None) if device.type == "cuda" else []
         rows = time_steps(trainer, args.steps, Stopwatch(device))
@@ -139,8 +140,8 @@ def time_loading(trainer: Trainer) -> list[Row]:
     settings = trainer.config.train
     transforms = build_transforms(settings.augment, trainer.model.resize)
     places: dict[str, list[tuple[Any, str]]] = {
-        "read the image": [(coco, "read_image")],
-        "read the masks": [(CocoDataset, "targets")],
+        "read the image": [(annotations, "read_image")],
+        "read the masks": [(Annotations, "targets")],
         **{type(transform).__name__: [(type(transform), "__call__")] for transform in transforms},
         "paste objects": [(loading, "paste_objects")],
     }

@@ -2,11 +2,12 @@
 
 import argparse
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
-from maskrcnn.data.formats.assembling import ONE_CLASS, Annotations
-from maskrcnn.data.formats.coco import usable
+import numpy as np
+
+from maskrcnn.data.annotations import Annotations
+from maskrcnn.data.formats.assembling import ONE_CLASS
 from maskrcnn.data.formats.finding import WHOLE
 from maskrcnn.data.formats.recognise import FORMATS, read_dataset, recognise
 from maskrcnn.data.formats.splitting import group_by, split_dataset
@@ -62,7 +63,7 @@ def execute(args: argparse.Namespace) -> int:
         write_json(outputs[split], annotations.coco)
         print(f"{outputs[split]}: {'' if split == WHOLE else f'{split}, '}{_summary(annotations)}")
     _print_folders(splits)
-    rows = [(p.severity, p.kind, p.file, p.annotation_id, p.reason) for one in splits.values() for p in one.problems]
+    rows = [p.row_of_table() for one in splits.values() for p in one.problems]
     if rows:
         counts = Counter(row[0] for row in rows)
         print(f"\n{problems_text(rows, MEANINGS)}")
@@ -78,19 +79,17 @@ def _read(args: argparse.Namespace) -> dict[str, Annotations]:
         if args.split not in splits:
             raise ValueError(f"--split: expected one of {', '.join(splits)}, got {args.split}")
         splits = {args.split: splits[args.split]}
-    if name == "coco":  # of the other formats only what can be used was read
-        splits = {split: usable(annotations, f"{args.data}, {split}") for split, annotations in splits.items()}
+    splits = {split: annotations.without_missing_images().usable() for split, annotations in splits.items()}
     if args.class_name is not None:
         splits = {split: _with_class_name(annotations, args.class_name) for split, annotations in splits.items()}
     return splits
 
 
 def _with_class_name(annotations: Annotations, name: str) -> Annotations:
-    categories = annotations.coco["categories"]
-    if [category["name"] for category in categories] != [ONE_CLASS]:
-        names = ", ".join(category["name"] for category in categories)
+    if annotations.class_names != (ONE_CLASS,):
+        names = ", ".join(annotations.class_names)
         raise ValueError(f"--class-name is for data without class names; this has {names}")
-    return replace(annotations, coco={**annotations.coco, "categories": [{**categories[0], "name": name}]})
+    return annotations.with_class_names([name])
 
 
 def _divide(args: argparse.Namespace, splits: dict[str, Annotations]) -> dict[str, Annotations]:
@@ -99,10 +98,10 @@ def _divide(args: argparse.Namespace, splits: dict[str, Annotations]) -> dict[st
     (annotations,) = splits.values()
     group_of = None
     if args.group_key is not None:
-        group_of = group_by(args.group_key, [record["file_name"] for record in annotations.coco["images"]])
+        group_of = group_by(args.group_key, list(annotations.file_names))
     train, val = split_dataset(annotations, args.val_fraction, args.seed, group_of)
-    num = len(val.coco["images"]) + len(train.coco["images"])
-    share = len(val.coco["images"]) / num
+    num = len(val) + len(train)
+    share = len(val) / num
     if not 0.5 <= share / args.val_fraction <= 1.5:
         print(
             f"val has {share:.0%} of {num} pictures, {args.val_fraction:.0%} were asked for: each file name alone "
@@ -116,14 +115,13 @@ def _output(args: argparse.Namespace, split: str) -> Path:
 
 
 def _summary(annotations: Annotations) -> str:
-    coco = annotations.coco
-    names = {category["id"]: category["name"] for category in coco["categories"]}
-    counts = Counter(names[one["category_id"]] for one in coco["annotations"])
-    num_empty = len(coco["images"]) - len({one["image_id"] for one in coco["annotations"]})
-    classes = [f"{name} {counts[name]}" for name in names.values()]
+    num_rows = len(annotations.names)
+    counts = Counter(annotations.class_names[label] for label in annotations.labels.tolist())
+    classes = [f"{name} {counts[name]}" for name in annotations.class_names]
+    num_empty = len(annotations) - len(np.unique(annotations.image))
     more = f" and {len(classes) - MAX_CLASSES} more classes" if len(classes) > MAX_CLASSES else ""
     return (
-        f"{len(coco['images'])} images ({num_empty} without objects), {len(coco['annotations'])} objects: "
+        f"{len(annotations)} images ({num_empty} without objects), {num_rows} objects: "
         f"{', '.join(classes[:MAX_CLASSES])}{more}"
     )
 

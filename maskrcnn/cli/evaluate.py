@@ -1,9 +1,10 @@
-"""Measure a model on COCO data."""
+"""Measure a model on annotated images."""
 
 import argparse
 from pathlib import Path
 
 from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS, load_weights, weights_path
+from maskrcnn.cli.data_arguments import add_annotations_argument
 from maskrcnn.cli.model_arguments import add_model_arguments, load_predictor
 from maskrcnn.prediction.scoring import evaluate, write_tuned_weights
 
@@ -12,12 +13,13 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `evaluate`."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Measure a model on COCO data: AP of boxes, masks and boundaries, errors, counts.",
+        description="Measure a model on annotated images: AP of boxes, masks and boundaries, errors, counts.",
         epilog="example: %(prog)s --annotations val.json --images images --weights run/best.safetensors",
     )
     add = parser.add_argument
-    add("--annotations", type=Path, required=True, help="COCO JSON")
-    add("--images", type=Path, help="folder of its images (default: the folder of the annotations)")
+    add_annotations_argument(parser, required=True)
+    add("--images", type=Path, metavar="DIR", help="folder of the images (default: looked for near the annotations)")
+    add("--split", metavar="NAME", help="of annotations in several splits (default: val, or else test)")
     add("--group-by", metavar="KEY", help="key of the image records to repeat the figures by")
     add(
         "--worst",
@@ -46,6 +48,7 @@ def execute(args: argparse.Namespace) -> int:
         args.annotations,
         args.images,
         args.out,
+        split=args.split,
         group_by=args.group_by,
         num_worst=args.worst,
         title=f"{Path(args.weights or DEFAULT_WEIGHTS).name} on {args.annotations.name}",

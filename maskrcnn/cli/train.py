@@ -8,17 +8,19 @@ import torch
 
 from maskrcnn.checkpoints.transfer import settings_from
 from maskrcnn.checkpoints.weights import load_weights
+from maskrcnn.cli.data_arguments import add_annotations_argument
 from maskrcnn.cli.model_arguments import add_preset_argument
 from maskrcnn.config import Config, load_config, validate
+from maskrcnn.data.problems import DataError
 from maskrcnn.distributed import gather, is_first, join, leave, world_size
 from maskrcnn.prediction.execution import choose_device
 from maskrcnn.prediction.predictor import describe_weights
 from maskrcnn.training.batch_size import with_batch_size
-from maskrcnn.training.data import load_data, prepare_data
+from maskrcnn.training.data import Sets, load_data, prepare_data
 from maskrcnn.training.records import say
 from maskrcnn.training.trainer import Trainer, saved_config
 
-DATA_KEYS = ("data", "val", "images", "val_images", "val_fraction", "group_key", "crowd_as_objects", "allow")
+DATA_KEYS = ("annotations", "val", "images", "val_images", "val_fraction", "group_key", "crowd_as_objects", "allow")
 NEW_RUN_KEYS = ("config", "train", "init", "preset", "steps", "batch")
 LAYERS = ("heads", "3+", "4+", "5+", "all")
 
@@ -28,12 +30,13 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Train or fine-tune a model: annotations of any known format are checked, then trained on.",
-        epilog="example: %(prog)s --config configs/balloon.yaml --data balloon --init coco --train heads --out RUN",
+        epilog="example: %(prog)s --config configs/balloon.yaml --annotations balloon --init coco --train heads "
+        "--out RUN",
     )
     add = parser.add_argument
     add("--config", type=Path, help="YAML file with the differences from the default settings")
-    add("--data", metavar="PATH", help="annotations: COCO, VIA, LabelMe, YOLO, VOC, label images or single masks")
-    add("--val", metavar="PATH", help="annotations to evaluate on during training, where --data has no such part")
+    add_annotations_argument(parser)
+    add("--val", metavar="PATH", help="annotations to evaluate on during training, where the others have no such part")
     add("--images", metavar="DIR", help="folder of the images, where it is not beside the annotations")
     add("--val-images", metavar="DIR", help="folder of the val images, where it is another one")
     add("--val-fraction", type=float, help="part of the images to evaluate on, where no val is given or in the data")
@@ -44,7 +47,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         "--train",
         action="append",
         metavar="LAYERS",
-        help="what is trained: heads, 3+, 4+, 5+ (the backbone from that stage on) or all; or, as --data, annotations",
+        help="what is trained: heads, 3+, 4+, 5+ (the backbone from that stage on) or all",
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--out", type=Path, metavar="RUN", help="new folder for the run")
@@ -67,7 +70,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace, device: torch.device) -> int:
-    init = None
+    init = sets = None
     if args.resume:
         config = _resumed_config(args)
     else:
@@ -80,8 +83,8 @@ def _train(args: argparse.Namespace, device: torch.device) -> int:
                 say(f"the configuration differs: {change}")
         else:
             say("new run, from random weights")
-        config = _with_data(config, args.out)
-    train, val = load_data(config.data)
+        config, sets = _with_data(config, args)
+    train, val = sets or load_data(config.data)
     if args.batch is not None:
         config = with_batch_size(config, args.batch, device, len(train.class_names))
     trainer = Trainer(config, train, val, args.resume or args.out, device, init)
@@ -127,10 +130,10 @@ def _new_config(args: argparse.Namespace) -> Config:
     given = {key: getattr(args, key) for key in DATA_KEYS if getattr(args, key) is not None}
     layers = [word for word in args.train or () if word in LAYERS]
     annotations = [word for word in args.train or () if word not in LAYERS]
-    if annotations and "data" in given:
-        raise ValueError(f"--train {annotations[0]}: expected {', '.join(LAYERS)} beside --data")
-    if annotations or "data" in given:
-        given["train"] = given.pop("data", None) or annotations[-1]
+    if annotations and "annotations" in given:
+        raise ValueError(f"--train {annotations[0]}: expected {', '.join(LAYERS)} beside --annotations")
+    if annotations or "annotations" in given:
+        given["train"] = str(given.pop("annotations", None) or annotations[-1])
     values["data"] = values.get("data", {}) | given
     settings = dict(values.get("train", {}))
     if args.init is not None:
@@ -148,10 +151,20 @@ def _new_config(args: argparse.Namespace) -> Config:
     return config
 
 
-def _with_data(config: Config, out: Path) -> Config:
-    """The data read, divided and checked, by the first process for all."""
-    prepared = prepare_data(config.data, config.train.seed, out / "data") if is_first() else None
-    return config.model_copy(update={"data": gather(prepared)[0]})
+def _with_data(config: Config, args: argparse.Namespace) -> tuple[Config, Sets | None]:
+    """The data read, divided and checked, by the first process for all; the others read what it wrote."""
+    prepared = sets = None
+    if is_first():
+        try:
+            prepared, sets = prepare_data(config.data, config.train.seed, args.out / "data")
+        except DataError as error:
+            hint = "maskrcnn check-dataset shows them all"
+            if any(problem.kind == "mostly-crowd" for problem in error.problems):
+                hint += "; --crowd-as-objects takes crowd regions for objects"
+            if error.allowable:
+                hint += f"; --allow {' '.join(error.allowable)} leaves those annotations and images out"
+            raise ValueError(f"{error}. {hint}") from None
+    return config.model_copy(update={"data": gather(prepared)[0]}), sets
 
 
 def _batch(text: str) -> int | str:

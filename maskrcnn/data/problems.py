@@ -1,5 +1,6 @@
 """What can be wrong with a data set: every kind of problem with its verdict, and one finding at a time."""
 
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,14 @@ class Problem:
     """Annotation file or image that it is in."""
     annotation_id: str = ""
     """Of the annotation; empty where it is about a whole file."""
+    row: int = -1
+    """Of the annotation in the table of its split; -1 where it is not in it, or the problem is about something else."""
+    image: int = -1
+    """Index of the image in the table of its split that it is about as a whole; -1 if none."""
+
+    def row_of_table(self) -> tuple[str, str, str, str, str]:
+        """Verdict, kind, file, annotation and reason, for pages and CSV files."""
+        return self.severity, self.kind, self.file, self.annotation_id, self.reason
 
 
 @dataclass(frozen=True)
@@ -29,10 +38,12 @@ class Kind:
     severity: Severity
     meaning: str
     """What it does to a training or an evaluation, or what to do about it."""
+    can_be_allowed: bool = True
+    """Whether there is something to go on with when what has this error is left out."""
 
 
-def _error(meaning: str) -> Kind:
-    return Kind("error", meaning)
+def _error(meaning: str, *, can_be_allowed: bool = True) -> Kind:
+    return Kind("error", meaning, can_be_allowed)
 
 
 def _warning(meaning: str) -> Kind:
@@ -44,14 +55,21 @@ def _fixed(meaning: str) -> Kind:
 
 
 _FILE = {
-    "not-coco": _error("the annotations lack a list that a COCO instance file has"),
-    "bad-category": _error("a category needs an integer id and a name, and there has to be one"),
-    "duplicate-category-id": _error("which class an annotation has cannot be told"),
-    "duplicate-category-name": _error("two classes of one name cannot be told apart in any result"),
-    "bad-image-record": _error("an image needs an integer id and a file_name, and there has to be one"),
+    "not-coco": _error("the annotations lack a list that a COCO instance file has", can_be_allowed=False),
+    "bad-category": _error("a category needs an id and a name, and there has to be one"),
+    "duplicate-category-id": _error("which class an annotation has cannot be told", can_be_allowed=False),
+    "duplicate-category-name": _error(
+        "two classes of one name cannot be told apart in any result", can_be_allowed=False
+    ),
+    "bad-image-record": _error("an image needs an id and a file_name"),
+    "no-images": _error("there is nothing to train on or to measure with", can_be_allowed=False),
     "bad-image-size": _error("an image needs its height and width in pixels, whole numbers above 0"),
     "duplicate-image-id": _error("which image an annotation belongs to cannot be told"),
     "duplicate-file-name": _error("each record has a part of the objects, so the others count as background"),
+    "missing-size": _fixed("height and width are taken from the picture"),
+    "renumbered-ids": _fixed("each is read as a whole number, as COCO has them; what refers to them follows"),
+    "file-name-spelling": _fixed("read under the name that is on the disk"),
+    "non-finite-value": _fixed("JSON has no NaN and no infinity: read as null"),
 }
 _IMAGES = {
     "missing-image": _error("the file is not where the annotations and the image folder say"),
@@ -61,11 +79,12 @@ _IMAGES = {
     "ambiguous-orientation": _warning("EXIF turns the picture and its size does not tell whether the annotations turn"),
 }
 _RECORDS = {
-    "bad-annotation": _error("an annotation needs an integer id"),
-    "duplicate-annotation-id": _error("an id names one annotation"),
+    "bad-annotation": _error("expected a record of an annotation, with iscrowd 0 or 1"),
+    "renumbered-annotation": _fixed("an id is a whole number and names one annotation: it got one of its own"),
     "unknown-image": _error("no image record has this id"),
     "unknown-category": _error("no category has this id"),
     "missing-iscrowd": _fixed("taken as 0: an object, no crowd"),
+    "iscrowd-text": _fixed("read as the number that it is"),
     "missing-box": _fixed("the box is taken from the mask"),
     "missing-area": _fixed("the area is counted on the mask"),
 }
@@ -76,6 +95,8 @@ _MASKS = {
     "non-finite-coordinates": _error("NaN or infinity is no place"),
     "normalised-coordinates": _error("expected pixels, and these look like shares of the image, 0..1"),
     "far-coordinates": _error("a polygon far beyond its image is no outline, and too large to be drawn"),
+    "long-outline": _error("no object has so long an outline, and drawing it would take all memory"),
+    "point-pairs": _fixed("read as polygons [x, y, x, y, ...]"),
     "two-point-polygon": _error("two points enclose nothing"),
     "two-point-part": _fixed("a part that encloses nothing is left out; the other parts stay"),
     "rle-size": _error("the RLE was made for an image of another size"),
@@ -96,16 +117,14 @@ _BOXES = {
 }
 _SETS = {
     "duplicate-annotation": _warning("one object is annotated, and counted, twice"),
-    "mostly-crowd": _error(
-        "crowd regions are ignored in training; if objects are meant, read them as such (--crowd-as-objects)"
-    ),
-    "no-instances": _error("there is nothing to train on or to measure with"),
+    "mostly-crowd": _error("crowd regions are ignored in training; if objects are meant, have them read as such"),
+    "no-instances": _error("there is nothing to train on or to measure with", can_be_allowed=False),
     "empty-images": _warning("kept: images without objects teach what is background; are they all meant?"),
     "class-without-instance": _warning("a class that never occurs cannot be learned or measured"),
     "crowd-only-class": _warning("a class that occurs only as crowd is ignored in training"),
     "duplicate-image": _warning("the same picture counts twice"),
     "image-in-two-splits": _error("what is measured on a picture that was trained on is no measurement"),
-    "class-names-differ": _error("the splits have to have the same classes"),
+    "class-names-differ": _error("the splits have to have the same classes", can_be_allowed=False),
 }
 _READING = {
     "unreadable-annotations": _error("the file is damaged or not what its neighbours are; it is left out"),
@@ -136,9 +155,31 @@ KINDS: dict[str, Kind] = {**CHECK_KINDS, **_READING}
 MEANINGS = {name: kind.meaning for name, kind in KINDS.items()}
 
 
-def found(kind: str, reason: str, file: object = "", annotation_id: object = "") -> Problem:
+def found(
+    kind: str, reason: str, file: object = "", annotation_id: object = "", *, row: int = -1, image: int = -1
+) -> Problem:
     """A problem of one of `KINDS`, with that kind's verdict."""
-    return Problem(KINDS[kind].severity, kind, reason, str(file), str(annotation_id))
+    return Problem(KINDS[kind].severity, kind, reason, str(file), str(annotation_id), row, image)
+
+
+def blocking(problems: Iterable[Problem], allowed: Collection[str] = ()) -> list[Problem]:
+    """The errors that a training should stop for: those whose kind is not `allowed`, or cannot be."""
+    return [
+        problem
+        for problem in problems
+        if problem.severity == "error" and not (problem.kind in allowed and KINDS[problem.kind].can_be_allowed)
+    ]
+
+
+def named(problems: Sequence[Problem], limit: int) -> str:
+    """The first `limit` in one line, and the number of the others."""
+    lines = [f"{_where(problem)}: {problem.reason} ({problem.kind})" for problem in problems[:limit]]
+    more = [f"and {len(problems) - limit} more"] if len(problems) > limit else []
+    return "; ".join([*lines, *more])
+
+
+def _where(problem: Problem) -> str:
+    return f"annotation {problem.annotation_id} in {problem.file}" if problem.annotation_id else problem.file
 
 
 class AnnotationError(ValueError):
@@ -153,3 +194,20 @@ def refusal(error: ValueError, file: object, annotation_id: object = "") -> Prob
     """The problem that an error says; a plain ValueError is about the numbers of a shape."""
     kind = error.kind if isinstance(error, AnnotationError) else "malformed-shape"
     return found(kind, str(error), file, annotation_id)
+
+
+class DataError(ValueError):
+    """Annotations that cannot be used as they are; `problems` are the errors, of which the message names some."""
+
+    MAX_NAMED = 10
+
+    def __init__(self, what: str, problems: Sequence[Problem]):
+        noun = "error" if len(problems) == 1 else "errors"
+        super().__init__(f"{what}: {len(problems)} {noun}: {named(problems, self.MAX_NAMED)}")
+        self.problems = tuple(problems)
+
+    @property
+    def allowable(self) -> list[str]:
+        """Kinds of these problems that can be left out instead, sorted; empty if one of the others is among them."""
+        kinds = {problem.kind for problem in self.problems}
+        return sorted(kinds) if all(KINDS[kind].can_be_allowed for kind in kinds) else []

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskrcnn.data.checks.annotation_checks import AnnotationTable
-from maskrcnn.data.checks.record_checks import Records
+from maskrcnn.data.annotations import Annotations
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,20 +38,20 @@ class Statistics:
         return int((self.objects_per_image == 0).sum())
 
 
-def statistics_of(table: AnnotationTable, records: Records) -> Statistics:
+def statistics_of(table: Annotations) -> Statistics:
     """Count what the checks have read of one split."""
-    is_instance = table.is_instance
-    labels = np.bincount(table.label[is_instance], minlength=len(records.class_names)).tolist()
-    counts = dict.fromkeys(records.class_names, 0)
-    for name, number in zip(records.class_names, labels, strict=True):
+    is_object = table.is_object
+    labels = np.bincount(table.labels[is_object], minlength=len(table.class_names)).tolist()
+    counts = dict.fromkeys(table.class_names, 0)
+    for name, number in zip(table.class_names, labels, strict=True):
         counts[name] += number  # two classes may have one name, which is an error of its own
-    sides = table.mask_boxes[is_instance, 2:]
+    sides = table.mask_boxes_xywh[is_object, 2:]
     return Statistics(
         counts=counts,
         num_crowds=int((table.is_usable & table.is_crowd).sum()),
         num_unusable=int((~table.is_usable).sum()),
-        areas=table.mask_areas[is_instance],
+        areas=table.mask_areas[is_object],
         aspect_ratios=sides[:, 1] / sides[:, 0],
-        image_sizes=records.sizes[records.sizes.all(axis=1)],
-        objects_per_image=np.bincount(table.image[is_instance], minlength=len(records.file_names)),
+        image_sizes=table.sizes[table.sizes.all(axis=1)],
+        objects_per_image=np.bincount(table.image[is_object], minlength=len(table)),
     )

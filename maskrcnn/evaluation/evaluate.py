@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from pycocotools.coco import COCO
 
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.evaluation.average_precision import average_precision
 from maskrcnn.evaluation.confusion import confusion
 from maskrcnn.evaluation.evaluation import Evaluation, ImageScore
@@ -19,7 +20,7 @@ from maskrcnn.structures.instances import Instances
 
 def evaluate(
     results: Mapping[int, Instances],
-    annotations: str | Path | COCO,
+    annotations: str | Path | COCO | Mapping[str, Any] | Annotations,
     category_ids: Sequence[int],
     max_detections: int,
     score_threshold: float,
@@ -40,11 +41,11 @@ def evaluate(
     """
     if groups is not None and group_key is not None:
         raise ValueError("expected `groups` or `group_key`, got both")
-    dataset = read_annotations(annotations)
-    truths = ground_truth(dataset, category_ids, image_ids)
+    table = read_annotations(annotations)
+    truths = ground_truth(table, category_ids, image_ids)
     instances = _results_in_order(results, truths, category_ids)
     if group_key is not None:
-        groups = _groups_of_records(dataset, group_key)
+        groups = _groups_of_records(table, group_key)
     num_classes = len(category_ids)
     matches = match_masks(truths, instances, num_classes)
     errors = [
@@ -53,7 +54,7 @@ def evaluate(
     images = _image_scores(truths, matches.tally(score_threshold), errors, groups or {})
     group_of = np.array([image.group for image in images], object)
     return Evaluation(
-        class_names=_class_names(dataset, instances, category_ids),
+        class_names=_class_names(table, instances, category_ids),
         score_threshold=score_threshold,
         box=average_precision(truths, instances, num_classes, "box", max_detections),
         mask=average_precision(truths, instances, num_classes, "mask", max_detections),
@@ -65,7 +66,7 @@ def evaluate(
             for name in sorted({image.group for image in images if image.group is not None})
         },
         images=images,
-        unknown_categories=_unknown_categories(dataset, truths, category_ids),
+        unknown_categories=_unknown_categories(table, truths, category_ids),
         seconds_per_image=seconds_per_image,
     )
 
@@ -94,7 +95,7 @@ def above(instances: Instances, score_threshold: float) -> Instances:
 
 def sweep_score_thresholds(
     results: Mapping[int, Instances],
-    annotations: str | Path | COCO,
+    annotations: str | Path | COCO | Mapping[str, Any] | Annotations,
     category_ids: Sequence[int],
     image_ids: Iterable[int] | None = None,
     score_thresholds: Sequence[float] = SCORE_THRESHOLDS,
@@ -133,25 +134,27 @@ def _results_in_order(
     return [results[truth.image_id] for truth in truths]
 
 
-def _groups_of_records(dataset: dict, key: str) -> dict[int, str]:
-    groups = {record["id"]: str(record[key]) for record in dataset["images"] if key in record}
+def _groups_of_records(table: Annotations, key: str) -> dict[int, str]:
+    groups = {record["id"]: str(record[key]) for record in table.coco["images"] if key in record}
     if not groups:
         raise ValueError(f"no image record of the annotations has the key {key!r}")
     return groups
 
 
-def _class_names(dataset: dict, instances: Sequence[Instances], category_ids: Sequence[int]) -> tuple[str, ...]:
+def _class_names(table: Annotations, instances: Sequence[Instances], category_ids: Sequence[int]) -> tuple[str, ...]:
     if instances:
         return instances[0].class_names
-    names = {category["id"]: str(category["name"]) for category in dataset["categories"]}
+    names = dict(zip(table.category_ids, table.class_names, strict=True))
     return tuple(names.get(category_id, str(category_id)) for category_id in category_ids)
 
 
-def _unknown_categories(dataset: dict, truths: Sequence[GroundTruth], category_ids: Sequence[int]) -> tuple[str, ...]:
-    names = {category["id"]: str(category["name"]) for category in dataset["categories"]}
-    image_ids = {truth.image_id for truth in truths}
-    annotated = {a["category_id"] for a in dataset["annotations"] if a["image_id"] in image_ids}
-    return tuple(names.get(category_id, str(category_id)) for category_id in sorted(annotated - set(category_ids)))
+def _unknown_categories(
+    table: Annotations, truths: Sequence[GroundTruth], category_ids: Sequence[int]
+) -> tuple[str, ...]:
+    image_ids = np.array(table.image_ids, np.int64)
+    is_judged = np.isin(image_ids, [truth.image_id for truth in truths])
+    labels = np.unique(table.labels[table.is_usable & np.append(is_judged, False)[table.image]]).tolist()
+    return tuple(table.class_names[label] for label in labels if table.category_ids[label] not in category_ids)
 
 
 def _image_scores(

@@ -1,15 +1,17 @@
 """What the annotators drew, image by image, as the evaluation needs it (G objects in an image)."""
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from maskrcnn.data.annotations import Annotations
+from maskrcnn.data.coco_annotations import annotations_from_coco
+from maskrcnn.data.formats.finding import load_json
+from maskrcnn.data.reading import require_usable
 from maskrcnn.structures.rle import Rle
 
 
@@ -30,95 +32,65 @@ class GroundTruth:
         return len(self.rles)
 
 
-def read_annotations(annotations: str | Path | COCO) -> dict:
-    """The dictionary of a COCO file, or of a `COCO` that is already loaded.
+def read_annotations(annotations: str | Path | COCO | Mapping[str, Any] | Annotations) -> Annotations:
+    """The table of a COCO file, of a dictionary or a `COCO` that is already loaded; a table is given back.
 
     Raises:
-        ValueError: if it is no JSON, or a list that COCO needs is not there.
+        ValueError: no JSON, a list that COCO needs is not there, or something in it cannot be used.
     """
-    dataset: Any
+    if isinstance(annotations, Annotations):
+        return annotations
     if isinstance(annotations, COCO):
-        dataset, name = annotations.dataset, "the annotations"
+        table = annotations_from_coco(annotations.dataset, None, "the annotations")
+    elif isinstance(annotations, Mapping):
+        table = annotations_from_coco(annotations, None, "the annotations")
     else:
-        name = str(annotations)
-        try:
-            dataset = json.loads(Path(annotations).read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{name} is not JSON: {error}") from None
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(dataset, dict) or not isinstance(dataset.get(key), list):
-            raise ValueError(f"{name}: expected a COCO instance file, but it has no list {key!r}")
-    return dataset
+        table = annotations_from_coco(load_json(Path(annotations)), None, str(annotations))
+    require_usable(table)
+    return table
 
 
 def ground_truth(
-    dataset: dict, category_ids: Sequence[int], image_ids: Iterable[int] | None = None
+    table: Annotations, category_ids: Sequence[int], image_ids: Iterable[int] | None = None
 ) -> list[GroundTruth]:
-    """The images of a COCO dictionary in ascending order of their ids (COCO's order: it settles ties between scores).
+    """The images of a table in ascending order of their ids (COCO's order: it settles ties between scores).
 
-    Objects of categories outside `category_ids` are left out. `image_ids` None means every image of the file.
+    Objects of categories outside `category_ids` are left out. `image_ids` None means every image of the table.
 
     Raises:
-        ValueError: naming the image or annotation that can't be used.
+        ValueError: category or image ids that the table does not have.
     """
-    known_ids = [category["id"] for category in dataset["categories"]]
-    if len(set(category_ids)) != len(category_ids) or not set(category_ids) & set(known_ids):
+    if len(set(category_ids)) != len(category_ids) or not set(category_ids) & set(table.category_ids):
         raise ValueError(
-            f"expected one distinct category id for each class, out of those of the annotations, {known_ids}, "
-            f"got {list(category_ids)}"
+            f"expected one distinct category id for each class, out of those of the annotations, "
+            f"{list(table.category_ids)}, got {list(category_ids)}"
         )
-    records = {record["id"]: record for record in dataset["images"]}
-    chosen = sorted(records if image_ids is None else set(image_ids))
-    label_of = {category_id: label for label, category_id in enumerate(category_ids)}
-    annotations: dict[int, list[dict]] = {image_id: [] for image_id in chosen}
-    for annotation in dataset["annotations"]:
-        if annotation["image_id"] in annotations and annotation["category_id"] in label_of:
-            annotations[annotation["image_id"]].append(annotation)
+    place_of = {image_id: index for index, image_id in enumerate(table.image_ids)}
+    chosen = sorted(place_of if image_ids is None else set(image_ids))
+    label_of_id = {category_id: label for label, category_id in enumerate(category_ids)}
+    label_of = np.array([*(label_of_id.get(category_id, -1) for category_id in table.category_ids), -1], np.int64)
+    # Exporters leave out `bbox` and `area`, or write an area of 0: the mask then tells.
+    boxes = np.where(np.isnan(table.boxes_xywh), table.mask_boxes_xywh, table.boxes_xywh)
+    areas = np.where(np.isnan(table.areas) | (table.areas == 0), table.mask_areas, table.areas)
+    is_usable = table.is_usable
 
     truths = []
     for image_id in chosen:
-        if image_id not in records:
-            raise ValueError(f"image id {image_id} is not one of the {len(records)} images of the annotations")
-        record, objects = records[image_id], annotations[image_id]
-        size = _image_size(record)
-        rles: list[Any] = [_rle(annotation, size) for annotation in objects]
-        # Exporters leave out `bbox` and `area`, or write an area of 0: the mask then tells.
-        boxes = [a.get("bbox") or coco_mask.toBbox(rle) for a, rle in zip(objects, rles, strict=True)]
-        areas = [a.get("area") or float(coco_mask.area(rle)) for a, rle in zip(objects, rles, strict=True)]
+        if image_id not in place_of:
+            raise ValueError(f"image id {image_id} is not one of the {len(table)} images of the annotations")
+        index = place_of[image_id]
+        rows = table.rows(index)
+        rows = rows[is_usable[rows] & (label_of[table.labels[rows]] >= 0)]
         truths.append(
             GroundTruth(
                 image_id=image_id,
-                file_name=str(record.get("file_name", image_id)),
-                image_size=size,
-                labels=np.array([label_of[a["category_id"]] for a in objects], np.int64),
-                rles=tuple(rles),
-                boxes_xywh=np.array(boxes, np.float64).reshape(-1, 4),
-                areas=np.array(areas, np.float64),
-                is_crowd=np.array([bool(a.get("iscrowd", 0)) for a in objects], bool),
+                file_name=table.file_names[index],
+                image_size=table.size(index),
+                labels=label_of[table.labels[rows]],
+                rles=tuple(table.rle(row) for row in rows.tolist()),
+                boxes_xywh=boxes[rows],
+                areas=areas[rows],
+                is_crowd=table.is_crowd[rows],
             )
         )
     return truths
-
-
-def _image_size(record: dict) -> tuple[int, int]:
-    size = record.get("height"), record.get("width")
-    if not all(isinstance(side, int) and side > 0 for side in size):
-        raise ValueError(f"image {record['id']} ({record.get('file_name')}) needs a height and a width, got {size}")
-    return size  # pyright: ignore[reportReturnType]
-
-
-def _rle(annotation: dict, size: tuple[int, int]) -> Rle:
-    """COCO compressed RLE of a polygon list, an uncompressed or a compressed RLE."""
-    name = f"annotation {annotation.get('id')} of image {annotation['image_id']}"
-    segmentation = annotation.get("segmentation") or []
-    if isinstance(segmentation, dict):
-        rle: Any = segmentation
-        if list(rle["size"]) != list(size):
-            raise ValueError(f"{name}: its RLE has size {rle['size']} (height, width), the image {list(size)}")
-        return coco_mask.frPyObjects(rle, *size) if isinstance(rle["counts"], list) else rle
-    polygons = [segmentation] if segmentation and isinstance(segmentation[0], int | float) else segmentation
-    # Fewer than three points enclose nothing, and pycocotools would read two points as a box.
-    polygons = [polygon for polygon in polygons if len(polygon) >= 6]
-    if not polygons:
-        raise ValueError(f"{name}: no RLE and no polygon of three points, so its mask can't be evaluated")
-    return dict(coco_mask.merge(coco_mask.frPyObjects(polygons, *size)))

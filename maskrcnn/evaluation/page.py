@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from maskrcnn.data.coco import CocoDataset
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.evaluation.confusion import Confusion
 from maskrcnn.evaluation.count_plots import MAX_COLORS, plot_counts
 from maskrcnn.evaluation.errors_drawn import LEGEND, draw_errors, error_counts
 from maskrcnn.evaluation.evaluate import above
 from maskrcnn.evaluation.evaluation import COUNT_HEADER, Evaluation, ap_text, coco_rows, confusions, count_cells
-from maskrcnn.evaluation.ground_truth import ground_truth, read_annotations
+from maskrcnn.evaluation.ground_truth import ground_truth
 from maskrcnn.evaluation.object_errors import object_errors
 from maskrcnn.evaluation.precision_recall import plot_precision_recall
 from maskrcnn.files import atomic_path
@@ -173,7 +173,7 @@ def write_evaluation(
     folder: str | Path,
     evaluation: Evaluation,
     results: Mapping[int, Instances],
-    dataset: CocoDataset,
+    dataset: Annotations,
     category_ids: Sequence[int],
     num_worst: int = 5,
     title: str = "Evaluation",
@@ -189,7 +189,7 @@ def write_evaluation(
         image.image_id for image in evaluation.worst_images(num_worst) if image.count_error or image.mask_score < 1
     ]
     pictures = []
-    for truth in ground_truth(read_annotations(dataset.annotation_file), category_ids, worst):
+    for truth in ground_truth(dataset, category_ids, worst):
         found = above(results[truth.image_id], evaluation.score_threshold)
         errors = object_errors(truth, found)
         image = dataset.load(dataset.image_ids.index(truth.image_id)).image

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from maskrcnn.data.coco import CocoDataset
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.distributed import gather, is_first, rank, world_size
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.prediction.execution import DTYPES, Precision
@@ -42,7 +42,7 @@ def with_low_threshold(model: MaskRCNN) -> MaskRCNN:
     return model
 
 
-def detect_all(model: MaskRCNN, dataset: CocoDataset, precision: Precision = "fp32") -> dict[int, Instances]:
+def detect_all(model: MaskRCNN, dataset: Annotations, precision: Precision = "fp32") -> dict[int, Instances]:
     """Instances of every image of `dataset`, by image id, one image at a time, on the CPU.
 
     `precision` is that in which a model with float32 weights, one in training, is used.

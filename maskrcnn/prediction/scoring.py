@@ -9,7 +9,8 @@ from maskrcnn.checkpoints.families.coco_classes import GAPS
 from maskrcnn.checkpoints.score_threshold import write_with_score_threshold
 from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS, load_weights, weights_path
 from maskrcnn.config import ModelSettings
-from maskrcnn.data.coco import CocoDataset, category_ids_of, load_coco
+from maskrcnn.data.annotations import Annotations
+from maskrcnn.data.reading import load_annotations
 from maskrcnn.evaluation.evaluate import best_threshold, threshold_note
 from maskrcnn.evaluation.evaluate import evaluate as judge
 from maskrcnn.evaluation.evaluation import Evaluation
@@ -24,6 +25,7 @@ def evaluate(
     images: str | Path | None = None,
     out: str | Path | None = None,
     *,
+    split: str | None = None,
     group_by: str | None = None,
     num_worst: int = 5,
     title: str | None = None,
@@ -36,9 +38,10 @@ def evaluate(
 
     Args:
         weights: a `Predictor`, or what one takes: a name, a file, a checkpoint, None for the default.
-        annotations: COCO JSON.
-        images: folder of the images; None is the folder of `annotations`.
+        annotations: file or folder of any known format.
+        images: folder of the images; None looks for them near `annotations`.
         out: folder for report.html, a page with curves and pictures, and evaluation.json with every figure.
+        split: of annotations in several splits; None is val, or else test.
         group_by: key of the image records, to repeat the figures for the images of each of its values.
         num_worst: images with the largest count error that the page shows.
         title: of the page; None names the weights and the annotations.
@@ -63,7 +66,7 @@ def evaluate(
         is_loaded = isinstance(weights, Checkpoint)
         checkpoint = weights if is_loaded else load_weights(name, preset=predictor_options.pop("preset", None))
         predictor = Predictor(checkpoint, **predictor_options)
-    dataset = load_coco(annotations, Path(annotations).parent if images is None else images)
+    dataset = load_annotations(annotations, images, split=split)
     category_ids = _category_ids(predictor, dataset)
     rules = predictor.model.detection_rules
     started = time.perf_counter()
@@ -74,7 +77,7 @@ def evaluate(
     seconds = time.perf_counter() - started
     evaluation = judge(
         results,
-        annotations,
+        dataset,
         category_ids,
         predictor.settings.detection.max_detections,
         predictor.settings.detection.score_threshold,
@@ -110,11 +113,11 @@ def write_tuned_weights(
     return threshold
 
 
-def _category_ids(predictor: Predictor, dataset: CocoDataset) -> tuple[int, ...]:
+def _category_ids(predictor: Predictor, dataset: Annotations) -> tuple[int, ...]:
     """The id that the annotations give to each class of the model; those that COCO left out have none of theirs."""
     named = [name for name in predictor.class_names if name not in GAPS]
     try:
-        id_of = GAPS | dict(zip(named, category_ids_of(named, dataset), strict=True))
+        id_of = GAPS | dict(zip(named, dataset.category_ids_of(named), strict=True))
     except ValueError as error:
         if "imported" not in predictor.card:
             raise

@@ -18,7 +18,7 @@ from maskrcnn.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from maskrcnn.checkpoints.score_threshold import with_score_threshold
 from maskrcnn.checkpoints.transfer import transfer
 from maskrcnn.config import Config, load_config
-from maskrcnn.data.coco import CocoDataset, category_ids_of
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.loading import CopyPaste, training_batches
 from maskrcnn.data.repeat_factors import repeat_factors
 from maskrcnn.distributed import gather, is_first, rank, world_size
@@ -67,8 +67,8 @@ class Trainer:
     def __init__(
         self,
         config: Config,
-        train: CocoDataset,
-        val: CocoDataset | None,
+        train: Annotations,
+        val: Annotations | None,
         out: str | Path,
         device: str | torch.device = "cpu",
         init: Checkpoint | None = None,
@@ -77,7 +77,7 @@ class Trainer:
         settings = config.train
         self.out, self.device = Path(out), torch.device(device)
         self.train_data, self.val_data = train, val
-        self.val_category_ids = category_ids_of(train.class_names, val) if val is not None else ()
+        self.val_category_ids = val.category_ids_of(train.class_names) if val is not None else ()
         model_settings = config.model.model_copy(
             update={"class_names": train.class_names, "category_ids": train.category_ids}
         )
@@ -168,7 +168,7 @@ class Trainer:
         if is_first():
             evaluation = evaluate(
                 results,
-                self.val_data.annotation_file,
+                self.val_data,
                 self.val_category_ids,
                 self.config.model.detection.max_detections,
                 self.config.model.detection.score_threshold,
@@ -228,7 +228,7 @@ class Trainer:
         if evaluation is not None and evaluation.overall.count.total_true:
             assert self.val_data is not None
             was = settings.detection.score_threshold
-            card["score_threshold"] = threshold_note(evaluation, self.val_data.annotation_file.name, was)
+            card["score_threshold"] = threshold_note(evaluation, Path(self.val_data.source).name, was)
             settings = with_score_threshold(settings, best_threshold(evaluation))
         tensors = self.average.tensors if self.average else self.model.state_dict()
         save_checkpoint(self.out / name, tensors, settings, card)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from maskrcnn.data.coco import CocoDataset
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.transforms import Resize
 from maskrcnn.distributed import sum_over_ranks
 from maskrcnn.model.mask_rcnn import MaskRCNN
@@ -12,7 +12,7 @@ from maskrcnn.prediction.execution import Precision
 
 
 @torch.no_grad()
-def validation_losses(model: MaskRCNN, dataset: CocoDataset, precision: Precision) -> dict[str, float]:
+def validation_losses(model: MaskRCNN, dataset: Annotations, precision: Precision) -> dict[str, float]:
     """The losses over all of val at the size at which the model sees pictures; the same weights give the same numbers.
 
     The model must be in eval mode, so that batch norms use their running statistics.

@@ -88,7 +88,10 @@ def test_a_folder_with_several_splits_is_checked_as_one(tool: Tool, coco: Path):
     assert said.status == 0
     assert any(line.split() == ["images", "4", "2"] for line in said.out.splitlines())
     said = tool("check_dataset", "--data", coco, "--val", coco / "val.json", "--out", "check")
-    assert (said.status, said.err) == (1, f"error: {coco} has the splits train, val already; leave out --val\n")
+    assert (said.status, said.err) == (
+        1,
+        f"error: {coco} has the splits train, val already; leave out the second set {coco / 'val.json'}\n",
+    )
 
 
 def test_what_reading_another_format_found_is_listed_too(tool: Tool, tmp_path: Path):

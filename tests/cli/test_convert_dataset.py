@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from maskrcnn.data.coco import load_coco
+from maskrcnn.data.reading import load_annotations
 from tests.cli.conftest import Tool
 from tests.data.formats.small_sets import shared, write_json, write_picture
 
@@ -36,7 +36,7 @@ def test_each_split_becomes_a_file_that_a_training_loads(tool: Tool, tmp_path: P
     assert "format via" in said.out
     assert "b_train.json: train, 2 images (0 without objects), 2 objects: balloon 2" in said.out
     assert f"file names are relative to {balloons} (for --images)" in said.out
-    train, val = (load_coco(tmp_path / "out" / f"b_{split}.json", balloons) for split in ("train", "val"))
+    train, val = (load_annotations(tmp_path / "out" / f"b_{split}.json", balloons) for split in ("train", "val"))
     assert train.file_names == ("train/a.png", "train/b.png")
     assert val.class_names == ("balloon",)
     assert train.load(0).image.shape == (60, 80, 3)
@@ -56,7 +56,7 @@ def test_the_same_data_gives_the_same_bytes(tool: Tool, tmp_path: Path, balloons
 
 def test_one_split_alone_and_one_that_is_not_there(tool: Tool, tmp_path: Path, balloons: Path):
     assert tool("convert_dataset", balloons, "out.json", "--split", "val").status == 0
-    assert load_coco(tmp_path / "out.json", balloons).file_names == ("val/c.png",)
+    assert load_annotations(tmp_path / "out.json", balloons).file_names == ("val/c.png",)
     said = tool("convert_dataset", balloons, "out.json", "--split", "test")
     assert said.status == 1
     assert "--split: expected one of train, val, got test" in said.err
@@ -67,7 +67,7 @@ def test_data_without_a_split_is_divided_by_groups(tool: Tool, tmp_path: Path):
     write_via(tmp_path / "set", names)
     said = tool("convert_dataset", "set", "x.json", "--val-fraction", "0.4", "--group-key", r"^(p\d+)_")
     assert said.status == 0, said.err
-    sides = [load_coco(tmp_path / f"x_{split}.json", tmp_path / "set").file_names for split in ("train", "val")]
+    sides = [load_annotations(tmp_path / f"x_{split}.json", tmp_path / "set").file_names for split in ("train", "val")]
     assert sorted(sides[0] + sides[1]) == names
     assert not {name[:2] for name in sides[0]} & {name[:2] for name in sides[1]}
     said = tool("convert_dataset", "set", "x.json", "--val-fraction", "0.4", "--group-key", r"^(q\d+)_")
@@ -83,7 +83,7 @@ def test_data_that_is_divided_is_not_divided_again(tool: Tool, tmp_path: Path, b
     assert "divided already (train, val)" in said.err
     said = tool("convert_dataset", balloons, "x.json", "--val-fraction", "0.5", "--split", "train")
     assert said.status == 0, said.err
-    assert sum(len(load_coco(tmp_path / f"x_{split}.json", balloons)) for split in ("train", "val")) == 20
+    assert sum(len(load_annotations(tmp_path / f"x_{split}.json", balloons)) for split in ("train", "val")) == 20
 
 
 def test_a_bad_annotation_is_named_counted_and_skipped_and_the_rest_is_finished(tool: Tool, tmp_path: Path):
@@ -96,7 +96,7 @@ def test_a_bad_annotation_is_named_counted_and_skipped_and_the_rest_is_finished(
     assert "error open-shape (1): a point or a line encloses nothing" in said.out
     assert f"{file}, annotation a.png, region 1: a polyline that does not end where it begins" in said.out
     assert said.out.rstrip().endswith("1 error")
-    assert len(load_coco(tmp_path / "x.json", tmp_path / "set").annotation_ids) == 2
+    assert len(load_annotations(tmp_path / "x.json", tmp_path / "set").annotation_ids) == 2
 
 
 def test_a_class_name_is_for_data_without_one(tool: Tool, coco: Path):
@@ -110,7 +110,7 @@ def test_coco_passes_through_and_is_divided(tool: Tool, tmp_path: Path, coco: Pa
     assert json.loads((tmp_path / "whole.json").read_text()) == json.loads((coco / "train.json").read_text())
     said = tool("convert_dataset", coco / "train.json", "x.json", "--val-fraction", "0.5", "--seed", "1")
     assert said.status == 0, said.err
-    sides = [load_coco(tmp_path / f"x_{split}.json", coco / "images") for split in ("train", "val")]
+    sides = [load_annotations(tmp_path / f"x_{split}.json", coco / "images") for split in ("train", "val")]
     assert sum(len(side) for side in sides) == 4
     assert sum(len(side.annotation_ids) for side in sides) == 5
 
@@ -145,4 +145,4 @@ def test_the_real_balloons(tool: Tool, tmp_path: Path):
     said = tool("convert_dataset", folder, "b.json", "--format", "via", "--class-name", "balloon")
     assert said.status == 0, said.err
     for split, number in {"train": 255, "val": 50}.items():
-        assert len(load_coco(tmp_path / f"b_{split}.json", folder).annotation_ids) == number
+        assert len(load_annotations(tmp_path / f"b_{split}.json", folder).annotation_ids) == number

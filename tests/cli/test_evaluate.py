@@ -57,7 +57,7 @@ def test_mistakes_are_one_sentence(tool: Tool, weights: Path, coco: Path) -> Non
     write_coco(coco, "other", VAL_SCENES, class_names=("square", "circle"))
     for annotations, images, more, sentence in (
         ("gone.json", "images", (), "gone.json"),
-        ("val.json", "gone", (), "2 of 2 images of data/val.json are not in data/gone"),
+        ("val.json", "gone", (), "data/gone: there is no such folder of images"),
         ("val.json", "images", ("--weights", "gone"), "no weights named 'gone'"),
         ("val.json", "images", ("--group-by", "plate"), "no image record of the annotations has the key 'plate'"),
         ("other.json", "images", (), "data/other.json has no category named disc; it has circle instead"),

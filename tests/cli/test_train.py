@@ -113,7 +113,7 @@ def test_mistakes_are_one_sentence(tool: Tool, coco: Path) -> None:
     for args, sentence in (
         (("--config", "gone.yaml", *data), "no configuration file gone.yaml"),
         (("--config", "notes.txt", *data), "notes.txt: not valid YAML: "),
-        (("--config", config, "--out", "run"), "expected --data PATH, the annotations to train on"),
+        (("--config", config, "--out", "run"), "expected annotations to train on"),
         (("--config", config, *data, "--train", "data/gone.json"), "data/gone.json: there is no such file or folder"),
         (("--config", config, *data, "--train", "config.yaml"), "config.yaml is no annotation format that is known"),
         (("--config", config, *data, "--images", "gone"), "gone: there is no such folder of images"),
@@ -185,7 +185,7 @@ def test_errors_in_the_data_stop_a_training_unless_they_are_allowed(tool: Tool, 
     path.write_text(json.dumps(content))
     options = ("--config", write_config(), "--data", "data/train.json", "--images", "data/images", "--device", "cpu")
     sentence = error(tool("train", *options, "--steps", 1, "--out", "run"))
-    assert sentence.startswith("1 errors in the data: annotation 1 in data/train.json: ")
+    assert sentence.startswith("the data cannot be trained on as it is: 1 error: annotation 1 in data/train.json: ")
     assert "--allow degenerate-box" in sentence
     said = tool("train", *options, "--steps", 1, "--out", "run", "--allow", "degenerate-box")
     assert said.status == 0, said.err

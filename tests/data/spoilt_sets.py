@@ -49,9 +49,14 @@ def pain_00_a_file_that_is_not_coco(spoilt: CocoSet) -> None:
     spoilt.coco = {"annotations": [], "categories": []}
 
 
-@names("bad-category", "integer id and a name, got {'id': '9', 'name': 'date'}")
+@names("bad-category", "an id and a name, got {'name': 'date'}")
 def pain_10_a_category_without_a_number(spoilt: CocoSet) -> None:
-    spoilt.coco["categories"].append({"id": "9", "name": "date"})
+    spoilt.coco["categories"].append({"name": "date"})
+
+
+@names("renumbered-ids", "1 ids of categories are no whole numbers .* the first from '7' to 7")
+def pain_10_a_category_whose_number_is_a_text(spoilt: CocoSet) -> None:
+    spoilt.coco["categories"][1]["id"] = "7"
 
 
 @names("duplicate-category-id", "category id 3 belongs to 'nut' and 'date'")
@@ -64,9 +69,14 @@ def pain_10_two_categories_of_one_name(spoilt: CocoSet) -> None:
     spoilt.coco["categories"].append({"id": 9, "name": "fig"})
 
 
-@names("bad-image-record", "integer id and a file_name, got {'id': 9}")
+@names("bad-image-record", "an id and a file_name, got {'id': 9}")
 def pain_11_an_image_without_a_file(spoilt: CocoSet) -> None:
     spoilt.coco["images"].append({"id": 9})
+
+
+@names("no-images", "there is no image", also=("no-instances",))
+def pain_11_no_image_at_all(spoilt: CocoSet) -> None:
+    spoilt.coco |= {"images": [], "annotations": []}
 
 
 @names("bad-image-size", "1.png: expected height and width in pixels, got -1 and -1")
@@ -116,14 +126,62 @@ def pain_15_a_turn_that_the_size_does_not_tell(spoilt: CocoSet) -> None:
     _save(spoilt, "1.png", noise, orientation=3)
 
 
-@names("bad-annotation", "expected an integer id, got 'one'", "one")
-def pain_12_an_annotation_without_a_number(spoilt: CocoSet) -> None:
-    spoilt.annotation(1)["id"] = "one"
+@names("bad-annotation", "expected iscrowd 0 or 1, got 'no'", 1)
+def pain_14_an_iscrowd_that_is_no_number(spoilt: CocoSet) -> None:
+    spoilt.annotation(1)["iscrowd"] = "no"
 
 
-@names("duplicate-annotation-id", "has the same id", 2)
+@names("iscrowd-text", "iscrowd is '0'; in 1.png", 1)
+def pain_14_an_iscrowd_in_quotes(spoilt: CocoSet) -> None:
+    spoilt.annotation(1)["iscrowd"] = "0"
+
+
+@names("renumbered-annotation", "has the same id; it is read as 6", 2)
 def pain_12_two_annotations_of_one_id(spoilt: CocoSet) -> None:
     spoilt.annotation(6)["id"] = 2
+
+
+@names("non-finite-value", "score: NaN or infinite", 1)
+def pain_00_a_score_that_is_no_number(spoilt: CocoSet) -> None:
+    spoilt.annotation(1)["score"] = float("nan")
+
+
+@names("missing-size", "1.png: there is no height and width")
+def pain_14_an_image_without_a_size(spoilt: CocoSet) -> None:
+    del spoilt.coco["images"][0]["height"], spoilt.coco["images"][0]["width"]
+
+
+@names("file-name-spelling", "is on the disk with forward slashes")
+def pain_11_a_name_with_backslashes(spoilt: CocoSet) -> None:
+    (spoilt.folder / "images").mkdir()
+    (spoilt.folder / "1.png").rename(spoilt.folder / "images" / "1.png")
+    spoilt.coco["images"][0]["file_name"] = "images\\1.png"
+
+
+@names("point-pairs", "pairs", 1)
+def pain_27_a_polygon_of_pairs(spoilt: CocoSet) -> None:
+    spoilt.annotation(1)["segmentation"] = [[4, 4], [20, 4], [20, 18], [4, 18]]
+
+
+@names("long-outline", "an outline of 2000 points is .* px long, expected at most 4000000 px", 1)
+def pain_00_a_zigzag_that_takes_all_memory(spoilt: CocoSet) -> None:
+    spoilt.coco["images"][0] |= {"file_name": "wide.png", "height": 10, "width": 5000}
+    Image.fromarray(np.random.default_rng(4).integers(0, 256, (10, 5000, 3), dtype=np.uint8)).save(
+        spoilt.folder / "wide.png"
+    )
+    spoilt.coco["annotations"] = [a for a in spoilt.coco["annotations"] if a["image_id"] == 2]
+    zigzag = [[k % 2 * 4000, k % 7] for k in range(2000)]
+    spoilt.coco["annotations"] += [
+        {
+            "id": 1,
+            "image_id": 1,
+            "category_id": 7,
+            "iscrowd": 0,
+            "segmentation": [[number for point in zigzag for number in point]],
+            "area": 9,
+        }
+        | {"bbox": [0, 0, 4000, 7]}
+    ]
 
 
 @names("unknown-image", "unknown image id 99", 1)
@@ -156,9 +214,9 @@ def pain_27_an_empty_segmentation(spoilt: CocoSet) -> None:
     spoilt.annotation(1)["segmentation"] = []
 
 
-@names("malformed-segmentation", r"expected a polygon \[x, y, x, y, ...\], got \[\[4, 4\]", 1)
-def pain_27_points_that_are_nested_once_more(spoilt: CocoSet) -> None:
-    spoilt.annotation(1)["segmentation"] = [[[4, 4], [20, 4], [20, 18]]]
+@names("malformed-segmentation", r"expected a polygon \[x, y, x, y, ...\], got \[\[4, 4, 1\]", 1)
+def pain_27_points_of_three_numbers(spoilt: CocoSet) -> None:
+    spoilt.annotation(1)["segmentation"] = [[[4, 4, 1], [20, 4, 1], [20, 18, 1]]]
 
 
 @names("odd-coordinates", "a polygon has 7 coordinates", 1)

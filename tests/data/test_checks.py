@@ -10,22 +10,32 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskrcnn.data.checks import CHECK_KINDS, blocking, check_coco, check_splits, examine
+from maskrcnn.data.annotations import Annotations
+from maskrcnn.data.checks import check_coco, examine
 from maskrcnn.data.checks.polygon_crossings import is_self_crossing
-from maskrcnn.data.coco import load_coco
-from maskrcnn.data.problems import Problem
+from maskrcnn.data.coco_annotations import annotations_from_coco
+from maskrcnn.data.problems import CHECK_KINDS, Problem, blocking
+from maskrcnn.data.reading import load_annotations
 from tests.data.clean_set import HEIGHT, WIDTH, CocoSet, clean_set, mask, polygons
 from tests.data.spoilt_sets import CASES, Case
 
-# `load_coco` reads no boxes and knows nothing of other files, so these load though they are errors.
+# `load_annotations` asks of boxes only that they are four numbers, and knows nothing of other files: these load.
 ERRORS_THAT_LOAD = {
-    *("duplicate-category-name", "duplicate-file-name", "mostly-crowd", "no-instances"),
-    *("bad-box", "degenerate-box", "box-outside-image", "xyxy-boxes", "image-in-two-splits", "class-names-differ"),
+    *("duplicate-category-name", "duplicate-file-name", "no-images", "mostly-crowd", "no-instances"),
+    *("degenerate-box", "box-outside-image", "xyxy-boxes", "image-in-two-splits", "class-names-differ"),
 }
 
 
 def check(coco_set: CocoSet) -> list[Problem]:
     return check_splits({"train": (coco_set.coco, coco_set.folder), "val": (coco_set.val, coco_set.folder)})
+
+
+def check_splits(splits: dict[str, tuple[Any, Path]], *, pixels: bool = True) -> list[Problem]:
+    return examine(tables(splits), pixels=pixels).problems
+
+
+def tables(splits: dict[str, tuple[Any, Path]]) -> dict[str, Annotations]:
+    return {name: annotations_from_coco(coco, folder, name) for name, (coco, folder) in splits.items()}
 
 
 def spoilt_set(case: Case, folder: Path) -> CocoSet:
@@ -59,13 +69,13 @@ def test_a_clean_set_has_no_problem(tmp_path: Path):
 
 
 @every_case
-def test_what_load_coco_refuses_is_an_error_and_what_is_no_error_loads(case: Case, tmp_path: Path):
+def test_what_loading_refuses_is_an_error_and_what_is_no_error_loads(case: Case, tmp_path: Path):
     coco_set = spoilt_set(case, tmp_path)
     has_errors = bool(blocking(check_coco(coco_set.coco, coco_set.folder, "train.json")))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            dataset = load_coco(coco_set.write(), coco_set.folder)
+            dataset = load_annotations(coco_set.write(), coco_set.folder)
             for index in range(len(dataset)):
                 dataset.load(index)
             is_refused = False
@@ -154,7 +164,7 @@ def test_one_file_in_two_splits_is_found_without_pixels(tmp_path: Path):
     coco_set = clean_set(tmp_path)
     coco_set.val["images"][0]["file_name"] = "1.png"
     splits = {"train": (coco_set.coco, tmp_path), "val": (coco_set.val, tmp_path)}
-    examination = examine(splits, pixels=False)
+    examination = examine(tables(splits), pixels=False)
     assert [problem.kind for problem in examination.problems] == ["image-in-two-splits"]
     assert [[place.split for place in group] for group in examination.same_pictures] == [["train", "val"]]
 

@@ -4,11 +4,13 @@ import pytest
 
 from maskrcnn.data.checks import examine, examples
 from maskrcnn.data.checks.examples import choose_examples
+from maskrcnn.data.coco_annotations import annotations_from_coco
 from tests.data.clean_set import CocoSet, clean_set
 
 
 def chosen(coco_set: CocoSet) -> list[tuple[str, int, str, dict[int, str]]]:
-    examination = examine({"train": (coco_set.coco, coco_set.folder), "val": (coco_set.val, coco_set.folder)})
+    splits = {"train": coco_set.coco, "val": coco_set.val}
+    examination = examine({name: annotations_from_coco(one, coco_set.folder, name) for name, one in splits.items()})
     return [(example.split, example.image, example.why, example.marks) for example in choose_examples(examination)]
 
 

@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from maskrcnn.evaluation.average_precision import Kind, average_precision
-from maskrcnn.evaluation.ground_truth import ground_truth
+from maskrcnn.evaluation.ground_truth import ground_truth, read_annotations
 from maskrcnn.structures.instances import Instances
 from tests.oracles.boundary import boundary_reference
 
@@ -144,7 +144,7 @@ def assert_equal_to_pycocotools(dataset: dict, rng: np.random.Generator) -> None
     coco = coco_of(dataset)
     detections = detect(dataset, coco, rng)
     category_ids = sorted(category["id"] for category in dataset["categories"])
-    truths = ground_truth(dataset, category_ids)
+    truths = ground_truth(read_annotations(dataset), category_ids)
     images = {image["id"]: image for image in dataset["images"]}
     by_image: dict[int, list[dict]] = {truth.image_id: [] for truth in truths}
     for detection in detections:
@@ -207,7 +207,9 @@ def test_of_mask_and_rim_the_worse_one_counts() -> None:
     rles: list[Any] = [coco_mask.encode(np.asfortranarray(mask)) for mask in (square, frame)]
     image = {"id": 1, "height": 100, "width": 100}
     annotation = {"image_id": 1, "category_id": 3, "segmentation": rles[0], "bbox": [30, 30, 20, 20], "area": 400}
-    truths = ground_truth({"images": [image], "annotations": [annotation], "categories": [{"id": 3, "name": "a"}]}, [3])
+    truths = ground_truth(
+        read_annotations({"images": [image], "annotations": [annotation], "categories": [{"id": 3, "name": "a"}]}), [3]
+    )
     results = [instances_of([{**annotation, "segmentation": rles[1], "score": 0.9}], image, [3])]
     aps = [average_precision(truths, results, 1, kind, 100).ap for kind in KINDS]
     assert aps == pytest.approx([1.0, 0.1, 0.1])
@@ -224,14 +226,16 @@ def test_annotation_with_id_zero_counts() -> None:
     assert reference(coco, [detection], "mask", [1, 10, 100]).stats[0] == 0
     results = [instances_of(found.get(image["id"], []), image, [3, 7, 9]) for image in dataset["images"]]
     for kind in KINDS:
-        assert average_precision(ground_truth(dataset, [3, 7, 9]), results, 3, kind, 100).ap == pytest.approx(1.0)
+        assert average_precision(
+            ground_truth(read_annotations(dataset), [3, 7, 9]), results, 3, kind, 100
+        ).ap == pytest.approx(1.0)
 
 
 def test_no_detections_and_no_images() -> None:
     dataset = synthetic_dataset(np.random.default_rng(0))
     empty = [instances_of([], image, [3, 7, 9]) for image in dataset["images"]]
     for kind in KINDS:
-        nothing_found = average_precision(ground_truth(dataset, [3, 7, 9]), empty, 3, kind, 100)
+        nothing_found = average_precision(ground_truth(read_annotations(dataset), [3, 7, 9]), empty, 3, kind, 100)
         assert nothing_found.ap == 0.0
         assert nothing_found.per_class == (0.0, 0.0, None)
         assert average_precision([], [], 3, kind, 100).ap is None

@@ -31,7 +31,7 @@ def dataset_of(segmentation: Any, **rest: Any) -> dict:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_mask(form: str) -> None:
-    empty, truth = ground_truth(dataset_of(FORMS[form]), [7, 3])
+    empty, truth = ground_truth(read_annotations(dataset_of(FORMS[form])), [7, 3])
     assert (empty.image_id, empty.file_name, len(empty)) == (2, "2", 0)
     assert (truth.image_id, truth.file_name, truth.image_size, truth.labels.tolist()) == (8, "a.png", (4, 6), [1])
     rle: Any = truth.rles[0]
@@ -42,28 +42,28 @@ def test_every_form_of_a_mask(form: str) -> None:
 
 def test_what_the_file_says_goes_before_what_the_mask_says() -> None:
     dataset = dataset_of([POLYGON], bbox=[1, 1, 2.5, 2], area=5.5, iscrowd=1)
-    (truth,) = ground_truth(dataset, [3], image_ids=[8])
+    (truth,) = ground_truth(read_annotations(dataset), [3], image_ids=[8])
     assert (truth.boxes_xywh[0].tolist(), truth.areas[0], truth.is_crowd[0]) == ([1, 1, 2.5, 2], 5.5, True)
 
 
 @pytest.mark.parametrize(
     ("segmentation", "message"),
     [
-        ({"size": [6, 4], "counts": COUNTS}, "annotation 5 of image 8: its RLE has size .6, 4."),
-        ([[1, 1, 4, 3]], "annotation 5 of image 8: no RLE and no polygon of three points"),
-        (None, "annotation 5 of image 8: no RLE and no polygon of three points"),
+        ({"size": [6, 4], "counts": COUNTS}, "annotation 5 in the annotations: the RLE has size .6, 4."),
+        ([[1, 1, 4, 3]], "annotation 5 in the annotations: no polygon has three points"),
+        (None, "annotation 5 in the annotations: there is no segmentation"),
     ],
 )
 def test_unusable_mask_is_an_error(segmentation: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ground_truth(dataset_of(segmentation), [3])
+        read_annotations(dataset_of(segmentation))
 
 
 def test_image_without_a_size_is_an_error() -> None:
     dataset = dataset_of([POLYGON])
     dataset["images"][0]["height"] = -1
-    with pytest.raises(ValueError, match=r"image 8 \(a.png\) needs a height and a width, got \(-1, 6\)"):
-        ground_truth(dataset, [3])
+    with pytest.raises(ValueError, match=r"a.png: expected height and width in pixels, got -1 and 6"):
+        read_annotations(dataset)
 
 
 def test_other_files_are_errors(tmp_path: Path) -> None:
@@ -72,5 +72,5 @@ def test_other_files_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"annotations.json is not JSON"):
         read_annotations(path)
     path.write_text(json.dumps({"images": []}))
-    with pytest.raises(ValueError, match="has no list 'annotations'"):
+    with pytest.raises(ValueError, match="expected a list 'annotations', got None"):
         read_annotations(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from maskrcnn.data.coco import load_coco
+from maskrcnn.data.reading import load_annotations
 from maskrcnn.evaluation.evaluate import evaluate
 from maskrcnn.evaluation.page import write_evaluation
 from maskrcnn.structures.instances import Instances
@@ -16,7 +16,7 @@ from tests.tiny import CLASS_NAMES
 
 def test_figures_and_a_page_with_the_worst_images(tmp_path: Path) -> None:
     annotations = write_coco(tmp_path / "data", "train", TRAIN_SCENES)
-    dataset = load_coco(annotations, tmp_path / "data" / "images")
+    dataset = load_annotations(annotations, tmp_path / "data" / "images")
     results = {}
     for index, image_id in enumerate(dataset.image_ids):
         targets = dataset.targets(index)

@@ -4,10 +4,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from maskrcnn.config import DataSettings
-from maskrcnn.training.data import prepare_data
+from maskrcnn.data.problems import DataError
+from maskrcnn.training.data import load_data, prepare_data
+from tests.coco_files import TRAIN_SCENES, VAL_SCENES, write_coco
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> Path:
+    """A folder with train.json, val.json and images."""
+    write_coco(tmp_path / "data", "train", TRAIN_SCENES)
+    write_coco(tmp_path / "data", "val", VAL_SCENES)
+    return tmp_path / "data"
 
 
 def annotations(path: str | None) -> list[dict[str, Any]]:
@@ -32,22 +43,69 @@ def test_a_bad_annotation_goes_and_the_one_of_the_same_id_in_val_stays(coco: Pat
     before = changed(coco / "train.json", bbox=[10, 10, 0, 5])
     in_val = annotations(str(coco / "val.json"))
     assert before[0]["id"] == in_val[0]["id"] == 1
-    prepared = prepare_data(settings(coco, "degenerate-box"), 0, tmp_path / "run")
+    prepared, (train, _) = prepare_data(settings(coco, "degenerate-box"), 0, tmp_path / "run")
+    assert len(train.names) == len(before) - 1
     assert annotations(prepared.train) == before[1:]
     assert annotations(prepared.val) == in_val
 
 
-def test_the_first_of_two_annotations_of_one_id_stays(coco: Path, tmp_path: Path):
+def test_the_second_of_two_annotations_of_one_id_gets_another(coco: Path, tmp_path: Path):
     before = changed(coco / "train.json", id=2)
-    with pytest.raises(ValueError, match=r"1 errors in the data: annotation 2 in .*\(duplicate-annotation-id\)"):
+    prepared, (train, _) = prepare_data(settings(coco), 0, tmp_path / "run")
+    assert prepared.train == str((coco / "train.json").resolve())  # it is read so every time
+    assert train.annotation_ids.tolist() == [2, len(before) + 1, *(one["id"] for one in before[2:])]
+
+
+def test_the_sets_that_are_given_are_those_that_a_resumed_run_reads(coco: Path, tmp_path: Path):
+    changed(coco / "train.json", bbox=[10, 10, 0, 5])
+    both = settings(coco, "degenerate-box").model_copy(update={"val": None, "val_fraction": 0.5})
+    prepared, sets = prepare_data(both, 2, tmp_path / "run")
+    for given, read in zip(sets, load_data(prepared), strict=True):
+        assert given is not None
+        assert read is not None
+        assert (given.file_names, given.image_ids, given.class_names) == (
+            read.file_names,
+            read.image_ids,
+            read.class_names,
+        )
+        for column in ("annotation_ids", "image", "labels", "is_crowd", "boxes_xywh", "areas", "rle_bytes"):
+            np.testing.assert_array_equal(getattr(given, column), getattr(read, column), column)
+
+
+RECORDS: dict[str, Any] = {
+    "images": [None, 5, {}, {"id": 1}, {"file_name": "x"}, {"id": [1], "file_name": "x"}, {"id": 1, "file_name": 5}],
+    "annotations": [None, "x", {}, {"id": 1}, {"image_id": []}, {"image_id": {}, "category_id": []}],
+    "categories": [None, {}, {"name": "x"}, {"id": {}, "name": "x"}, {"id": 1, "name": None}],
+}
+
+
+@pytest.mark.parametrize("key", RECORDS)
+@pytest.mark.parametrize("val_fraction", [0.0, 0.5])
+def test_bad_records_are_named_or_left_out_and_never_a_traceback(
+    coco: Path, tmp_path: Path, key: str, val_fraction: float
+):
+    content = json.loads((coco / "train.json").read_text())
+    for record in RECORDS[key]:
+        spoilt = {**content, key: [*content[key], record]}
+        (coco / "spoilt.json").write_text(json.dumps(spoilt))
+        data = DataSettings(train=str(coco / "spoilt.json"), images=str(coco / "images"), val_fraction=val_fraction)
+        with pytest.raises(DataError, match=r"spoilt\.json") as error:
+            prepare_data(data, 0, tmp_path / "run")
+        assert error.value.allowable, record
+        allowed = data.model_copy(update={"allow": tuple(error.value.allowable)})
+        _, (train, val) = prepare_data(allowed, 0, tmp_path / "run")
+        assert len(train) + (len(val) if val is not None else 0) == len(content["images"])
+
+
+def test_only_what_can_be_allowed_is_offered_and_taken(coco: Path, tmp_path: Path):
+    content = json.loads((coco / "train.json").read_text())
+    content["categories"].append({**content["categories"][0], "id": 99})
+    (coco / "train.json").write_text(json.dumps(content))
+    with pytest.raises(DataError) as error:
         prepare_data(settings(coco), 0, tmp_path / "run")
-    prepared = prepare_data(settings(coco, "duplicate-annotation-id"), 0, tmp_path / "run")
-    assert annotations(prepared.train) == [before[0], *before[2:]]
-    assert annotations(prepared.val) == annotations(str(coco / "val.json"))
-
-
-def test_both_of_one_id_go_where_one_has_another_error_too(coco: Path, tmp_path: Path):
-    # The id does not tell which of the two is the bad one.
-    before = changed(coco / "train.json", id=2, bbox=[10, 10, 0, 5])
-    allowed = settings(coco, "duplicate-annotation-id", "degenerate-box")
-    assert annotations(prepare_data(allowed, 0, tmp_path / "run").train) == before[2:]
+    assert {problem.kind for problem in error.value.problems} >= {"duplicate-category-name"}
+    assert error.value.allowable == []
+    with pytest.raises(ValueError, match="duplicate-category-name cannot be allowed: two classes of one name"):
+        prepare_data(settings(coco, "duplicate-category-name"), 0, tmp_path / "run")
+    with pytest.raises(ValueError, match="there is no kind of error 'typo'; expected some of ambiguous-mask"):
+        prepare_data(settings(coco, "typo"), 0, tmp_path / "run")

@@ -11,8 +11,9 @@ from PIL import Image
 
 from maskrcnn.checkpoints.checkpoint import load_checkpoint
 from maskrcnn.config import Config, validate
-from maskrcnn.data.coco import CocoDataset, load_coco
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.loading import Batch
+from maskrcnn.data.reading import load_annotations
 from maskrcnn.training import trainer as trainer_module
 from maskrcnn.training.schedule import learning_rate_factor
 from maskrcnn.training.step import NonFiniteLossError, TrainingStep
@@ -33,13 +34,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def train(folder: Path) -> CocoDataset:
-    return load_coco(folder / "train.json", folder / "images")
+def train(folder: Path) -> Annotations:
+    return load_annotations(folder / "train.json", folder / "images")
 
 
 @pytest.fixture(scope="module")
-def val(folder: Path) -> CocoDataset:
-    return load_coco(folder / "val.json", folder / "images")
+def val(folder: Path) -> Annotations:
+    return load_annotations(folder / "val.json", folder / "images")
 
 
 def config(**train_settings: Any) -> Config:
@@ -78,7 +79,7 @@ def leaves(state: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, state
 
 
-def test_a_run_leaves_its_files(train: CocoDataset, val: CocoDataset, tmp_path: Path) -> None:
+def test_a_run_leaves_its_files(train: Annotations, val: Annotations, tmp_path: Path) -> None:
     out = tmp_path / "run"
     trainer = Trainer(config(evaluate_every=2, average_decay=0.9), train, val, out)
     evaluation = trainer.run()
@@ -134,7 +135,7 @@ def test_a_run_leaves_its_files(train: CocoDataset, val: CocoDataset, tmp_path: 
     ids=["sgd_fp32", "adamw_bf16_average_worker"],
 )
 def test_a_stopped_run_goes_on_to_the_same_bits(
-    train: CocoDataset, val: CocoDataset, tmp_path: Path, settings: dict[str, Any]
+    train: Annotations, val: Annotations, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     run = config(steps=5, **settings)
     judged_on = val if "evaluate_every" in settings else None
@@ -158,7 +159,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     assert rates == pytest.approx([0.01 * learning_rate_factor(step, run.train) for step in range(5)], rel=1e-5)
 
 
-def test_workers_change_nothing(train: CocoDataset, tmp_path: Path) -> None:
+def test_workers_change_nothing(train: Annotations, tmp_path: Path) -> None:
     for workers in (0, 1):
         Trainer(config(steps=2, workers=workers), train, None, tmp_path / str(workers)).run()
     one, other = (torch.load(tmp_path / str(workers) / "last.pt", weights_only=True)["model"] for workers in (0, 1))
@@ -166,7 +167,7 @@ def test_workers_change_nothing(train: CocoDataset, tmp_path: Path) -> None:
 
 
 def test_rows_after_the_checkpoint_are_done_again(
-    train: CocoDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = config(checkpoint_every=2)
     trainer = Trainer(run, train, None, tmp_path)
@@ -189,7 +190,7 @@ def test_rows_after_the_checkpoint_are_done_again(
 
 
 @pytest.mark.parametrize("part", ["backbone.stem", "rpn.objectness", "rpn.deltas", "box_head", "mask_head"])
-def test_a_loss_that_is_not_finite_names_the_images(train: CocoDataset, tmp_path: Path, part: str) -> None:
+def test_a_loss_that_is_not_finite_names_the_images(train: Annotations, tmp_path: Path, part: str) -> None:
     trainer = Trainer(config(batch_size=3), train, None, tmp_path)
     names = [name for name, _ in trainer.model.named_parameters() if name.startswith(part)]
     assert names
@@ -199,7 +200,7 @@ def test_a_loss_that_is_not_finite_names_the_images(train: CocoDataset, tmp_path
         trainer.run()
 
 
-def test_the_steps_before_a_loss_that_is_not_finite_are_on_record(train: CocoDataset, tmp_path: Path) -> None:
+def test_the_steps_before_a_loss_that_is_not_finite_are_on_record(train: Annotations, tmp_path: Path) -> None:
     trainer = Trainer(config(steps=50, learning_rate=1e12, warmup_steps=0), train, None, tmp_path)
     with pytest.raises(NonFiniteLossError):
         trainer.run()
@@ -209,7 +210,7 @@ def test_the_steps_before_a_loss_that_is_not_finite_are_on_record(train: CocoDat
 
 def test_images_without_objects(tmp_path: Path) -> None:
     path = write_coco(tmp_path, "nothing", [[], []])
-    nothing = load_coco(path, tmp_path / "images")
+    nothing = load_annotations(path, tmp_path / "images")
     evaluation = Trainer(config(steps=2), nothing, nothing, tmp_path / "run").run()
     for row in rows(tmp_path / "run" / "losses.csv"):
         assert float(row["box"]) == float(row["mask"]) == float(row["rpn_box"]) == 0.0
@@ -224,8 +225,8 @@ def test_images_without_objects(tmp_path: Path) -> None:
     ("best_by", "values"), [("mask_ap", [None, 0.1, 0.3, 0.2]), ("count_mae", [None, 3.0, 1.0, 2.0])]
 )
 def test_the_best_weights_are_kept(
-    train: CocoDataset,
-    val: CocoDataset,
+    train: Annotations,
+    val: Annotations,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     best_by: str,
@@ -253,9 +254,9 @@ def test_the_best_weights_are_kept(
     assert load_checkpoint(tmp_path / "last.safetensors").card["steps_done"] == 4
 
 
-def test_val_with_other_classes_is_refused(folder: Path, train: CocoDataset, tmp_path: Path) -> None:
+def test_val_with_other_classes_is_refused(folder: Path, train: Annotations, tmp_path: Path) -> None:
     path = write_coco(tmp_path, "other", VAL_SCENES, class_names=("square", "circle"))
-    other = load_coco(path, tmp_path / "images")
+    other = load_annotations(path, tmp_path / "images")
     with pytest.raises(ValueError, match=r"other\.json has no category named disc; it has circle instead"):
         Trainer(config(), train, other, tmp_path / "run")
 
@@ -264,24 +265,24 @@ def test_val_with_other_classes_is_refused(folder: Path, train: CocoDataset, tmp
 def test_a_broken_training_image_is_one_sentence(tmp_path: Path, workers: int) -> None:
     path = write_coco(tmp_path, "train", TRAIN_SCENES[:1])
     (tmp_path / "images" / "train_1.png").write_bytes(b"no picture")
-    trainer = Trainer(config(workers=workers), load_coco(path, tmp_path / "images"), None, tmp_path / "run")
+    trainer = Trainer(config(workers=workers), load_annotations(path, tmp_path / "images"), None, tmp_path / "run")
     with pytest.raises(ValueError, match=r"train_1\.png: not an image in a known format") as caught:
         trainer.run()
     assert "\n" not in str(caught.value)
 
 
-def test_pictures_of_one_name_in_two_folders(train: CocoDataset, tmp_path: Path) -> None:
+def test_pictures_of_one_name_in_two_folders(train: Annotations, tmp_path: Path) -> None:
     path = write_coco(tmp_path, "val", VAL_SCENES)
     for i, name in enumerate(("a", "b"), start=1):
         (tmp_path / "images" / name).mkdir()
         (tmp_path / "images" / f"val_{i}.png").rename(tmp_path / "images" / name / "x.png")
         path.write_text(path.read_text().replace(f"val_{i}.png", f"{name}/x.png"))
-    Trainer(config(steps=1), train, load_coco(path, tmp_path / "images"), tmp_path / "run").run()
+    Trainer(config(steps=1), train, load_annotations(path, tmp_path / "images"), tmp_path / "run").run()
     pictures = sorted(path.name for path in (tmp_path / "run" / "predictions").iterdir())
     assert pictures == ["a_x_000001.png", "b_x_000001.png"]
 
 
-def test_what_cannot_be_resumed(train: CocoDataset, tmp_path: Path) -> None:
+def test_what_cannot_be_resumed(train: Annotations, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no folder of a training run"):
         saved_config(tmp_path)
     trainer = Trainer(config(), train, None, tmp_path)
@@ -298,13 +299,13 @@ def test_what_cannot_be_resumed(train: CocoDataset, tmp_path: Path) -> None:
             trainer.restore()
 
 
-def test_a_few_steps_learn_something(train: CocoDataset, tmp_path: Path) -> None:
+def test_a_few_steps_learn_something(train: Annotations, tmp_path: Path) -> None:
     Trainer(config(steps=12, learning_rate=0.02, batch_size=4, augment={"resize": True}), train, None, tmp_path).run()
     totals = [float(row["total"]) for row in rows(tmp_path / "losses.csv")]
     assert np.mean(totals[-3:]) < 0.8 * np.mean(totals[:3])
 
 
-def test_parts_of_a_batch_give_the_gradients_of_the_whole(train: CocoDataset, tmp_path: Path) -> None:
+def test_parts_of_a_batch_give_the_gradients_of_the_whole(train: Annotations, tmp_path: Path) -> None:
     # Group norm, and crops of one size that all have as many anchors: only the heads' regions may differ in number.
     for parts in (1, 2):
         Trainer(config(batch_size=4, accumulate=parts, steps=2), train, None, tmp_path / str(parts)).run()
@@ -315,7 +316,7 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole(train: CocoDataset, tm
 
 
 @pytest.mark.parametrize(("layers", "is_trained"), [("heads", []), ("4+", [2, 3]), ("3+", [1, 2, 3])])
-def test_frozen_layers_stay_as_they_are(train: CocoDataset, tmp_path: Path, layers: str, is_trained: list[int]) -> None:
+def test_frozen_layers_stay_as_they_are(train: Annotations, tmp_path: Path, layers: str, is_trained: list[int]) -> None:
     trainer = Trainer(config(steps=2, layers=layers), train, None, tmp_path)
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
     trainer.run()
@@ -328,7 +329,7 @@ def test_frozen_layers_stay_as_they_are(train: CocoDataset, tmp_path: Path, laye
 
 
 def test_a_run_without_progress_stops_early(
-    train: CocoDataset, val: CocoDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train: Annotations, val: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = iter([0.3, 0.2, 0.1, 0.4])
     monkeypatch.setattr(trainer_module, "NUM_PICTURES", 0)
@@ -346,7 +347,7 @@ def test_a_run_without_progress_stops_early(
         resumed.run()
 
 
-def test_a_run_starts_from_other_weights(train: CocoDataset, tmp_path: Path) -> None:
+def test_a_run_starts_from_other_weights(train: Annotations, tmp_path: Path) -> None:
     first = Trainer(config(), train, None, tmp_path / "first")
     first.run()
     init = load_checkpoint(tmp_path / "first" / "last.safetensors")
@@ -356,7 +357,7 @@ def test_a_run_starts_from_other_weights(train: CocoDataset, tmp_path: Path) -> 
     assert all(torch.equal(tensor, init.tensors[name]) for name, tensor in second.model.state_dict().items())
 
 
-def test_losses_on_val_are_those_of_the_weights_alone(val: CocoDataset, train: CocoDataset, tmp_path: Path) -> None:
+def test_losses_on_val_are_those_of_the_weights_alone(val: Annotations, train: Annotations, tmp_path: Path) -> None:
     model = Trainer(config(), train, None, tmp_path).model.eval()
     torch.manual_seed(1)
     first = validation_losses(model, val, "fp32")
@@ -365,6 +366,6 @@ def test_losses_on_val_are_those_of_the_weights_alone(val: CocoDataset, train: C
     assert first["val_loss"] == pytest.approx(sum(value for name, value in first.items() if name != "val_loss"))
 
 
-def test_batch_statistics_over_processes_need_cuda(train: CocoDataset, tmp_path: Path) -> None:
+def test_batch_statistics_over_processes_need_cuda(train: Annotations, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"train\.sync_batch_norm needs CUDA"):
         Trainer(config(sync_batch_norm=True), train, None, tmp_path, "cpu")

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from maskrcnn.data.checks.annotation_checks import AnnotationTable
-from maskrcnn.data.checks.record_checks import Records
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.problems import Problem, found
 
 EDGE_TOLERANCE_PX = 1.0
@@ -19,18 +18,18 @@ AREA_TOLERANCE = 0.1
 """An area agrees with its mask to this share, and to half a pixel all around, which outlines gain or lose in pixels."""
 
 
-def check_boxes(table: AnnotationTable, records: Records) -> list[Problem]:
+def check_boxes(table: Annotations) -> list[Problem]:
     """What is wrong with `bbox`; what is missing was reported when it was read. Of each box, the worst is said."""
-    rows = np.flatnonzero((table.image >= 0) & np.isfinite(table.boxes).all(axis=1))
-    rows = rows[records.sizes[table.image[rows]].all(axis=1)]
-    boxes, has_mask = table.boxes[rows], table.mask_areas[rows] > 0
+    rows = np.flatnonzero((table.image >= 0) & np.isfinite(table.boxes_xywh).all(axis=1))
+    rows = rows[table.sizes[table.image[rows]].all(axis=1)]
+    boxes, has_mask = table.boxes_xywh[rows], table.mask_areas[rows] > 0
     corners = _corners(boxes)
-    heights, widths = records.sizes[table.image[rows]].T
+    heights, widths = table.sizes[table.image[rows]].T
     limits = np.stack([widths, heights, widths, heights], axis=1)
     over = np.maximum(-corners, corners - limits).max(axis=1, initial=-np.inf)
     agrees = _agree(corners, table, rows)
 
-    problems, told = _check_order(table, records, rows, limits)
+    problems, told = _check_order(table, rows, limits)
     checks: list[tuple[str, Any, Callable[[int], str]]] = [  # kind, (B,) bool, reason
         (
             "degenerate-box",
@@ -55,38 +54,36 @@ def check_boxes(table: AnnotationTable, records: Records) -> list[Problem]:
         (
             "box-unlike-mask",
             has_mask & ~agrees,
-            lambda k: f"the box is {_text(boxes[k])}, that of the mask {_text(table.mask_boxes[rows[k]])}",
+            lambda k: f"the box is {_text(boxes[k])}, that of the mask {_text(table.mask_boxes_xywh[rows[k]])}",
         ),
     ]
     for kind, is_so, reason in checks:
         for k in np.flatnonzero(is_so & ~told).tolist():
             row = rows[k]
-            text = f"{reason(k)}; in {records.file_names[table.image[row]]}"
-            problems.append(found(kind, text, records.annotation_file, table.ids[row]))
+            text = f"{reason(k)}; in {table.file_names[table.image[row]]}"
+            problems.append(found(kind, text, table.source, table.names[row], row=int(row)))
         told |= is_so
     return problems
 
 
-def check_areas(table: AnnotationTable, records: Records) -> list[Problem]:
+def check_areas(table: Annotations) -> list[Problem]:
     """Where `area` is not the number of pixels of the mask; that of a crowd region is never used."""
     masks = table.mask_areas
-    allowed = AREA_TOLERANCE * np.fmax(table.areas, masks) + table.mask_boxes[:, 2:].sum(axis=1)
+    allowed = AREA_TOLERANCE * np.fmax(table.areas, masks) + table.mask_boxes_xywh[:, 2:].sum(axis=1)
     differs = (masks > 0) & ~table.is_crowd & ((np.abs(table.areas - masks) > allowed) | (table.areas <= 0))
-    of_box = np.isclose(table.areas, table.boxes[:, 2] * table.boxes[:, 3], rtol=0.01)
+    of_box = np.isclose(table.areas, table.boxes_xywh[:, 2] * table.boxes_xywh[:, 3], rtol=0.01)
     problems = []
     for row in np.flatnonzero(differs):
         hint = " (width x height of the box)" if of_box[row] else ""
         reason = f"the area is {table.areas[row]:g}{hint}, the mask has {masks[row]} pixels"
-        where = f"; in {records.file_names[table.image[row]]}"
-        problems.append(found("area-unlike-mask", reason + where, records.annotation_file, table.ids[row]))
+        where = f"; in {table.file_names[table.image[row]]}"
+        problems.append(found("area-unlike-mask", reason + where, table.source, table.names[row], row=int(row)))
     return problems
 
 
-def _check_order(
-    table: AnnotationTable, records: Records, rows: np.ndarray, limits: np.ndarray
-) -> tuple[list[Problem], np.ndarray]:
+def _check_order(table: Annotations, rows: np.ndarray, limits: np.ndarray) -> tuple[list[Problem], np.ndarray]:
     """Whether the boxes of the file are corners, as its masks say; and which boxes (B,) bool that explains."""
-    boxes, has_mask = table.boxes[rows], table.mask_areas[rows] > 0
+    boxes, has_mask = table.boxes_xywh[rows], table.mask_areas[rows] > 0
     corners = _corners(boxes)
     # Without a mask only the image can tell: what leaves it as x y width height, but not as corners.
     good = np.where(has_mask, _agree(corners, table, rows), _fit(corners, limits))
@@ -97,17 +94,17 @@ def _check_order(
         return [], np.zeros(len(rows), bool)
     k = int(is_corners.argmax())
     reason = (
-        f"{num_corners} of {len(table)} boxes make sense only as corners x0 y0 x1 y1, {num_sizes} only as x y width "
-        f"height; the first is {_text(boxes[k])}"
+        f"{num_corners} of {len(table.names)} boxes make sense only as corners x0 y0 x1 y1, "
+        f"{num_sizes} only as x y width height; the first is {_text(boxes[k])}"
     )
     if has_mask[k]:
-        reason += f", whose mask has the box {_text(table.mask_boxes[rows[k]])}"
-    return [found("xyxy-boxes", reason, records.annotation_file, table.ids[rows[k]])], is_corners
+        reason += f", whose mask has the box {_text(table.mask_boxes_xywh[rows[k]])}"
+    return [found("xyxy-boxes", reason, table.source, table.names[rows[k]], row=int(rows[k]))], is_corners
 
 
-def _agree(corners: np.ndarray, table: AnnotationTable, rows: np.ndarray) -> np.ndarray:
+def _agree(corners: np.ndarray, table: Annotations, rows: np.ndarray) -> np.ndarray:
     agrees = np.zeros(len(rows), bool)
-    for others in (table.mask_boxes[rows], table.outline_boxes[rows]):
+    for others in (table.mask_boxes_xywh[rows], table.outline_boxes_xywh[rows]):
         off = np.abs(corners - _corners(others)).max(axis=1, initial=0)
         agrees |= off <= BOX_TOLERANCE_PX + BOX_TOLERANCE * others[:, 2:].max(axis=1, initial=0)
     return agrees

@@ -1,23 +1,18 @@
 """All checks of all splits, and what they learned on the way."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from maskrcnn.data.checks.annotation_checks import AnnotationTable, read_annotations
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.checks.box_checks import check_areas, check_boxes
-from maskrcnn.data.checks.image_checks import (
-    ImageFacts,
-    ImagePlace,
-    check_images,
-    check_same_pictures,
-    look_at_images,
-    same_pictures,
-)
-from maskrcnn.data.checks.record_checks import Records, check_records
+from maskrcnn.data.checks.image_checks import ImagePlace, check_images, check_same_pictures, same_pictures
+from maskrcnn.data.checks.outline_checks import check_outlines
 from maskrcnn.data.checks.set_checks import check_set, compare_class_names
+from maskrcnn.data.coco_annotations import annotations_from_coco
+from maskrcnn.data.image_facts import ImageFacts, look_at_images
 from maskrcnn.data.problems import Problem
 
 MANY = 20
@@ -26,70 +21,48 @@ MANY = 20
 
 @dataclass(frozen=True, eq=False)
 class Examination:
-    """What the checks found, and the tables they made; splits by name, in the order given."""
+    """What the checks found; splits by name, in the order given."""
 
-    problems: list[Problem]
-    """File by file: records, annotations, boxes, the set, images; then what splits have in common."""
-    records: dict[str, Records]
-    tables: dict[str, AnnotationTable]
+    splits: dict[str, Annotations]
+    by_split: dict[str, list[Problem]]
+    """Of each: reading, boxes, the set, images; then what it has in common with those before. Warnings that most
+    annotations have are said once."""
     images: dict[Path, ImageFacts]
     same_pictures: list[list[ImagePlace]]
 
+    @property
+    def problems(self) -> list[Problem]:
+        """Those of all splits."""
+        return [problem for problems in self.by_split.values() for problem in problems]
 
-def examine(
-    splits: Mapping[str, tuple[dict[str, Any], Path]],
-    files: Mapping[str, str] | None = None,
-    *,
-    pixels: bool = True,
-    progress: bool = False,
-) -> Examination:
-    """Check COCO dictionaries with their image folders, by name of the split, each alone and against one another.
 
-    `files` says what messages call the annotations of a split, by default its name. Without `pixels` only the headers
-    of image files are read, so that damaged files and pictures that occur twice under different names stay unseen.
+def examine(splits: Mapping[str, Annotations], *, pixels: bool = True, progress: bool = False) -> Examination:
+    """Check the splits of a data set, each alone and against one another.
+
+    Without `pixels` only the headers of image files are read, so that damaged files and pictures that occur twice
+    under different names stay unseen.
     """
-    problems: list[Problem] = []
-    records: dict[str, Records] = {}
-    tables: dict[str, AnnotationTable] = {}
+    by_split: dict[str, list[Problem]] = {}
     images: dict[Path, ImageFacts] = {}
-    for split, (coco, image_dir) in splits.items():
-        name = (files or {}).get(split, split)
-        records[split], record_problems = check_records(coco, Path(image_dir), name)
-        annotations = coco.get("annotations") if isinstance(coco, dict) else None
-        annotations = annotations if isinstance(annotations, list) else []
-        table, annotation_problems = read_annotations(annotations, records[split], progress=progress)
-        tables[split] = table
-        annotation_problems += check_boxes(table, records[split]) + check_areas(table, records[split])
-        problems += record_problems + _summarised(annotation_problems, len(table))
-        if not any(problem.kind == "not-coco" for problem in record_problems):
-            problems += check_set(table, records[split])
-        paths = [records[split].path(image) for image in range(len(records[split].file_names))]
+    for split, table in splits.items():
+        of_file = [problem for problem in table.problems if problem.row < 0]
+        of_rows = [problem for problem in table.problems if problem.row >= 0]
+        of_rows += check_outlines(table) + check_boxes(table) + check_areas(table)
+        by_split[split] = of_file + _summarised(of_rows, len(table.names))
+        if not any(problem.kind == "not-coco" for problem in of_file):
+            by_split[split] += check_set(table)
+        paths = [table.image_path(image) for image in range(len(table))]
         images |= look_at_images([path for path in paths if path not in images], pixels=pixels, progress=progress)
-        problems += check_images(records[split], images)
-    groups = same_pictures(records, images)
-    problems += check_same_pictures(groups) + compare_class_names(records)
-    return Examination(problems, records, tables, images, groups)
+        by_split[split] += check_images(table, images)
+    groups = same_pictures(splits, images)
+    for split, problem in [*check_same_pictures(groups), *compare_class_names(splits)]:
+        by_split[split].append(problem)
+    return Examination(dict(splits), by_split, images, groups)
 
 
-def check_splits(
-    splits: Mapping[str, tuple[dict[str, Any], Path]],
-    files: Mapping[str, str] | None = None,
-    *,
-    pixels: bool = True,
-    progress: bool = False,
-) -> list[Problem]:
-    """The problems that `examine` finds."""
-    return examine(splits, files, pixels=pixels, progress=progress).problems
-
-
-def check_coco(coco: dict[str, Any], image_dir: Path, file_name: str, *, pixels: bool = True) -> list[Problem]:
-    """The problems of one COCO dictionary, which messages call `file_name`."""
-    return check_splits({file_name: (coco, image_dir)}, pixels=pixels)
-
-
-def blocking(problems: Iterable[Problem], allowed: Collection[str] = ()) -> list[Problem]:
-    """The errors whose kind is not one of `allowed`: what a training should stop for."""
-    return [problem for problem in problems if problem.severity == "error" and problem.kind not in allowed]
+def check_coco(coco: Any, image_folder: Path, source: str, *, pixels: bool = True) -> list[Problem]:
+    """The problems of one COCO dictionary, which messages call `source`."""
+    return examine({source: annotations_from_coco(coco, image_folder, source)}, pixels=pixels).problems
 
 
 def _summarised(problems: list[Problem], num_annotations: int) -> list[Problem]:

@@ -21,7 +21,7 @@ class Example:
 
     split: str
     image: int
-    """Place in the `Records` of the split."""
+    """Index in the split."""
     why: str
     marks: dict[int, str]
     """Rows of the annotation table that something is wrong with, and what."""
@@ -30,15 +30,15 @@ class Example:
 def choose_examples(examination: Examination) -> list[Example]:
     """Some at random and the fullest of each split, then others with problems: every kind once before any twice."""
     reasons: dict[tuple[str, int], list[str]] = {}
-    for split, table in examination.tables.items():
+    for split, table in examination.splits.items():
         readable = _readable(examination, split)
-        counts = np.bincount(table.image[table.is_usable], minlength=len(examination.records[split].file_names))
+        counts = np.bincount(table.image[table.is_usable], minlength=len(table))
         fullest = sorted((i for i in readable if counts[i]), key=lambda i: -counts[i])[:NUM_FULLEST]
         others = [i for i in readable if i not in fullest]
         chosen = random.Random(SEED).sample(others, min(NUM_RANDOM, len(others)))
         reasons |= {(split, image): ["at random"] for image in sorted(chosen)}
         reasons |= {(split, image): ["among the fullest"] for image in fullest}
-    marks = {split: _marked_rows(examination, split) for split in examination.tables}
+    marks = {split: _marked_rows(examination, split) for split in examination.splits}
     kinds_of = _kinds_of_pictures(examination, marks)
     waiting = {key: kinds for key, kinds in kinds_of.items() if key not in reasons}
     shown = Counter(kind for key in reasons for kind in kinds_of.get(key, ()))
@@ -58,23 +58,21 @@ def choose_examples(examination: Examination) -> list[Example]:
 
 
 def _readable(examination: Examination, split: str) -> list[int]:
-    records = examination.records[split]
-    return [i for i in range(len(records.file_names)) if examination.images[records.path(i)].size is not None]
+    table = examination.splits[split]
+    return [i for i in range(len(table)) if examination.images[table.image_path(i)].size is not None]
 
 
 def _marked_rows(examination: Examination, split: str) -> dict[int, str]:
     """The kinds of problem of each annotation that has one which was not put right."""
-    kinds: dict[str, dict[str, None]] = defaultdict(dict)
-    for problem in examination.problems:
-        is_here = problem.file == examination.records[split].annotation_file
-        if is_here and problem.annotation_id and problem.severity != "fixed":
-            kinds[problem.annotation_id][problem.kind] = None
-    names = examination.tables[split].ids
-    return {row: ", ".join(kinds[name]) for row, name in enumerate(names) if name in kinds}
+    kinds: dict[int, dict[str, None]] = defaultdict(dict)
+    for problem in examination.by_split[split]:
+        if problem.row >= 0 and problem.severity != "fixed":
+            kinds[problem.row][problem.kind] = None
+    return {row: ", ".join(kinds[row]) for row in sorted(kinds)}
 
 
 def _rows_of(examination: Examination, marks: dict[str, dict[int, str]], split: str, image: int) -> dict[int, str]:
-    table = examination.tables[split]
+    table = examination.splits[split]
     return {row: kinds for row, kinds in marks[split].items() if table.image[row] == image}
 
 
@@ -82,18 +80,15 @@ def _kinds_of_pictures(
     examination: Examination, marks: dict[str, dict[int, str]]
 ) -> dict[tuple[str, int], tuple[str, ...]]:
     """What is wrong on each picture that can be shown, by split and place: its own kinds and those of its marks."""
-    of_file: dict[str, list[str]] = defaultdict(list)
-    for problem in examination.problems:
-        if problem.kind not in SHOWN_ELSEWHERE and not problem.annotation_id:
-            of_file[problem.file].append(problem.kind)
     pictures: dict[tuple[str, int], tuple[str, ...]] = {}
-    for split, table in examination.tables.items():
+    for split, table in examination.splits.items():
         of_image: dict[int, list[str]] = defaultdict(list)
+        for problem in examination.by_split[split]:
+            if problem.image >= 0 and problem.kind not in SHOWN_ELSEWHERE and problem.severity != "fixed":
+                of_image[problem.image].append(problem.kind)
         for row, kinds in marks[split].items():
             of_image[int(table.image[row])].append(kinds)
         for image in _readable(examination, split):
-            path = str(examination.records[split].path(image))
-            kinds = dict.fromkeys([*of_file.get(path, ()), *of_image.get(image, ())])
-            if kinds:
-                pictures[split, image] = tuple(kinds)
+            if image in of_image:
+                pictures[split, image] = tuple(dict.fromkeys(of_image[image]))
     return pictures

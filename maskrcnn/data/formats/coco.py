@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from maskrcnn.data.checks.annotation_checks import read_annotations
-from maskrcnn.data.checks.record_checks import check_records
-from maskrcnn.data.formats.assembling import Annotations
+from maskrcnn.data.annotations import Annotations
+from maskrcnn.data.coco_annotations import annotations_from_coco
+from maskrcnn.data.coco_records import read_images
 from maskrcnn.data.formats.finding import (
     SPLIT_NAMES,
     WHOLE,
@@ -19,7 +19,6 @@ from maskrcnn.data.formats.finding import (
     parts_with,
     subfolder,
 )
-from maskrcnn.data.problems import found
 
 LOOKED_FOR = "a JSON file with images, annotations and categories"
 _SPLIT_IN_NAME = re.compile(r"(?<![a-z])(train|valid|val|test)(?![a-z])")
@@ -33,7 +32,7 @@ def is_format(path: Path) -> bool:
 
 
 def read(path: Path, images: Path | None) -> dict[str, Annotations]:
-    """What the files hold, as it is; `maskrcnn.data.checks` says what is wrong with it, and `usable` leaves it out.
+    """What the files hold; annotations that cannot be used are in it, and are named.
 
     Splits are told by folders or file names. Without `images` the pictures are looked for beside the annotations.
 
@@ -42,46 +41,13 @@ def read(path: Path, images: Path | None) -> dict[str, Annotations]:
         FileNotFoundError: the pictures are nowhere near.
     """
     result = {}
-    for part_split, part in parts_with(path.absolute(), _files_in).items():
+    for part_split, part in parts_with(path, _files_in).items():
         for split, file in _by_split(_files_in(part), part_split, is_folder=part.is_dir()).items():
             coco = load_json(file)
             given = folder_of_split(images, part, part_split)
-            result[split] = Annotations(coco, given or _image_folder(file, coco, split), [])
+            folder = given or _image_folder(file.absolute(), coco, split)
+            result[split] = replace(annotations_from_coco(coco, folder, str(file), progress=True), file=file)
     return result
-
-
-def usable(annotations: Annotations, file: str) -> Annotations:
-    """The annotations without those that cannot be used, and without pictures that are not there, each named.
-
-    `file` is what messages call the annotations.
-    """
-    coco, folder = annotations.coco, annotations.image_folder
-    records, problems = check_records(coco, folder, file)
-    table, annotation_problems = read_annotations(coco["annotations"], records)
-    problems = [problem for problem in [*problems, *annotation_problems] if problem.severity == "error"]
-    kept_images: list[dict[str, Any]] = []
-    ids: set[int] = set()
-    for record in coco["images"]:
-        image_id = record.get("id") if isinstance(record, dict) else None
-        place = records.image_index.get(image_id) if isinstance(image_id, int) else None
-        if image_id is None or place is None or image_id in ids or not records.sizes[place].all():
-            continue
-        if record["file_name"] != records.file_names[place]:  # a second one with the same id
-            continue
-        if not records.path(place).is_file():
-            problems.append(found("missing-image", "there is no such file", records.path(place)))
-            continue
-        ids.add(image_id)
-        kept_images.append(record)
-    seen: set[int] = set()
-    kept: list[dict[str, Any]] = []
-    for annotation, is_usable in zip(coco["annotations"], table.is_usable.tolist(), strict=True):
-        if is_usable and isinstance(annotation.get("id"), int) and annotation["id"] not in seen:
-            seen.add(annotation["id"])
-            if annotation["image_id"] in ids:
-                kept.append(annotation)
-    coco = {**coco, "images": kept_images, "annotations": kept}
-    return replace(annotations, coco=coco, problems=[*annotations.problems, *problems])
 
 
 def _files_in(path: Path) -> list[Path]:
@@ -111,7 +77,8 @@ def _by_split(files: list[Path], part_split: str, *, is_folder: bool) -> dict[st
 
 def _image_folder(file: Path, coco: dict[str, Any], split: str) -> Path:
     """Where the most of a sample of the pictures are, of the folders near the annotations."""
-    names = [record["file_name"] for record in coco["images"] if isinstance(record, dict) and "file_name" in record]
+    images, _, _ = read_images(coco["images"], None, str(file))
+    names = [record["file_name"].replace("\\", "/") for record in images]
     sample = names[:: max(1, len(names) // NUM_TRIED)]
     near = list(dict.fromkeys(_near(file.parent, split)))
     found = {folder: sum((folder / name).is_file() for name in sample) for folder in near}

@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from maskrcnn.data.checks.image_checks import look_at_images
 from maskrcnn.data.formats.assembling import Reading
+from maskrcnn.data.image_facts import look_at_images
 from maskrcnn.data.pictures.finding import IMAGE_EXTENSIONS, find_images
 from maskrcnn.data.problems import Problem, found
 
@@ -66,7 +66,7 @@ def load_json(file: Path) -> Any:
     """Raises ValueError for what is not JSON."""
     try:
         return json.loads(file.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is not JSON: {error}") from None
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats import finding
-from maskrcnn.data.formats.assembling import ONE_CLASS, Annotations, Picture, Reading, Shape, assemble
+from maskrcnn.data.formats.assembling import ONE_CLASS, Picture, Reading, Shape, assemble
 from maskrcnn.data.formats.bitmaps import num_scattered, read_values, rles_by_value
 from maskrcnn.data.problems import Problem, found
 

@@ -12,8 +12,9 @@ import numpy as np
 import pycocotools.mask
 from PIL import Image
 
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats import finding
-from maskrcnn.data.formats.assembling import Annotations, Picture, Reading, Shape, assemble
+from maskrcnn.data.formats.assembling import Picture, Reading, Shape, assemble
 from maskrcnn.data.formats.outlines import ellipse, flat, numbers, rectangle
 from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
 from maskrcnn.structures.rle import Rle, encode_window

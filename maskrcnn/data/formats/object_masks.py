@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats import finding
-from maskrcnn.data.formats.assembling import ONE_CLASS, Annotations, Picture, Reading, Shape, assemble
+from maskrcnn.data.formats.assembling import ONE_CLASS, Picture, Reading, Shape, assemble
 from maskrcnn.data.formats.bitmaps import num_scattered, open_mask
 from maskrcnn.data.problems import Problem, found
 from maskrcnn.structures.rle import encode

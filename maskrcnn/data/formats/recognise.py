@@ -3,8 +3,8 @@
 from pathlib import Path
 from types import ModuleType
 
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats import coco, label_images, labelme, object_masks, via, voc, yolo
-from maskrcnn.data.formats.assembling import Annotations
 
 FORMATS: dict[str, ModuleType] = {
     "coco": coco,

@@ -5,7 +5,9 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from maskrcnn.data.formats.assembling import Annotations
+import numpy as np
+
+from maskrcnn.data.annotations import Annotations
 
 NUM_NAMED = 3
 
@@ -17,28 +19,28 @@ def split_dataset(
 
     A picture's side depends on nothing but its file name and `seed`, so that more pictures change nothing for those
     that were there. Pictures of which `group_of` makes the same text of the file name come to the same side. Ids stay
-    as they are; the problems of reading go with train.
+    as they are; problems go with their pictures, and those of no picture with train.
 
     Raises:
         ValueError: a fraction not between 0 and 1, or a side without pictures.
     """
     if not 0 < val_fraction < 1:
         raise ValueError(f"expected a fraction for validation between 0 and 1, got {val_fraction:g}")
-    coco = annotations.coco
     group_of = group_of or str
-    is_val = {record["id"]: _place(group_of(record["file_name"]), seed) < val_fraction for record in coco["images"]}
-    sides = []
-    for side in (False, True):
-        images = [record for record in coco["images"] if is_val[record["id"]] == side]
-        kept = [one for one in coco["annotations"] if is_val.get(one.get("image_id")) == side]
-        sides.append({**coco, "images": images, "annotations": kept})
-    if not all(side["images"] for side in sides):
-        groups = len({group_of(record["file_name"]) for record in coco["images"]})
+    names = annotations.file_names
+    is_val = np.array([_place(group_of(name), seed) < val_fraction for name in names], bool)
+    if is_val.all() or not is_val.any():
+        groups = len({group_of(name) for name in names})
         raise ValueError(
-            f"all {len(is_val)} pictures ({groups} groups) came to one side; "
+            f"all {len(names)} pictures ({groups} groups) came to one side; "
             "another seed or fraction for validation divides them"
         )
-    return replace(annotations, coco=sides[0]), replace(annotations, coco=sides[1], problems=[])
+    every = np.ones(len(annotations.names), bool)
+    train, val = annotations.select(~is_val, every), annotations.select(is_val, every)
+    goes_to_val = [problem.row >= 0 or problem.image >= 0 for problem in val.problems]
+    train_problems = tuple(problem for problem, is_vals in zip(train.problems, goes_to_val, strict=True) if not is_vals)
+    val_problems = tuple(problem for problem, is_vals in zip(val.problems, goes_to_val, strict=True) if is_vals)
+    return replace(train, problems=train_problems), replace(val, problems=val_problems)
 
 
 def group_by(pattern: str, file_names: list[str]) -> Callable[[str], str]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats import finding
-from maskrcnn.data.formats.assembling import ONE_CLASS, Annotations, Picture, Reading, Shape, assemble
+from maskrcnn.data.formats.assembling import ONE_CLASS, Picture, Reading, Shape, assemble
 from maskrcnn.data.formats.outlines import ellipse, numbers, rectangle
 from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats import finding
-from maskrcnn.data.formats.assembling import Annotations, Picture, Reading, Shape, assemble
+from maskrcnn.data.formats.assembling import Picture, Reading, Shape, assemble
 from maskrcnn.data.formats.bitmaps import num_scattered, open_mask, rles_by_value
 from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
 from maskrcnn.structures.rle import Rle, crop

@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats import finding
-from maskrcnn.data.formats.assembling import Annotations, Picture, Reading, Shape, assemble
+from maskrcnn.data.formats.assembling import Picture, Reading, Shape, assemble
 from maskrcnn.data.formats.outlines import rectangle
 from maskrcnn.data.pictures.finding import find_images
 from maskrcnn.data.problems import AnnotationError, Problem, found, refusal

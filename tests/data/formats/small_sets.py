@@ -9,8 +9,8 @@ import pycocotools.mask
 import pytest
 from PIL import Image
 
-from maskrcnn.data.coco import load_coco
-from maskrcnn.data.formats.assembling import Annotations
+from maskrcnn.data.annotations import Annotations
+from maskrcnn.data.reading import load_annotations
 from maskrcnn.structures.rle import decode
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
@@ -55,14 +55,16 @@ def box_mask(x0: int, y0: int, x1: int, y1: int, size: tuple[int, int] = (HEIGHT
 def masks_of(annotations: Annotations, tmp_path: Path) -> dict[str, list[tuple[str, np.ndarray]]]:
     """(class name, mask) of each object, by file name, as a training loads them; looks that all is consistent."""
     coco = annotations.coco
-    dataset = load_coco(write_json(tmp_path / "loaded.json", coco), annotations.image_folder)
+    dataset = load_annotations(write_json(tmp_path / "loaded.json", coco), annotations.image_folder)
+    for mine, again in ((annotations.rle_bytes, dataset.rle_bytes), (annotations.labels, dataset.labels)):
+        np.testing.assert_array_equal(mine, again)
     assert [record["id"] for record in coco["images"]] == list(range(1, len(coco["images"]) + 1))
     assert [one["id"] for one in coco["annotations"]] == list(range(1, len(coco["annotations"]) + 1))
     result = {}
     for index, file_name in enumerate(dataset.file_names):
         assert dataset.load(index).image.shape[:2] == dataset.size(index)
-        rows = dataset.annotation_range(index)
-        masks = [decode(dataset.rle(index, row)) for row in rows]
+        rows = dataset.rows(index).tolist()
+        masks = [decode(dataset.rle(row)) for row in rows]
         result[file_name] = [
             (dataset.class_names[dataset.labels[row]], mask) for row, mask in zip(rows, masks, strict=True)
         ]

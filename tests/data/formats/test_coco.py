@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from maskrcnn.data.coco import load_coco
-from maskrcnn.data.formats.coco import is_format, read, usable
+from maskrcnn.data.formats.coco import is_format, read
+from maskrcnn.data.reading import load_annotations
 from tests.data.formats.small_sets import HEIGHT, WIDTH, shared, write_json, write_picture
 
 SQUARE = [[10, 20, 30, 20, 30, 40, 10, 40]]
@@ -32,7 +32,7 @@ def test_a_file_comes_as_it_is(tmp_path: Path):
     annotations = read(file, None)["all"]
     assert annotations.coco == content
     assert annotations.image_folder == tmp_path
-    assert annotations.problems == []
+    assert annotations.problems == ()
 
 
 @pytest.mark.parametrize(
@@ -102,21 +102,22 @@ def test_what_cannot_be_used_is_named_and_left_out(tmp_path: Path):
         "no annotation",
     ]
     file = write_json(tmp_path / "x.json", content)
-    annotations = usable(read(file, tmp_path)["all"], "x.json")
-    assert [one["id"] for one in annotations.coco["annotations"]] == [5, 6, 8, 23]
+    annotations = read(file, tmp_path)["all"].without_missing_images().usable()
+    # The second of one id is an object of its own, with the number after the largest.
+    assert [one["id"] for one in annotations.coco["annotations"]] == [5, 6, 8, 25, 23]
     assert [record["file_name"] for record in annotations.coco["images"]] == ["a.png", "b.png", "c.png"]
-    found = sorted((problem.kind, problem.annotation_id) for problem in annotations.problems)
+    found = sorted((p.kind, p.annotation_id) for p in annotations.problems if p.kind != "missing-image")
+    assert [p.file for p in annotations.problems if p.kind == "missing-image"] == [str(tmp_path / "gone.png")]
     assert found == [
         ("bad-annotation", "number 10"),
-        ("duplicate-annotation-id", "5"),
         ("duplicate-image-id", ""),
         ("mask-outside-image", "24"),
-        ("missing-image", ""),
+        ("renumbered-annotation", "5"),
         ("two-point-polygon", "20"),
         ("unknown-category", "21"),
         ("unknown-image", "22"),
     ]
-    assert len(load_coco(write_json(tmp_path / "usable.json", annotations.coco), tmp_path)) == 3
+    assert len(load_annotations(write_json(tmp_path / "usable.json", annotations.coco), tmp_path)) == 3
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,6 @@ def test_real_sets_pass_through(name: str, counts: dict[str, tuple[int, int]]):
 
 def test_nothing_of_a_good_file_is_left_out():
     annotations = read(shared("coco-sample"), None)["all"]
-    kept = usable(annotations, "coco-sample")
+    kept = annotations.without_missing_images().usable()
     assert json.dumps(kept.coco, sort_keys=True) == json.dumps(annotations.coco, sort_keys=True)
-    assert kept.problems == []
+    assert kept.problems == ()

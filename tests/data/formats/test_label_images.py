@@ -47,7 +47,7 @@ def test_objects_keep_holes_and_parts_in_every_layout(tmp_path: Path, pictures: 
     assert [name for name, _ in objects] == ["object", "object"]
     assert np.array_equal(objects[0][1], RING)
     assert np.array_equal(objects[1][1], PARTS)
-    assert annotations.problems == []
+    assert annotations.problems == ()
 
 
 def test_every_depth(tmp_path: Path):
@@ -120,7 +120,7 @@ def test_splits_and_a_folder_of_masks_alone(tmp_path: Path):
 def test_pedestrians_exactly(tmp_path: Path):
     folder = shared("pennfudan")
     annotations = read(folder, None)["all"]
-    assert annotations.problems == []
+    assert annotations.problems == ()
     number = 0
     for name, objects in masks_of(annotations, tmp_path).items():
         mask = np.asarray(Image.open(folder / "PedMasks" / f"{Path(name).stem}_mask.png"))

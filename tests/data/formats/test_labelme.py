@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskrcnn.data.formats.assembling import Annotations
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats.labelme import is_format, read
 from tests.data.formats.small_sets import (
     HEIGHT,
@@ -143,7 +143,7 @@ def test_pictures_are_found_under_the_paths_of_other_machines(tmp_path: Path, pa
     picture = write_picture(tmp_path / ("json" if beside else "images") / "b.png")
     annotations = read(write_json(tmp_path / "json" / "b.json", content(shape(), name=path)).parent, None)["all"]
     assert annotations.image_folder / annotations.coco["images"][0]["file_name"] == picture
-    assert annotations.problems == []
+    assert annotations.problems == ()
 
 
 def test_pictures_in_a_folder_that_is_given(tmp_path: Path):

@@ -35,7 +35,7 @@ def test_each_file_is_an_object_and_objects_may_overlap(root: Path, tmp_path: Pa
     assert np.array_equal(one, ONE)
     assert np.array_equal(two, TWO)
     assert objects["q/images/q.png"] == []
-    assert annotations.problems == []
+    assert annotations.problems == ()
 
 
 def test_grey_edges_count_from_half_and_colour_is_no_hindrance(root: Path, tmp_path: Path):

@@ -1,11 +1,13 @@
 """Train and val: by name alone, and never a group on both sides."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from maskrcnn.data.formats.assembling import Annotations
+from maskrcnn.data.annotations import Annotations
+from maskrcnn.data.coco_annotations import annotations_from_coco
 from maskrcnn.data.formats.splitting import group_by, split_dataset
 from maskrcnn.data.problems import Problem
 
@@ -14,9 +16,11 @@ NAMES = [f"plate{plate}_well{well}.png" for plate in range(30) for well in range
 
 def annotations(names: list[str]) -> Annotations:
     images = [{"id": k, "file_name": name, "height": 4, "width": 4} for k, name in enumerate(names)]
-    objects: list[dict[str, Any]] = [{"id": k, "image_id": k // 2, "category_id": 1} for k in range(2 * len(names))]
+    shape = {"category_id": 1, "iscrowd": 0, "segmentation": [[0, 0, 3, 0, 3, 3]], "bbox": [0, 0, 3, 3], "area": 5}
+    objects: list[dict[str, Any]] = [{"id": k, "image_id": k // 2, **shape} for k in range(2 * len(names))]
     coco = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": "x"}], "info": {}}
-    return Annotations(coco, Path("pictures"), [Problem("warning", "kind", "reason")])
+    table = annotations_from_coco(coco, Path("pictures"), "x.json")
+    return replace(table, problems=(Problem("warning", "kind", "reason"),))
 
 
 def names_of(one: Annotations) -> set[str]:

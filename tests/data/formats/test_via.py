@@ -59,7 +59,7 @@ def test_round_shapes_and_closed_polylines(folder: Path, tmp_path: Path):
     assert flat.any(axis=0).sum() > 2 * flat.any(axis=1).sum()
     assert upright.any(axis=1).sum() > 2 * upright.any(axis=0).sum()
     assert iou(square, box_mask(2, 2, 22, 22)) > 0.9
-    assert annotations.problems == []
+    assert annotations.problems == ()
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_round_shapes_and_closed_polylines(folder: Path, tmp_path: Path):
         ({"name": "polygon", "all_points_x": [1, 20], "all_points_y": [1, 30]}, "two-point-polygon"),
         ({"name": "polygon", "all_points_x": [1, 20, 4], "all_points_y": [1, 30]}, "malformed-shape"),
         ({"name": "polygon", "all_points_x": [1, 20, None], "all_points_y": [1, 30, 30]}, "malformed-shape"),
-        ({"name": "polygon", "all_points_x": [100, 120, 110], "all_points_y": [1, 1, 9]}, "empty-mask"),
+        ({"name": "polygon", "all_points_x": [100, 120, 110], "all_points_y": [1, 1, 9]}, "mask-outside-image"),
         ({"name": "rect", "x": 4, "y": 5, "width": 7}, "malformed-shape"),
         ({"name": "rect", "x": 4, "y": 5, "width": 0, "height": 0}, "empty-mask"),
         ({"name": "circle", "cx": 4, "cy": 5, "r": 0}, "malformed-shape"),
@@ -92,7 +92,7 @@ def test_a_shape_that_is_none_is_named_and_the_others_stay(folder: Path, tmp_pat
 def test_without_attributes_all_are_objects(folder: Path, tmp_path: Path):
     annotations = read_regions(folder, region(), region())
     assert [name for name, _ in masks_of(annotations, tmp_path)["a.png"]] == ["object", "object"]
-    assert annotations.problems == []
+    assert annotations.problems == ()
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_without_attributes_all_are_objects(folder: Path, tmp_path: Path):
 def test_the_class_is_the_attribute_that_can_be_one(folder: Path, tmp_path: Path, attributes: Any, expected: str):
     annotations = read_regions(folder, region(**attributes))
     assert masks_of(annotations, tmp_path)["a.png"][0][0] == expected
-    assert annotations.problems == []
+    assert annotations.problems == ()
 
 
 def test_a_name_is_not_the_class_where_there_is_a_type(folder: Path):
@@ -190,4 +190,4 @@ def test_the_balloons():
     splits = read(shared("balloon"), None)
     counts = {name: (len(one.coco["images"]), len(one.coco["annotations"])) for name, one in splits.items()}
     assert counts == {"train": (61, 255), "val": (13, 50)}
-    assert all(one.problems == [] for one in splits.values())
+    assert all(one.problems == () for one in splits.values())

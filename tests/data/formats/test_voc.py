@@ -108,7 +108,7 @@ def test_a_file_of_class_names_as_labelme_writes_it(tmp_path: Path):
     annotations = read(root, None)["all"]
     assert [name for name, _ in masks_of(annotations, tmp_path)["a.jpg"]] == ["fig", "date"]
     assert [category["name"] for category in annotations.coco["categories"]] == ["fig", "date"]
-    assert annotations.problems == []
+    assert annotations.problems == ()
 
 
 def test_colours_and_a_label_map_as_cvat_writes_them(tmp_path: Path):
@@ -135,7 +135,7 @@ def test_colours_and_a_label_map_as_cvat_writes_them(tmp_path: Path):
     assert np.array_equal(one[1], ONE)
     assert np.array_equal(two[1], TWO)
     assert [category["name"] for category in annotations.coco["categories"]] == ["date", "fig"]
-    assert annotations.problems == []
+    assert annotations.problems == ()
 
 
 def test_a_palette_counts_by_its_colours_where_a_file_says_them(tmp_path: Path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from maskrcnn.data.formats.assembling import Annotations
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats.yolo import is_format, read
 from tests.data.formats.small_sets import HEIGHT, WIDTH, box_mask, iou, kinds_of, masks_of, write_picture
 
@@ -46,7 +46,7 @@ def test_polygons_in_shares_of_the_sides(folder: Path, tmp_path: Path):
     (one, two) = masks_of(annotations, tmp_path)["a.v1.png"]
     assert (one[0], two[0]) == ("date", "fig")
     assert iou(one[1], box_mask(10, 15, 30, 45)) > 0.9
-    assert annotations.problems == []
+    assert annotations.problems == ()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -83,7 +83,7 @@ def test_boxes_become_rectangles_and_are_said(folder: Path, tmp_path: Path):
         ("0 10 15 30 15 30 45", "not-normalised"),
         ("0 0.1 nan 0.3 0.4 0.5 0.6", "malformed-shape"),
         ("fig 0.1 0.2 0.3 0.4 0.5 0.6", "malformed-shape"),
-        ("0 1.1 1.1 1.2 1.1 1.2 1.2", "empty-mask"),
+        ("0 1.1 1.1 1.2 1.1 1.2 1.2", "mask-outside-image"),
     ],
 )
 def test_a_line_that_is_no_object_is_named_and_the_others_stay(folder: Path, line: str, kind: str):
@@ -97,7 +97,7 @@ def test_a_line_that_is_no_object_is_named_and_the_others_stay(folder: Path, lin
 def test_an_outline_a_little_outside_is_clipped(folder: Path, tmp_path: Path):
     annotations = read_lines(folder, "0 -0.01 -0.01 1.01 -0.01 1.01 1.01 -0.01 1.01")
     assert masks_of(annotations, tmp_path)["a.v1.png"][0][1].all()
-    assert annotations.problems == []
+    assert annotations.problems == ()
 
 
 @pytest.mark.parametrize("style", ["folders", "path", "another machine", "list of folders", "file list", "roboflow"])
@@ -127,7 +127,7 @@ def test_every_way_to_name_the_splits(tmp_path: Path, style: str):
     splits = read(file, None)
     assert list(splits) == ["train", "val", "test"]
     for split, annotations in splits.items():
-        assert annotations.problems == [], split
+        assert annotations.problems == (), split
         assert len(annotations.coco["annotations"]) == 1
         (record,) = annotations.coco["images"]
         assert (annotations.image_folder / record["file_name"]).is_file()

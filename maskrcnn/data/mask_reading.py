@@ -5,45 +5,68 @@ from typing import Any
 import numpy as np
 import pycocotools.mask
 
+from maskrcnn.data.coco_records import brief
 from maskrcnn.structures.rle import rle_counts
 
 FAR = 10
 """Coordinates beyond this many image sides are no outline; pycocotools would reserve memory for all of their way."""
+MAX_OUTLINE_PX = 4_000_000
+"""Length of all outlines of an object together: pycocotools takes some 120 bytes for each pixel of it."""
 
 Finding = tuple[str, str]  # kind, reason
 
 
-def read_mask(segmentation: Any, size: tuple[int, int]) -> tuple[dict[str, Any] | None, list[Finding]]:
-    """The mask as pycocotools' compressed RLE (`counts` are bytes), or None; and what is wrong, as (kind, reason).
+def read_mask(segmentation: Any, size: tuple[int, int]) -> tuple[Any, dict[str, Any] | None, list[Finding]]:
+    """The segmentation as COCO writes it, its mask as pycocotools' compressed RLE (`counts` are bytes) or None, and
+    what is wrong, as (kind, reason).
 
     `size` is the (height, width) of the image. A mask that is given may still have no pixel.
     """
     if not segmentation:
-        return None, [("empty-segmentation", "there is no segmentation")]
+        return None, None, [("empty-segmentation", "there is no segmentation")]
     if isinstance(segmentation, dict):
         return _read_rle(segmentation, size)
     if isinstance(segmentation, list):
-        return _read_polygons(segmentation, size)
-    return None, [("malformed-segmentation", f"expected a list of polygons or an RLE, got {segmentation!r:.60}")]
+        flat = _flat_polygons(segmentation)
+        rle, findings = _read_polygons(flat, size)
+        if flat is not segmentation:
+            findings.append(("point-pairs", "the outline is pairs [[x, y], [x, y], ...]"))
+        return flat, rle, findings
+    return None, None, [("malformed-segmentation", f"expected a list of polygons or an RLE, got {brief(segmentation)}")]
 
 
-def _read_rle(segmentation: dict[str, Any], size: tuple[int, int]) -> tuple[dict[str, Any] | None, list[Finding]]:
+def _flat_polygons(segmentation: list[Any]) -> list[Any]:
+    """[[x, y], [x, y], ...] or a list of such as polygons [[x, y, x, y, ...]]; anything else as it is."""
+    if len(segmentation) > 2 and all(map(_is_point, segmentation)):
+        return [[number for point in segmentation for number in point]]
+    if all(isinstance(part, list) and part and all(map(_is_point, part)) for part in segmentation):
+        return [[number for point in part for number in point] for part in segmentation]
+    return segmentation
+
+
+def _is_point(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(number, int | float) for number in value)
+
+
+def _read_rle(segmentation: dict[str, Any], size: tuple[int, int]) -> tuple[Any, dict[str, Any] | None, list[Finding]]:
     height, width = size
     given, counts = segmentation.get("size"), segmentation.get("counts")
     if given != [height, width] and given != (height, width):
         swapped = "; the sides are swapped" if given == [width, height] else ""
-        reason = f"the RLE has size {given}, the image {[height, width]} (height, width){swapped}"
-        return None, [("rle-size", reason)]
-    if not isinstance(counts, str | list):
-        return None, [("malformed-segmentation", f"expected RLE counts, a string or a list, got {counts!r:.60}")]
+        reason = f"the RLE has size {brief(given)}, the image {[height, width]} (height, width){swapped}"
+        return None, None, [("rle-size", reason)]
+    if not isinstance(counts, str | bytes | list):
+        return None, None, [("malformed-segmentation", f"expected RLE counts, a string or a list, got {brief(counts)}")]
     rle: Any = {"size": [height, width], "counts": counts}
     try:
         rle_counts(rle)
-        if isinstance(counts, str):
-            return {**rle, "counts": counts.encode("ascii")}, []
-        return pycocotools.mask.frPyObjects(rle, height, width), []
+        if isinstance(counts, list):
+            return segmentation, pycocotools.mask.frPyObjects(rle, height, width), []  # pyright: ignore
+        text = counts if isinstance(counts, str) else counts.decode("ascii")
+        segmentation = segmentation if isinstance(counts, str) else {**segmentation, "counts": text}
+        return segmentation, {**rle, "counts": text.encode("ascii")}, []
     except (ValueError, TypeError, OverflowError) as error:
-        return None, [("rle-counts", str(error))]
+        return None, None, [("rle-counts", str(error))]
 
 
 def _read_polygons(segmentation: list[Any], size: tuple[int, int]) -> tuple[dict[str, Any] | None, list[Finding]]:
@@ -52,7 +75,7 @@ def _read_polygons(segmentation: list[Any], size: tuple[int, int]) -> tuple[dict
     for part in parts:
         coordinates = _flat_numbers(part)
         if coordinates is None:
-            return None, [("malformed-segmentation", f"expected a polygon [x, y, x, y, ...], got {part!r:.60}")]
+            return None, [("malformed-segmentation", f"expected a polygon [x, y, x, y, ...], got {brief(part)}")]
         polygons.append(coordinates)
     every = np.concatenate(polygons)
     if not len(every):
@@ -73,6 +96,11 @@ def _read_polygons(segmentation: list[Any], size: tuple[int, int]) -> tuple[dict
     usable = [polygon for polygon in polygons if len(polygon) >= 6]
     if not usable:
         return None, [("two-point-polygon", f"no polygon has three points; the longest has {len(polygons[0]) // 2}")]
+    length = sum(map(_outline_length, usable))
+    if length > MAX_OUTLINE_PX:
+        num = sum(len(polygon) // 2 for polygon in usable)
+        reason = f"an outline of {num} points is {length:.3g} px long, expected at most {MAX_OUTLINE_PX} px"
+        return None, [("long-outline", reason)]
     findings: list[Finding] = []
     if len(usable) < len(polygons):
         findings.append(
@@ -81,6 +109,12 @@ def _read_polygons(segmentation: list[Any], size: tuple[int, int]) -> tuple[dict
     height, width = size
     rles = pycocotools.mask.frPyObjects([polygon.tolist() for polygon in usable], height, width)
     return pycocotools.mask.merge(rles), findings  # pyright: ignore[reportReturnType]
+
+
+def _outline_length(polygon: np.ndarray) -> float:
+    """Of a closed polygon (2P,), each edge along its longer side, as pycocotools walks it, px."""
+    points = polygon.reshape(-1, 2)
+    return float(np.abs(points - np.roll(points, -1, axis=0)).max(axis=1).sum())
 
 
 def polygon_points(segmentation: Any) -> list[np.ndarray]:

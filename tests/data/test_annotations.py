@@ -7,7 +7,9 @@ import pycocotools.mask
 import pytest
 from PIL import Image
 
-from maskrcnn.data.coco import CocoDataset, load_coco
+from maskrcnn.data.annotations import Annotations
+from maskrcnn.data.problems import DataError
+from maskrcnn.data.reading import load_annotations
 
 HEIGHT, WIDTH = 30, 40
 
@@ -45,11 +47,11 @@ def write(folder: Path, annotations: list[dict], **changes: Any) -> tuple[Path, 
     return path, folder
 
 
-def load(folder: Path, annotations: list[dict], **changes: Any) -> CocoDataset:
-    return load_coco(*write(folder, annotations, **changes))
+def load(folder: Path, annotations: list[dict], **changes: Any) -> Annotations:
+    return load_annotations(*write(folder, annotations, **changes))
 
 
-def full_masks(dataset: CocoDataset, index: int) -> np.ndarray:
+def full_masks(dataset: Annotations, index: int) -> np.ndarray:
     masks = dataset.targets(index).masks
     full = np.zeros((len(masks), *dataset.size(index)), np.uint8)
     for g, (x0, y0, x1, y1) in enumerate(masks.windows.tolist()):
@@ -116,20 +118,19 @@ def test_crowd_becomes_ignore_boxes(tmp_path: Path):
     targets = dataset.targets(0)
     assert len(targets) == 2
     assert targets.ignore_boxes.tolist() == [[4, 2, 6, 9]]
-    assert dataset.annotation_ids[list(dataset.annotation_range(0))].tolist() == [1, 2, 3]
+    assert dataset.annotation_ids[dataset.rows(0)].tolist() == [1, 2, 3]
 
 
 def test_exporter_that_marks_everything_as_crowd(tmp_path: Path):
     files = write(tmp_path, [annotation(i, [square(2, 3, 5)], iscrowd=1) for i in range(3)])
-    with pytest.warns(UserWarning, match="3 of 3 annotations as crowd"):
-        assert len(load_coco(*files).targets(0)) == 0
-    assert len(load_coco(*files, crowd_as_instances=True).targets(0)) == 3
+    assert len(load_annotations(*files).targets(0)) == 0
+    assert len(load_annotations(*files, crowd_as_objects=True).targets(0)) == 3
 
 
 def test_annotations_are_sorted_by_image_in_the_order_of_the_file(tmp_path: Path):
     images = [5, 1, 5, 1, 5]
     dataset = load(tmp_path, [annotation(i, [square(2 + i, 3, 5)], image_id=image) for i, image in enumerate(images)])
-    assert [dataset.annotation_ids[list(dataset.annotation_range(i))].tolist() for i in (0, 1)] == [[1, 3], [0, 2, 4]]
+    assert [dataset.annotation_ids[dataset.rows(i)].tolist() for i in (0, 1)] == [[1, 3], [0, 2, 4]]
     assert dataset.targets(1).boxes[:, 0].tolist() == [2, 4, 6]
 
 
@@ -140,7 +141,7 @@ def bad_rle(size: list[int], counts: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (annotation(9, [square(100, 100, 5)]), "no pixel inside the image"),
+        (annotation(9, [square(100, 100, 5)]), "lies outside the image"),
         (annotation(9, [square(2, 3, 5)], category_id=4), "unknown category id 4"),
         (annotation(9, [square(2, 3, 5)], image_id=2), "unknown image id 2"),
         (annotation(9, []), "no segmentation"),
@@ -149,39 +150,59 @@ def bad_rle(size: list[int], counts: Any) -> dict[str, Any]:
         (annotation(9, bad_rle([WIDTH, HEIGHT], [0, HEIGHT * WIDTH])), "size"),
         (annotation(9, bad_rle([HEIGHT, WIDTH], [0, 7])), "add up to"),
         (annotation(9, bad_rle([HEIGHT, WIDTH], "04")), "add up to"),
-        (annotation(1, [square(2, 3, 5)]), "occurs twice"),
     ],
 )
-def test_a_bad_annotation_is_named_or_dropped(tmp_path: Path, bad: dict, reason: str):
+def test_a_bad_annotation_is_named_or_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture, bad: dict, reason: str):
     files = write(tmp_path, [annotation(1, [square(2, 3, 5)]), bad])
-    with pytest.raises(
-        ValueError, match=rf"instances\.json has 1 unusable annotation: annotation {bad['id']}: .*{reason}"
-    ):
-        load_coco(*files)
-    with pytest.warns(UserWarning, match=reason):
-        assert len(load_coco(*files, drop_invalid=True).targets(0)) == 1
+    with pytest.raises(DataError, match=rf"instances\.json cannot .*: 1 error: annotation 9 in .*: .*{reason}"):
+        load_annotations(*files)
+    assert not caplog.records
+    assert len(load_annotations(*files, drop_unusable=True).targets(0)) == 1
+    assert reason in caplog.text
+
+
+def test_a_second_annotation_of_one_id_is_an_object_with_a_number_of_its_own(tmp_path: Path):
+    dataset = load(tmp_path, [annotation(1, [square(2, 3, 5)]), annotation(1, [square(20, 3, 5)])])
+    assert dataset.annotation_ids.tolist() == [1, 2]
+    assert len(dataset.targets(0)) == 2
+
+
+def test_ids_that_are_texts_or_missing_are_numbered_and_what_refers_to_them_follows(tmp_path: Path):
+    size = {"height": HEIGHT, "width": WIDTH}
+    images = [{"id": "a", "file_name": "1.png", **size}, {"id": "7", "file_name": "5.png", **size}]
+    categories = [{"id": "fig", "name": "fig"}, {"id": 3.0, "name": "nut"}]
+    one = annotation(1, [square(2, 3, 5)], image_id="a", category_id="fig")
+    other = annotation(1, [square(2, 3, 5)], image_id=7, category_id="3")
+    del other["id"]
+    dataset = load(tmp_path, [one, other], images=images, categories=categories)
+    assert (dataset.image_ids, dataset.category_ids, dataset.class_names) == ((8, 7), (3, 4), ("nut", "fig"))
+    assert dataset.image.tolist() == [0, 1]
+    assert dataset.labels.tolist() == [1, 0]
+    assert dataset.annotation_ids.tolist() == [1, 2]
+    assert [record["image_id"] for record in dataset.coco["annotations"]] == [8, 7]
+    assert {problem.kind for problem in dataset.problems} >= {"renumbered-ids", "renumbered-annotation"}
 
 
 def test_ten_problems_are_named_and_the_rest_counted(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"13 unusable annotations.*annotation 9:.*and 3 more") as error:
+    with pytest.raises(ValueError, match=r"13 errors.*annotation 9 in .*and 3 more") as error:
         load(tmp_path, [annotation(i, []) for i in range(13)])
     assert "annotation 10" not in str(error.value)
 
 
 def test_bad_files(tmp_path: Path):
     path, folder = write(tmp_path, [])
-    with pytest.raises(ValueError, match="category id 3 occurs twice"):
+    with pytest.raises(ValueError, match="category id 3 belongs to 'a' and 'b'"):
         load(tmp_path, [], categories=[{"id": 3, "name": "a"}, {"id": 3, "name": "b"}])
-    with pytest.raises(ValueError, match="needs height and width"):
+    with pytest.raises(ValueError, match="expected height and width"):
         load(tmp_path, [], images=[{"id": 1, "file_name": "1.png", "height": -1, "width": -1}])
     with pytest.raises(FileNotFoundError, match=r"1 of 1 images.*gone\.png"):
         load(tmp_path, [], images=[{"id": 1, "file_name": "gone.png", "height": 3, "width": 3}])
     path.write_text("{}")
-    with pytest.raises(ValueError, match="no list 'images'"):
-        load_coco(path, folder)
+    with pytest.raises(ValueError, match="no annotation format"):
+        load_annotations(path, folder)
     path.write_text("<html>")
-    with pytest.raises(ValueError, match="not JSON"):
-        load_coco(path, folder)
+    with pytest.raises(ValueError, match="no annotation format"):
+        load_annotations(path, folder)
 
 
 def test_an_image_of_another_size_is_refused(tmp_path: Path):
