@@ -5,9 +5,13 @@ import traceback
 
 from tqdm import tqdm
 
+from maskrcnn.names import printable
+
 
 def report(error: Exception, *, with_traceback: bool) -> None:
     """Write the sentence of `error` to stderr, above a progress bar if there is one."""
     if with_traceback:
         tqdm.write("".join(traceback.format_exception(error)).rstrip(), file=sys.stderr)
-    tqdm.write(f"error: {error}", file=sys.stderr)
+    # A name in it must not move the cursor or colour the terminal; a table keeps its lines.
+    text = "\n".join(map(printable, str(error).split("\n")))
+    tqdm.write(f"error: {text}", file=sys.stderr)

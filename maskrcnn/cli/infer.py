@@ -1,28 +1,37 @@
 """Find, outline, count and draw every object in pictures."""
 
 import argparse
+import glob
 import os
 import sys
 from contextlib import nullcontext, redirect_stdout
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from maskrcnn.cli.errors import report
 from maskrcnn.cli.model_arguments import add_model_arguments, load_predictor
+from maskrcnn.data.images import read_image
 from maskrcnn.data.pictures.finding import find_images
 from maskrcnn.data.sample_picture import draw_sample
 from maskrcnn.distributed import is_first, join, leave, share_cores
+from maskrcnn.names import printable
 from maskrcnn.prediction.execution import choose_device
 from maskrcnn.prediction.folder_job import infer_files
+from maskrcnn.prediction.job_names import common_folder
 from maskrcnn.prediction.job_results import JobSummary, describe
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.count import add_counts
-from maskrcnn.report.export import write_image
+from maskrcnn.report.export import DRAWING_ENDING, is_ours, write_image
 
 LIKELY = 0.5
 """Score above which a detection of a published model is usually right."""
+OPTION_OF = {"detection.max_detections": "--max-detections", "resize.longest_edge": "--resize"}
+"""Options that raise a limit, by the setting that a sentence about it names."""
 FOR_EVALUATION = 0.1
 """Thresholds up to this are those with which AP is published."""
 
@@ -32,7 +41,8 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Find, outline, count and draw every object in pictures. Stopped in the middle of several, the "
-        "same command goes on from there; later it does only pictures that are new or changed. Under torchrun, "
+        "same command goes on from there; later it does only pictures that are new or changed. counts.csv and "
+        "instances.json name files from the folder given, or from the one that all inputs share. Under torchrun, "
         "processes and machines that see the same folders divide the pictures.",
         epilog="example: %(prog)s scans/ 'plates/*.tif' --out results --score 0.6",
     )
@@ -49,6 +59,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         action="store_true",
         help="do also what an earlier run with these settings did (one picture alone is always done)",
     )
+    add("--overwrite", action="store_true", help="replace files in the --out folder that infer did not write")
     add_model_arguments(parser)
     return parser
 
@@ -60,9 +71,10 @@ def execute(args: argparse.Namespace) -> int:
         raise ValueError(f"--batch: expected at least 1, got {args.batch}")
     if args.out.exists() and not args.out.is_dir():
         raise ValueError(f"--out: expected a folder, {args.out} is a file")
-    files, errors = _find(args.paths, args.out)
+    found = _find(args.paths)
+    files = found.files
     if args.paths and not files:
-        for error in errors:
+        for error in [*found.unlisted, *found.errors]:
             fail(error)
         return 1
     device = join(choose_device(args.device))
@@ -72,28 +84,43 @@ def execute(args: argparse.Namespace) -> int:
         args.device = str(device)
         with nullcontext() if is_first() else redirect_stdout(None):  # of several processes one says what all do
             predictor = _load(args)
-            files = files or [_write_sample(args.out)]
+            for path, number in found.num_skipped.items():
+                _say(
+                    f"skipped in {path}: {number} drawing{'s' * (number > 1)} of earlier runs (name one to count in it)"
+                )
+            files = files or [_write_sample(args.out, args.overwrite)]
         classes = [name.strip() for name in args.classes.split(",")] if args.classes is not None else None
-        summary = infer_files(
-            predictor,
-            files,
-            args.out,
-            classes=classes,
-            is_drawn=not args.no_draw,
-            redo=args.redo,
-            say=_say,
-            on_failure=fail,
-        )
+        try:
+            summary = infer_files(
+                predictor,
+                files,
+                args.out,
+                root=found.root,
+                classes=classes,
+                is_drawn=not args.no_draw,
+                redo=args.redo,
+                overwrite=args.overwrite,
+                say=_say,
+                on_failure=fail,
+            )
+        except FileExistsError as error:
+            raise FileExistsError(f"{error}; name another folder with --out, or allow it with --overwrite") from error
         if not is_first():
             return 0
         _print_summary(args, predictor.class_names, summary)
     finally:
         leave()
-    for error in errors:
+    for error in [*found.unlisted, *found.errors]:
         fail(error)
-    if summary.failures and len(files) > 1:
-        print(f"{len(summary.failures)} of {len(files)} files could not be read", file=sys.stderr)
-    return 1 if errors or summary.failures else 0
+    counted = [f"{len(summary.failures)} of {len(files)} files could not be read"] * (
+        bool(summary.failures) and len(files) > 1
+    )
+    if found.unlisted:
+        num = len(found.unlisted)
+        counted.append(f"{num} folder{'s' * (num > 1)} could not be listed, so not all pictures are counted")
+    if counted:
+        print("; ".join(counted), file=sys.stderr)
+    return 1 if found.unlisted or found.errors or summary.failures else 0
 
 
 def _load(args: argparse.Namespace) -> Predictor:
@@ -111,60 +138,111 @@ def _load(args: argparse.Namespace) -> Predictor:
 def _say(line: str) -> None:
     """Print above the progress bar, at once also into a file, for who looks into it while many pictures are done."""
     with tqdm.external_write_mode():
-        print(line, flush=True)
+        print(printable(line), flush=True)
 
 
-def _find(paths: list[str], out: Path) -> tuple[list[Path], list[Exception]]:
-    """Files of all paths, each once, and an error for each path that gave none."""
-    found: dict[Path, Path] = {}
-    errors: list[Exception] = []
+@dataclass
+class _Found:
+    """What the paths of a command line lead to."""
+
+    files: list[Path] = field(default_factory=list)
+    root: Path | None = None
+    """Folder that the files are named from."""
+    num_skipped: dict[str, int] = field(default_factory=dict)
+    """Paths with our own drawings in them, and how many."""
+    unlisted: list[OSError] = field(default_factory=list)
+    """Folders that could not be looked into."""
+    errors: list[Exception] = field(default_factory=list)
+    """One for each path that gave no file."""
+
+
+def _find(paths: list[str]) -> _Found:
+    """Files of all paths, each once. A folder's or pattern's own drawings are left out; a file that is named is not."""
+    found = _Found()
+    files: dict[str, Path] = {}
+    roots: list[Path] = []
     for path in paths:
         try:
-            images = find_images(path, errors.append)
-            chosen = [file for file in images if Path(path).is_file() or not _is_own_picture(file, out)]
+            images = find_images(path, found.unlisted.append)
+            chosen = [file for file in images if os.path.isfile(path) or not _is_own_drawing(file)]
             if images and not chosen:
-                raise ValueError(f"{path}: holds only pictures that an earlier run wrote into {out}")
+                raise ValueError(f"{path}: holds only drawings of earlier runs")
+            if len(chosen) < len(images):
+                found.num_skipped[path] = len(images) - len(chosen)
             for file in chosen:
-                found.setdefault(Path(os.path.realpath(file)), file)  # resolve() fails at a link to itself
+                files.setdefault(os.path.realpath(file), file)  # resolve() fails at a link to itself
+            if chosen:
+                roots.append(_root(path))
         except (OSError, ValueError) as error:
-            errors.append(error)
-    return list(found.values()), errors
+            found.errors.append(error)
+    found.files = list(files.values())
+    found.root = roots[0] if len(roots) == 1 else common_folder(roots)
+    return found
 
 
-def _is_own_picture(file: Path, out: Path) -> bool:
-    """Whether an earlier run into the same folder wrote it: `infer .` twice must not count its own drawings."""
-    return file.stem.endswith("_instances") and os.path.dirname(os.path.realpath(file)) == os.path.realpath(out)
+def _is_own_drawing(file: Path) -> bool:
+    return file.name.endswith(DRAWING_ENDING) and is_ours(file)
 
 
-def _write_sample(out: Path) -> Path:
+def _root(path: str) -> Path:
+    """The folder that a path names: itself, that of a file, or the part of a pattern that is fixed."""
+    if os.path.isdir(path):
+        return Path(path)
+    if os.path.lexists(path):
+        return Path(path).parent
+    return Path(*takewhile(lambda part: not glob.has_magic(part), Path(path).parts))
+
+
+def _write_sample(out: Path, overwrite: bool) -> Path:
     image, num_nuclei = draw_sample()
     path = out / "sample.png"
+    if os.path.lexists(path) and not overwrite and not _is_picture(path, image):
+        raise FileExistsError(
+            f"{path}: a file that no earlier run wrote would be overwritten by the sample; name another folder with "
+            "--out, or allow it with --overwrite"
+        )
     write_image(path, image)
-    print(f"no path given: {path} is a made-up micrograph, drawn by this package with {num_nuclei} nuclei in it")
+    _say(f"no path given: {path} is a made-up micrograph, drawn by this package with {num_nuclei} nuclei in it")
     return path
 
 
+def _is_picture(path: Path, image: np.ndarray) -> bool:
+    try:
+        return np.array_equal(read_image(path), image)
+    except (OSError, ValueError):
+        return False
+
+
 def _print_summary(args: argparse.Namespace, class_names: tuple[str, ...], summary: JobSummary) -> None:
-    if not summary.counts:
-        return
+    if summary.counts:
+        _print_counts(args, class_names, summary)
+    if len(args.paths) > 1:
+        _say(
+            f"files are named from {'the folder they share' if summary.root else 'their drive'}: {summary.root or '/'}"
+        )
+    written = "counts.csv and instances.json" if args.no_draw else "pictures, counts.csv and instances.json"
+    _say(f"{written} are in {args.out}")
+
+
+def _print_counts(args: argparse.Namespace, class_names: tuple[str, ...], summary: JobSummary) -> None:
     total = add_counts(counts for _, counts in summary.counts)
     if len(summary.counts) > 1:
-        print(f"total of {len(summary.counts)} pictures: {describe(total)}")
+        _say(f"total of {len(summary.counts)} pictures: {describe(total)}")
     if summary.doubles:
         where = next(iter(summary.doubles)) if len(summary.doubles) == 1 else f"{len(summary.doubles)} pictures"
-        print(
+        _say(
             f"perhaps counted twice in {where}: {sum(summary.doubles.values())} pairs of objects cover nearly the same "
             "pixels; --exclusive names classes of which a thing can only be one"
         )
-    for sentence, where in summary.ceilings.items():
-        print(f"limit reached in {where[0] if len(where) == 1 else f'{len(where)} pictures'}: {sentence}")
+    for sentence, files in summary.ceilings.items():
+        option = next((f"; {option} changes it" for key, option in OPTION_OF.items() if key in sentence), "")
+        where = files[0] if len(files) == 1 else f"{len(files)} pictures"
+        _say(f"limit reached in {where}: {sentence}{option}")
     if args.weights is None and args.paths and not any(total.values()):
-        print(
+        _say(
             f"the default weights look for {_names(class_names)} only and found none; "
             "--weights coco is for everyday photographs, maskrcnn zoo lists more"
         )
-    written = "counts.csv and instances.json" if args.no_draw else "pictures, counts.csv and instances.json"
-    print(f"{written} are in {args.out}")
 
 
 def _names(class_names: tuple[str, ...]) -> str:

@@ -1,9 +1,9 @@
-"""Many picture files through a predictor: figures, counts and COCO JSON in one folder, whatever interrupts it."""
+"""Many picture files through a predictor: drawings, counts and COCO JSON in one folder, whatever interrupts it."""
 
 import hashlib
-from collections import Counter
+import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,22 @@ from torch import Tensor
 from tqdm import tqdm
 
 from maskrcnn.distributed import gather, is_first, rank, world_size
+from maskrcnn.files import clear_temporaries, folder_lock
+from maskrcnn.names import printable
+from maskrcnn.prediction.job_names import common_folder, drawing_names, relative_names
 from maskrcnn.prediction.job_records import Records, settings_key
-from maskrcnn.prediction.job_results import JobSummary, describe, summarise, write_results
-from maskrcnn.prediction.pipeline import finished
+from maskrcnn.prediction.job_results import (
+    COUNTS,
+    INSTANCES,
+    JobSummary,
+    count_rows,
+    describe,
+    summarise,
+    write_results,
+)
+from maskrcnn.prediction.pipeline import OutputError, PictureError, finished
 from maskrcnn.prediction.predictor import Predictor
+from maskrcnn.report.export import is_ours
 
 RECORDS = ".done"
 """Folder in the output folder for what is known of pictures that are done."""
@@ -26,73 +38,99 @@ def infer_files(
     files: Sequence[Path],
     out: Path,
     *,
+    root: Path | None = None,
     classes: Sequence[str] | None = None,
     is_drawn: bool = True,
     redo: bool = False,
+    overwrite: bool = False,
     say: Callable[[str], None] = print,
     on_failure: Callable[[Exception], None] | None = None,
 ) -> JobSummary:
     """Write `<stem>_instances.png` for each file, counts.csv and instances.json, all into `out`.
 
-    A file that cannot be read is reported and left out; the others are finished. Without any that can be read nothing
-    is written. Other threads read the next pictures and draw the last ones while the network runs.
+    A file that cannot be read, or on which anything else fails, is reported, and its row of counts.csv says why; the
+    others are finished. Other threads read the next pictures and draw the last ones while the network runs.
 
     Each of several files is recorded in `out`/.done when it is finished. The same job again does only those that are
     not, or that changed; counts.csv and instances.json come at the end and are those of a job done in one go. Processes
     of a group (`maskrcnn.distributed`) divide the files; the first gives the summary of all, the others an empty one.
 
     Args:
+        root: folder from which files are named in counts.csv and instances.json; None takes the one that holds all.
         classes: names to keep; None keeps all.
         redo: do also what was done before.
+        overwrite: replace files in `out` that no earlier job wrote.
         say: takes one line for each file that was done.
-        on_failure: takes the error of each file that could not be read; its text names the file. None says it.
+        on_failure: takes the error of each file that could not be done; its text names the file. None says it.
 
     Raises:
-        ValueError: an unknown name in `classes`; processes that see different files.
+        ValueError: an unknown name in `classes`; a file outside `root`; a drawing that would replace one of `files`;
+            processes that see different files.
+        FolderInUseError: another job writes into `out`.
+        FileExistsError: a file in `out` that no earlier job wrote would be replaced.
+        OSError: `out` cannot be written, since the disk is full, say. What was done is kept.
         RuntimeError: another process died before its files were done.
     """
     labels = _labels(predictor.class_names, classes)
     class_names = [name for label, name in enumerate(predictor.class_names) if label in labels]
-    figures = {file: out / name for file, name in figure_names(files).items()} if is_drawn else {}
+    category_ids = predictor.settings.category_ids or None
+    root = common_folder(file.parent for file in files) if root is None else root
+    names = relative_names(files, root)
+    drawings = _drawings(names, "" if root is None else root.absolute().name, out) if is_drawn else {}
     folder = out / RECORDS if len(files) > 1 else None
     _expect_same_files(files)
     settings = _from_first(lambda: settings_key(predictor, labels.tolist()) if folder else "")
-    with Records(folder, settings) as records:
-        todo: list[int] = _from_first(lambda: _find_todo(records, files, figures, redo, say))
+    with Records(folder, settings) as records, ExitStack() as stack:
+
+        def prepare() -> list[int]:
+            stack.enter_context(folder_lock(out, "infer"))
+            clear_temporaries(out)
+            if not overwrite:
+                _expect_ours([out / COUNTS, out / INSTANCES, *drawings.values()])
+            return _find_todo(records, files, drawings, redo, say)
+
+        def progress() -> str:
+            num = f"{len(records.done)} of {len(files)} pictures are" if world_size() == 1 else "a part is"
+            return f"{num} done, and the same command goes on from there"
+
+        todo: list[int] = _from_first(prepare)
         own = [files[i] for i in todo[rank() :: world_size()]]
-        failures: list[Path] = []
-
-        def fail(file: Path, error: Exception) -> None:
-            failures.append(file)
-            bar.update()
-            if on_failure is None:
-                say(f"error: {error}")
-            else:
-                on_failure(error)
-
-        with tqdm(total=len(own), unit="image", disable=None if len(own) > 1 and is_first() else True) as bar:
-            try:
-                with closing(finished(predictor, own, figures, labels, records, fail)) as results:
-                    for file, counts in results:
-                        bar.update()
-                        say(f"{file}: {describe(dict.fromkeys(class_names, 0) | counts)}")
-            except KeyboardInterrupt:
-                if folder is not None and is_first():
-                    num = f"{len(records.done)} of {len(files)} pictures are" if world_size() == 1 else "a part is"
-                    say(f"stopped: {num} done, and the same command goes on from there")
-                raise
+        failures: dict[Path, str] = {}
+        try:
+            with (
+                tqdm(total=len(own), unit="image", disable=None if len(own) > 1 and is_first() else True) as bar,
+                closing(finished(predictor, own, drawings, labels, records)) as results,
+            ):
+                for file, result in results:
+                    bar.update()
+                    if not isinstance(result, PictureError):
+                        say(f"{printable(str(file))}: {describe(dict.fromkeys(class_names, 0) | result)}")
+                        continue
+                    failures[file] = result.status
+                    if on_failure is None:
+                        say(f"error: {printable(str(result))}")
+                    else:
+                        on_failure(result)
+        except KeyboardInterrupt:
+            if folder is not None and is_first():
+                say(f"stopped: {progress()}")
+            raise
+        except OutputError as error:
+            raise _unwritable(out, error, progress()) from error
         failures = _wait_for_all(failures)
         try:
             if not is_first():
-                return JobSummary()
+                return JobSummary(root)
             if world_size() > 1:
-                records.load(files, figures)
+                records.load(files, drawings)
             _expect_all_done(records, files, failures)
-            summary = summarise(records, files, failures, class_names)
-            if summary.counts:
-                write_results(
-                    out, summary, records, files, predictor.class_names, predictor.settings.category_ids or None
-                )
+            summary = summarise(records, files, failures, class_names, root)
+            try:
+                rows = count_rows(records, names, failures)
+                write_results(out, rows, class_names, records, names, predictor.class_names, category_ids)
+            except OSError as error:
+                raise _unwritable(out, error, progress()) from error
+            with suppress(OSError):  # the records are right as they are, this only makes them smaller
                 records.compact()
             return summary
         finally:
@@ -100,19 +138,31 @@ def infer_files(
                 gather(None)  # torchrun ends all processes as soon as one ends badly, and the first may be writing
 
 
-def figure_names(files: Sequence[Path]) -> dict[Path, str]:
-    """A file name for the picture of each file: its stem, with the folder and the extension where stems are equal."""
-    spellings = [
-        (file.stem, f"{file.parent.name}_{file.stem}", f"{file.parent.name}_{file.stem}_{file.suffix[1:]}")
-        for file in files
-    ]
-    # Lower case, since some file systems do not tell cases apart.
-    used = Counter(name.lower() for names in spellings for name in dict.fromkeys(names))
-    result = {}
-    for number, (file, names) in enumerate(zip(files, spellings, strict=True), start=1):
-        unique = next((name for name in names if used[name.lower()] == 1), f"{names[-1]}_{number}")
-        result[file] = f"{unique}_instances.png"
-    return result
+def _drawings(names: Mapping[Path, str], root_name: str, out: Path) -> dict[Path, Path]:
+    """Where each file is drawn.
+
+    Raises:
+        ValueError: in the place of one of the files.
+    """
+    chosen = drawing_names(list(names.values()), root_name)
+    drawings = {file: out / chosen[name] for file, name in names.items()}
+    sources = {os.path.realpath(file) for file in names}
+    for file, drawing in drawings.items():
+        if os.path.realpath(drawing) in sources:
+            raise ValueError(f"{out}: the drawing of {file} would replace the picture {drawing}; choose another folder")
+    return drawings
+
+
+def _expect_ours(paths: Sequence[Path]) -> None:
+    others = [path for path in paths if os.path.lexists(path) and not is_ours(path)]
+    if others:
+        which = ", ".join(map(str, others[:3])) + ", ..." * (len(others) > 3)
+        what = "a file" if len(others) == 1 else f"{len(others)} files"
+        raise FileExistsError(f"{which}: {what} that no earlier job wrote would be overwritten")
+
+
+def _unwritable(out: Path, error: OSError, progress: str) -> OSError:
+    return OSError(f"{out}: cannot be written ({error.strerror or error}); {progress}")
 
 
 def _labels(class_names: Sequence[str], classes: Sequence[str] | None) -> Tensor:
@@ -124,21 +174,37 @@ def _labels(class_names: Sequence[str], classes: Sequence[str] | None) -> Tensor
 
 
 def _find_todo(
-    records: Records, files: Sequence[Path], figures: Mapping[Path, Path], redo: bool, say: Callable[[str], None]
+    records: Records, files: Sequence[Path], drawings: Mapping[Path, Path], redo: bool, say: Callable[[str], None]
 ) -> list[int]:
     """Indices of the files that are not on record."""
+    num_damaged = 0
     if redo:
         records.forget()
     else:
-        records.load(files, figures)
+        num_damaged = records.load(files, drawings)
+    if num_damaged:
+        say(
+            "1 record of an earlier run is damaged; its picture is done again"
+            if num_damaged == 1
+            else f"{num_damaged} records of earlier runs are damaged; their pictures are done again"
+        )
     if records.done:
-        say(f"done before: {len(records.done)} of {len(files)} pictures (--redo does them again)")
+        say(f"done before: {len(records.done)} of {len(files)} pictures (redo does them again)")
     return [i for i, file in enumerate(files) if file not in records.done]
 
 
 def _from_first(make: Callable[[], Any]) -> Any:
-    """What `make` gives in the first process, known to all."""
-    return gather(make() if is_first() else None)[0]
+    """What `make` gives in the first process, known to all, or raises."""
+    value, failure = None, None
+    if is_first():
+        try:
+            value = make()
+        except (OSError, ValueError) as error:
+            failure = error
+    value, failure = gather((value, failure))[0]
+    if failure is not None:
+        raise failure
+    return value
 
 
 def _expect_same_files(files: Sequence[Path]) -> None:
@@ -147,19 +213,18 @@ def _expect_same_files(files: Sequence[Path]) -> None:
         raise ValueError("the processes see different files; each needs all of them, under the same paths")
 
 
-def _wait_for_all(failures: list[Path]) -> list[Path]:
-    """The files that any process could not read; where one died, the first has to do with its own."""
+def _wait_for_all(failures: dict[Path, str]) -> dict[Path, str]:
+    """The files that any process could not do; where one died, the first has to do with its own."""
     try:
-        return [file for part in gather(failures) for file in part]
+        return {file: status for part in gather(failures) for file, status in part.items()}
     except RuntimeError:  # a process that dies closes its connections
         if not is_first():
             raise
         return failures
 
 
-def _expect_all_done(records: Records, files: Sequence[Path], failures: Sequence[Path]) -> None:
-    failed = set(failures)
-    missing = [file for file in files if file not in records.done and file not in failed]
+def _expect_all_done(records: Records, files: Sequence[Path], failures: Mapping[Path, str]) -> None:
+    missing = [file for file in files if file not in records.done and file not in failures]
     if missing:
         names = ", ".join(map(str, missing[:3])) + ", ..." * (len(missing) > 3)
         raise RuntimeError(

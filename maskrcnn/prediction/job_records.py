@@ -1,26 +1,81 @@
 """What is known of every picture that is done, on disk as soon as it is, so that a stopped job goes on from there.
 
-A record is a line of JSON: the picture's file and its state, the settings, the counts and the annotations.
+A record is a line: a checksum, and JSON of the picture's file and its state, the settings, counts and annotations.
 """
 
 import hashlib
 import io
 import json
 import os
+import stat
 import threading
 import uuid
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 
 import maskrcnn
 from maskrcnn.files import atomic_path
 from maskrcnn.prediction.predictor import Predictor
 
-State = list[str | int]
+HASHED_BYTES = 64 << 20
+"""Of files up to this size the content is compared; larger ones count as changed when their inode was (ctime)."""
+_CHECKSUM_BYTES = 9  # 8 digits and a space
+
+Number = Annotated[int, Field(ge=0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FileState(_Strict):
+    """Where a file is, and what changes when it is written."""
+
+    path: str
+    """Without links."""
+    size: int
+    """Bytes."""
+    mtime: int
+    """ns."""
+    ctime: int
+    """ns; on POSIX also that of a change which set the other times back."""
+    content: str | None
+    """Hash; None for a file that is too large, or none with a content."""
+
+
+class _Rle(_Strict):
+    size: list[int]
+    counts: str
+
+
+class _Annotation(_Strict):
+    """As `coco_dict` makes it, without the numbers that it has among all."""
+
+    category_id: int
+    score: float
+    bbox: Annotated[list[float], Field(min_length=4, max_length=4)]
+    area: int
+    iscrowd: int
+    segmentation: _Rle
+
+
+class _Record(_Strict):
+    settings: str
+    file: FileState
+    drawing: list[str | int] | None
+    """Name, bytes, mtime in ns."""
+    size: Annotated[list[Number], Field(min_length=2, max_length=2)]
+    counts: dict[str, Number]
+    ceilings: list[str]
+    doubles: Number
+    annotations: list[_Annotation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +89,7 @@ class Done:
     ceilings: tuple[str, ...]
     num_doubles: int
     """Pairs of objects that may be one."""
-    source: Path | BinaryIO
+    source: Path | io.BytesIO
     offset: int
     """Where the record begins in `source`, bytes."""
 
@@ -53,59 +108,67 @@ class Records:
         self.done: dict[Path, Done] = {}
         self._folder = folder
         self._settings = settings
-        self._own: BinaryIO | None = None
+        self._own: io.FileIO | io.BytesIO | None = None
         self._lock = threading.Lock()
 
     def add(
         self,
         file: Path,
-        state: State,
-        figure: Path | None,
+        state: FileState,
+        drawing: Path | None,
         image_size: tuple[int, int],
         counts: Mapping[str, int],
         annotations: Sequence[Mapping[str, Any]],
         ceilings: Sequence[str] = (),
         num_doubles: int = 0,
     ) -> None:
-        """Record that `file`, which was in that `state_of` when it was read, is done and drawn in `figure`.
+        """Record that `file`, which was in that `state_of` when it was read, is done and drawn in `drawing`.
 
         Raises:
             ValueError: a NaN or an infinity among the annotations.
+            OSError: the line cannot be written; what was written before still counts.
         """
         record = {
             "settings": self._settings,
-            "file": state,
-            "figure": figure and [figure.name, *state_of(figure)[1:]],
+            "file": state.model_dump(),
+            "drawing": drawing and _drawing_state(drawing),
             "size": image_size,
             "counts": {name: number for name, number in counts.items() if number},
             "ceilings": ceilings,
             "doubles": num_doubles,
             "annotations": annotations,
         }
-        line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        text = json.dumps(record, allow_nan=False, separators=(",", ":")).encode()
         with self._lock:
             if self._own is None:
                 self._own = self._create()
             offset = self._own.tell()
-            self._own.write(line)
-            self._own.flush()
-            self.done[file] = _done(record, self._own, offset)
+            _append(self._own, b"%08x %s\n" % (zlib.crc32(text), text))
+            source = self._own if isinstance(self._own, io.BytesIO) else Path(self._own.name)
+            self.done[file] = Done(image_size, record["counts"], tuple(ceilings), num_doubles, source, offset)
 
-    def load(self, files: Iterable[Path], figures: Mapping[Path, Path]) -> None:
-        """Take up the records on disk of those `files` that have not changed since.
+    def load(self, files: Iterable[Path], drawings: Mapping[Path, Path]) -> int:
+        """Take up the records on disk of those `files` that have not changed since; gives how many are damaged.
 
-        A file with a place in `figures` must have been drawn there, and the drawing must be as it was left.
+        A file with a place in `drawings` must have been drawn there, and the drawing must be as it was left.
         """
         by_path = {os.path.realpath(file): file for file in files}
+        num_damaged = 0
         for source in self._sources():
             with source.open("rb") as lines:
                 offset = 0
                 for line in lines:
                     record = _parse(line)
-                    file = by_path.get(record["file"][0]) if record.get("settings") == self._settings else None
-                    if file is not None and _is_current(record, file, figures.get(file)):
-                        self.done[file] = _done(record, source, offset)
+                    num_damaged += record is None
+                    if record is not None and record.settings == self._settings:
+                        file = by_path.get(record.file.path)
+                        if file is not None and _is_current(record, file, drawings.get(file)):
+                            size = (record.size[0], record.size[1])
+                            self.done[file] = Done(
+                                size, record.counts, tuple(record.ceilings), record.doubles, source, offset
+                            )
                     offset += len(line)
+        return num_damaged
 
     def forget(self) -> None:
         """Delete what earlier jobs left on disk."""
@@ -113,8 +176,15 @@ class Records:
             source.unlink(missing_ok=True)
 
     def annotations(self, file: Path) -> list[dict[str, Any]]:
-        """What was recorded of a file that is done."""
-        return _parse(self._line(self.done[file]))["annotations"]
+        """What was recorded of a file that is done.
+
+        Raises:
+            RuntimeError: the record was changed meanwhile.
+        """
+        record = _parse(self._line(self.done[file]))
+        if record is None:
+            raise RuntimeError(f"{self._folder}: a record was changed while it was in use; start again")
+        return [annotation.model_dump() for annotation in record.annotations]
 
     def compact(self) -> None:
         """Leave on disk only what is done, in one file; this object is of no use any more."""
@@ -144,11 +214,11 @@ class Records:
         done.source.seek(done.offset)
         return done.source.readline()
 
-    def _create(self) -> BinaryIO:
+    def _create(self) -> io.FileIO | io.BytesIO:
         if self._folder is None:
             return io.BytesIO()
         self._folder.mkdir(parents=True, exist_ok=True)
-        return self._new_path().open("x+b")
+        return io.FileIO(str(self._new_path()), "x")
 
     def _new_path(self) -> Path:
         assert self._folder is not None
@@ -158,14 +228,20 @@ class Records:
         return sorted(self._folder.glob("*.jsonl")) if self._folder is not None else []
 
 
-def state_of(file: Path) -> State:
-    """Where a file is and what changes when it is written: path without links, bytes, time in ns.
+def state_of(file: Path) -> FileState:
+    """The state of a file that is there.
 
     Raises:
-        OSError: a file that is not there.
+        OSError: a file that is not there, or cannot be read.
     """
     status = file.stat()
-    return [os.path.realpath(file), status.st_size, status.st_mtime_ns]
+    return FileState(
+        path=os.path.realpath(file),
+        size=status.st_size,
+        mtime=status.st_mtime_ns,
+        ctime=status.st_ctime_ns,
+        content=_content_hash(file, status),
+    )
 
 
 def settings_key(predictor: Predictor, labels: Sequence[int]) -> str:
@@ -181,24 +257,51 @@ def settings_key(predictor: Predictor, labels: Sequence[int]) -> str:
     return digest.hexdigest()
 
 
-def _done(record: Mapping[str, Any], source: Path | BinaryIO, offset: int) -> Done:
-    height, width = record["size"]
-    return Done((height, width), record["counts"], tuple(record["ceilings"]), record["doubles"], source, offset)
+def _content_hash(file: Path, status: os.stat_result) -> str | None:
+    if not stat.S_ISREG(status.st_mode) or status.st_size > HASHED_BYTES:
+        return None
+    return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
 
 
-def _parse(line: bytes) -> dict[str, Any]:
-    """The record in a line; empty where a kill cut it off."""
+def _drawing_state(drawing: Path) -> list[str | int]:
+    status = drawing.stat()
+    return [drawing.name, status.st_size, status.st_mtime_ns]
+
+
+def _append(file: io.FileIO | io.BytesIO, line: bytes) -> None:
+    """Write all of `line` or nothing, without a buffer that would be written later."""
+    start = file.tell()
     try:
-        record = json.loads(line)
-    except ValueError:
-        return {}
-    return record if isinstance(record, dict) else {}
+        written = 0
+        while written < len(line):
+            written += file.write(line[written:])
+    except OSError:
+        with suppress(OSError):
+            file.truncate(start)
+            file.seek(start)
+        raise
 
 
-def _is_current(record: Mapping[str, Any], file: Path, figure: Path | None) -> bool:
+def _parse(line: bytes) -> _Record | None:
+    """The record in a line; None where a kill cut it off, or anything else damaged it."""
+    checksum, text = line[:_CHECKSUM_BYTES], line[_CHECKSUM_BYTES:].removesuffix(b"\n")
+    if checksum != b"%08x " % zlib.crc32(text):
+        return None
     try:
-        if record["file"] != state_of(file):
+        return _Record.model_validate(json.loads(text))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_current(record: _Record, file: Path, drawing: Path | None) -> bool:
+    try:
+        if drawing is not None and record.drawing != _drawing_state(drawing):
             return False
-        return figure is None or record["figure"] == [figure.name, *state_of(figure)[1:]]
+        status, then = file.stat(), record.file
+        if (status.st_size, status.st_mtime_ns) != (then.size, then.mtime):
+            return False
+        if status.st_ctime_ns == then.ctime and os.name != "nt":  # where it is the time of creation
+            return True
+        return then.content is not None and then.content == _content_hash(file, status)
     except OSError:  # one of them is gone
         return False

@@ -1,45 +1,53 @@
 """What a job over many pictures gives at the end: a summary, counts.csv and instances.json, made from its records."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from maskrcnn.files import atomic_path
+from maskrcnn.names import printable, utf8
 from maskrcnn.prediction.job_records import Records
-from maskrcnn.report.export import coco_dict, counts_csv
+from maskrcnn.report.export import CountRow, coco_dict, counts_csv, json_text
+
+COUNTS, INSTANCES = "counts.csv", "instances.json"
 
 
 @dataclass(frozen=True)
 class JobSummary:
     """What came of a batch of files."""
 
+    root: Path | None = None
+    """Folder from which the files are named in what was written; None for files on several drives."""
     counts: list[tuple[str, dict[str, int]]] = field(default_factory=list)
     """File and count by class name, of every file that was done; after the first file, classes without an object are
     left out."""
-    failures: list[Path] = field(default_factory=list)
-    """Files that could not be read."""
+    failures: dict[Path, str] = field(default_factory=dict)
+    """Files that could not be done, and why."""
     ceilings: dict[str, list[str]] = field(default_factory=dict)
-    """Limits that results touched, a sentence each, and the files it happened to."""
+    """Limits that results reached, a sentence each, and the files it happened to."""
     doubles: dict[str, int] = field(default_factory=dict)
     """Files in which objects may be counted twice, and how many."""
 
 
 def describe(counts: Mapping[str, int]) -> str:
     """Counts as words: "nucleus 60" or "cat 2, dog 1, total 3"; classes without an object are left out."""
-    found = [f"{name} {number}" for name, number in counts.items() if number]
+    found = [f"{printable(name)} {number}" for name, number in counts.items() if number]
     if len(found) > 1:
         found.append(f"total {sum(counts.values())}")
-    return ", ".join(found) or f"nothing found ({', '.join(counts) if len(counts) <= 3 else f'{len(counts)} classes'})"
+    names = ", ".join(map(printable, counts)) if len(counts) <= 3 else f"{len(counts)} classes"
+    return ", ".join(found) or f"nothing found ({names})"
 
 
 def summarise(
-    records: Records, files: Sequence[Path], failures: Iterable[Path], class_names: Sequence[str]
+    records: Records,
+    files: Sequence[Path],
+    failures: Mapping[Path, str],
+    class_names: Sequence[str],
+    root: Path | None,
 ) -> JobSummary:
     """The summary of `files` in their order, as far as they are done; `class_names` are those that were counted."""
-    failed = set(failures)
-    summary = JobSummary(failures=[file for file in files if file in failed])
+    summary = JobSummary(root, failures={file: failures[file] for file in files if file in failures})
     for file in files:
         done = records.done.get(file)
         if done is None:
@@ -54,39 +62,51 @@ def summarise(
     return summary
 
 
+def count_rows(records: Records, names: Mapping[Path, str], failures: Mapping[Path, str]) -> Iterator[CountRow]:
+    """A row for every file, done or not, in the order of `names`."""
+    for file, name in names.items():
+        done = records.done.get(file)
+        if done is None:
+            yield CountRow(name, None, failures[file])
+        else:
+            status = f"limit reached: {'; '.join(done.ceilings)}" if done.ceilings else "ok"
+            yield CountRow(name, done.counts, status)
+
+
 def write_results(
     out: Path,
-    summary: JobSummary,
+    rows: Iterable[CountRow],
+    counted: Sequence[str],
     records: Records,
-    files: Sequence[Path],
+    names: Mapping[Path, str],
     class_names: Sequence[str],
     category_ids: Sequence[int] | None,
 ) -> None:
-    """Write counts.csv and instances.json of the files that are done, in their order, one after the other in memory."""
-    done = [file for file in files if file in records.done]
-    empty = coco_dict([], class_names, category_ids)
-    with atomic_path(out / "instances.json") as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+    """Write counts.csv of `rows` with a column for each class that was `counted`, and instances.json of the files that
+    are done, one after the other in memory. Both name and order the files as `names` does."""
+    done = [file for file in names if file in records.done]
+    document = coco_dict([], class_names, category_ids)
+    document |= {"images": _images(records, done, names), "annotations": _annotations(records, done)}
+    with atomic_path(out / INSTANCES) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
         before = "{"
-        for key, value in (
-            empty | {"images": _images(records, done), "annotations": _annotations(records, done)}
-        ).items():
+        for key, value in document.items():
             text.write(f'{before}"{key}":')
             before = ","
             if not isinstance(value, Iterator):
-                text.write(_json(value))
+                text.write(json_text(value))
                 continue
             text.write("[")
             for i, one in enumerate(value):
-                text.write("," * bool(i) + _json(one))
+                text.write("," * bool(i) + json_text(one))
             text.write("]")
         text.write("}")
-    counts_csv(out / "counts.csv", summary.counts)
+    counts_csv(out / COUNTS, rows, counted)
 
 
-def _images(records: Records, done: Sequence[Path]) -> Iterator[dict[str, Any]]:
+def _images(records: Records, done: Sequence[Path], names: Mapping[Path, str]) -> Iterator[dict[str, Any]]:
     for image_id, file in enumerate(done, start=1):
         height, width = records.done[file].image_size
-        yield {"id": image_id, "file_name": str(file), "width": width, "height": height}
+        yield {"id": image_id, "file_name": utf8(names[file]), "width": width, "height": height}
 
 
 def _annotations(records: Records, done: Sequence[Path]) -> Iterator[dict[str, Any]]:
@@ -95,7 +115,3 @@ def _annotations(records: Records, done: Sequence[Path]) -> Iterator[dict[str, A
         for annotation in records.annotations(file):
             number += 1
             yield {"id": number, "image_id": image_id, **annotation}
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

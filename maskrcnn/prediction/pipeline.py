@@ -1,5 +1,7 @@
 """Pictures on their way: read by other threads, through the network in the caller's, drawn and recorded by others."""
 
+import errno
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,14 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskrcnn.data.images import read_image
+from maskrcnn.data.images import ImageError, read_image
+from maskrcnn.data.pictures.finding import shown
 from maskrcnn.distributed import num_cores
-from maskrcnn.prediction.job_records import Records, State, state_of
+from maskrcnn.names import printable
+from maskrcnn.prediction.job_records import FileState, Records, state_of
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.count import count
 from maskrcnn.report.double_counts import double_counts
 from maskrcnn.report.draw import figure
-from maskrcnn.report.export import coco_dict, write_image
+from maskrcnn.report.export import coco_dict, write_drawing
 from maskrcnn.structures.instances import Instances
 
 MAX_THREADS = 4
@@ -27,28 +31,53 @@ PICTURE_BYTES = 256 << 20
 """Pictures that wait for the network, and those that wait to be drawn, take no more than this each; larger ones come
 one at a time."""
 
+MAX_REASON = 500
+"""Letters of the reason why a picture was not done; OpenCV gives its source files, too."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class PictureError(RuntimeError):
+    """A picture that could not be done; the message begins with its file, `status` says what was wrong."""
+
+    def __init__(self, file: Path, what: str, error: Exception) -> None:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        for name in (str(file), shown(file)):
+            reason = reason.removeprefix(f"{name}: ")
+        reason = printable(" ".join(reason.split())[:MAX_REASON])
+        if not isinstance(error, OSError | ValueError):
+            reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+        self.file, self.status = file, f"{what}: {reason}"
+        self.__cause__ = error
+        # What a reader says of a file needs no "unreadable" before it.
+        super().__init__(f"{printable(str(file))}: {reason if isinstance(error, ImageError) else self.status}")
+
+
+class OutputError(OSError):
+    """What was done cannot be written: the disk is full, say. Not the fault of a picture."""
+
+
 class _Picture(NamedTuple):
     file: Path
-    state: State
+    state: FileState
     image: np.ndarray
 
 
 def finished(
     predictor: Predictor,
     files: Sequence[Path],
-    figures: Mapping[Path, Path],
+    drawings: Mapping[Path, Path],
     labels: Tensor,
     records: Records,
-    fail: Callable[[Path, Exception], None],
-) -> Generator[tuple[Path, dict[str, int]], None, None]:
-    """Each file that can be read and the counts of `labels` in it, in order, when it is drawn and on record.
+) -> Generator[tuple[Path, dict[str, int] | PictureError], None, None]:
+    """Each file and the counts of `labels` in it, in order, when it is drawn and on record; or why it is not.
 
-    Counts leave out classes of which there is none. A file with a place in `figures` is drawn there; one that cannot be
-    read goes to `fail`, in the caller's thread. Closing the generator still records what went through the network.
+    Counts leave out classes of which there is none. A file with a place in `drawings` is drawn there. Whatever goes
+    wrong with one picture is given in its place. Closing the generator still records what went through the network.
+
+    Raises:
+        OutputError: a drawing or a record cannot be written.
     """
     num_threads = max(1, min(MAX_THREADS, num_cores() // 2))
     largest_bytes = 0  # of the pictures so far
@@ -56,50 +85,83 @@ def finished(
     def limit() -> int:
         return min(num_threads, PICTURE_BYTES // largest_bytes) if largest_bytes else 0
 
-    def readable() -> Iterator[_Picture]:
+    def pictures() -> Iterator[_Picture | PictureError]:
         nonlocal largest_bytes
-        for file, picture in ahead(_read, files, readers, limit):
-            if isinstance(picture, Exception):
-                fail(file, picture)
-                continue
-            largest_bytes = max(largest_bytes, picture.image.nbytes)
+        for picture in ahead(_read, files, readers, limit):
+            if isinstance(picture, _Picture):
+                largest_bytes = max(largest_bytes, picture.image.nbytes)
             yield picture
 
-    def finish(detected: tuple[_Picture, Instances]) -> tuple[Path, dict[str, int]]:
+    def finish(detected: tuple[_Picture, Instances] | PictureError) -> tuple[Path, dict[str, int] | PictureError]:
+        if isinstance(detected, PictureError):
+            return detected.file, detected
         (file, state, image), found = detected
-        instances = found[torch.isin(found.labels, labels)]
-        path = figures.get(file)
-        if path is not None:
-            write_image(path, figure(image, instances))
-        return file, _record(records, file, state, path, instances, predictor.settings.category_ids or None)
+        try:
+            instances = found[torch.isin(found.labels, labels)]
+            path = drawings.get(file)
+            if path is not None:
+                _write_drawing(path, figure(image, instances))
+            return file, _record(records, file, state, path, instances, predictor.settings.category_ids or None)
+        except OutputError:
+            raise
+        except Exception as error:
+            return file, PictureError(file, "failed", error)
 
     readers, finishers = ThreadPoolExecutor(num_threads), ThreadPoolExecutor(num_threads)
     try:
-        yield from ahead(finish, _detections(predictor, readable()), finishers, limit)
+        yield from ahead(finish, _detections(predictor, pictures()), finishers, limit)
     finally:
         readers.shutdown(cancel_futures=True)
         finishers.shutdown()
 
 
-def _read(file: Path) -> tuple[Path, _Picture | Exception]:
+def _read(file: Path) -> _Picture | PictureError:
     try:
         # The state before: should the file be written anew in between, the next job does it again.
-        state = state_of(file) if file.exists() else []
-        return file, _Picture(file, state, read_image(file))
-    except (OSError, ValueError) as error:
-        return file, error
+        state = state_of(file) if os.path.isfile(file) else None
+        image = read_image(file)
+        if state is None:
+            raise ImageError(f"{file}: expected a file")
+        return _Picture(file, state, image)
+    except Exception as error:  # the libraries that decode raise what they like
+        return PictureError(file, "unreadable", error)
 
 
-def _detections(predictor: Predictor, pictures: Iterator[_Picture]) -> Iterator[tuple[_Picture, Instances]]:
-    """Each picture and what is in it, a batch at a time."""
+def _detections(
+    predictor: Predictor, pictures: Iterator[_Picture | PictureError]
+) -> Iterator[tuple[_Picture, Instances] | PictureError]:
+    """Each picture and what is in it, a batch at a time; those that cannot be read stay in their place."""
     while batch := list(islice(pictures, predictor.batch_size)):
-        yield from zip(batch, predictor([picture.image for picture in batch]), strict=True)
+        readable = [picture for picture in batch if isinstance(picture, _Picture)]
+        found = iter(_detect(predictor, readable))
+        yield from (picture if isinstance(picture, PictureError) else next(found) for picture in batch)
+
+
+def _detect(predictor: Predictor, pictures: Sequence[_Picture]) -> list[tuple[_Picture, Instances] | PictureError]:
+    """The pictures together, or one by one where that fails, to find the one that is to blame."""
+    if not pictures:
+        return []
+    try:
+        return list(zip(pictures, predictor([picture.image for picture in pictures]), strict=True))
+    except Exception as error:  # memory that does not suffice, above all
+        if len(pictures) == 1:
+            return [PictureError(pictures[0].file, "failed", error)]
+    return [found for picture in pictures for found in _detect(predictor, [picture])]
+
+
+def _write_drawing(path: Path, drawing: np.ndarray) -> None:
+    try:
+        write_drawing(path, drawing)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # some file systems take less than is usual
+            raise ValueError(f"the drawing's name is too long: {path.name}") from error
+        raise OutputError(*error.args) from error
 
 
 def _record(
     records: Records,
     file: Path,
-    state: State,
+    state: FileState,
     path: Path | None,
     instances: Instances,
     category_ids: Sequence[int] | None,
@@ -109,7 +171,10 @@ def _record(
     # Numbers are given when all pictures are there.
     annotations = [{key: value for key, value in one.items() if key not in ("id", "image_id")} for one in found]
     num_doubles = len(double_counts(instances))
-    records.add(file, state, path, instances.image_size, counts, annotations, instances.ceilings, num_doubles)
+    try:
+        records.add(file, state, path, instances.image_size, counts, annotations, instances.ceilings, num_doubles)
+    except OSError as error:
+        raise OutputError(*error.args) from error
     return counts
 
 

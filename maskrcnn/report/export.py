@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import struct
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +14,44 @@ import cv2
 import numpy as np
 
 from maskrcnn.files import atomic_path
+from maskrcnn.names import table_cell, utf8
 from maskrcnn.structures.instances import Instances
 
+MAX_HEADER_BYTES = 1 << 20
+"""Of a table's first line, for `is_ours`: thousands of class names."""
+DESCRIPTION = "Objects found by Mask R-CNN"
+DRAWING_ENDING = "_instances.png"
+"""How the file name of a drawing of a job ends."""
+_PNG_HEADER_BYTES = 33  # signature and IHDR, which is always the first chunk
+_MARK = b"tEXtSoftware\0maskrcnn"
+_OUR_JSON = f'{{"info":{{"description":"{DESCRIPTION}"'.encode()
 
-def counts_csv(path: str | Path, rows: Sequence[tuple[str, Mapping[str, int]]]) -> None:
-    """Write one line per image: `file`, one column per class, `total`. A class that a row lacks is written as 0.
 
-    `rows` are (file name, count by class name). The table is UTF-8 and holds no line of sums.
+@dataclass(frozen=True)
+class CountRow:
+    """What came of one file."""
+
+    file: str
+    counts: Mapping[str, int] | None
+    """By class name; None where it is not known."""
+    status: str
+    """`ok`, or what kept the file from being counted whole."""
+
+
+def counts_csv(path: str | Path, rows: Iterable[CountRow], class_names: Sequence[str]) -> None:
+    """Write one line per file: `file`, one column for each of `class_names`, `total`, `status`.
+
+    A class that a row lacks is written as 0; where the counts are not known the cells are empty. The table is UTF-8 and
+    holds no line of sums. Names and words are written as `table_cell` makes them, so that no cell is a formula.
     """
-    names = list(dict.fromkeys(name for _, counts in rows for name in counts))
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["file", *names, "total"])
-    for file_name, counts in rows:
-        table.writerow([file_name, *(counts.get(name, 0) for name in names), sum(counts.values())])
+    table.writerow(["file", *map(table_cell, class_names), "total", "status"])
+    for row in rows:
+        numbers: list[int | str] = [""] * (len(class_names) + 1)
+        if row.counts is not None:
+            numbers = [*(row.counts.get(name, 0) for name in class_names), sum(row.counts.values())]
+        table.writerow([table_cell(row.file), *numbers, table_cell(row.status)])
     _write(path, text.getvalue().encode())
 
 
@@ -37,8 +64,11 @@ def coco_dict(
     `category_ids` gives the COCO id of each label, 1..K by default. Images are numbered 1, 2, ... as they come, and
     `results` is gone through once, so that it may make one at a time.
 
+    Names are written as `utf8` makes them, for JSON that every parser takes.
+
     Raises:
-        ValueError: results with other class names, or not one distinct category id for each class.
+        ValueError: results with other class names, a score or a box that is no finite number, or not one distinct
+            category id for each class.
     """
     class_names = tuple(class_names)
     ids = list(range(1, len(class_names) + 1)) if category_ids is None else [int(i) for i in category_ids]
@@ -49,8 +79,9 @@ def coco_dict(
     for image_id, (file_name, instances) in enumerate(results, start=1):
         if instances.class_names != class_names:
             raise ValueError(f"{file_name}: expected the classes {class_names}, got {instances.class_names}")
+        _expect_finite(file_name, instances)
         height, width = instances.image_size
-        images.append({"id": image_id, "file_name": file_name, "width": width, "height": height})
+        images.append({"id": image_id, "file_name": utf8(file_name), "width": width, "height": height})
         boxes = instances.boxes.tolist()
         labels = instances.labels.tolist()
         scores = instances.scores.tolist()
@@ -70,18 +101,31 @@ def coco_dict(
                     "segmentation": rle,
                 }
             )
-    categories = [{"id": i, "name": name} for i, name in zip(ids, class_names, strict=True)]
-    info = {"description": "Objects found by Mask R-CNN"}
-    return {"info": info, "images": images, "categories": categories, "annotations": annotations}
+    categories = [{"id": i, "name": utf8(name)} for i, name in zip(ids, class_names, strict=True)]
+    return {
+        "info": {"description": DESCRIPTION},
+        "images": images,
+        "categories": categories,
+        "annotations": annotations,
+    }
 
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as compact UTF-8 JSON.
 
     Raises:
-        ValueError: a NaN or an infinity, which JSON cannot hold.
+        ValueError: a NaN or an infinity, which JSON cannot hold; nothing is written then.
     """
-    _write(path, json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
+    try:
+        text = json_text(value)
+    except ValueError as error:
+        raise ValueError(f"{path}: not written, since JSON cannot hold what is in it ({error})") from error
+    _write(path, text.encode("utf-8", "backslashreplace"))  # a lone surrogate becomes the escape that JSON has for it
+
+
+def json_text(value: Any) -> str:
+    """`value` as compact JSON; ValueError for a NaN or an infinity."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
@@ -90,11 +134,46 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     Raises:
         ValueError: an extension that OpenCV cannot write.
     """
+    _write(path, _encoded(path, image))
+
+
+def write_drawing(path: str | Path, image: np.ndarray) -> None:
+    """`write_image` for a PNG that carries a mark, by which `is_ours` knows it."""
+    data = _encoded(path, image)
+    length, checksum = struct.pack(">I", len(_MARK) - 4), struct.pack(">I", zlib.crc32(_MARK))
+    _write(path, b"".join((data[:_PNG_HEADER_BYTES], length, _MARK, checksum, data[_PNG_HEADER_BYTES:])))
+
+
+def is_ours(path: str | Path) -> bool:
+    """Whether a PNG, CSV or JSON file was written by `write_drawing`, `counts_csv` or as COCO JSON of `coco_dict`."""
+    path = Path(path)
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            if path.suffix == ".csv":
+                header = next(csv.reader([file.readline(MAX_HEADER_BYTES).decode()]), [])
+                return header[:1] == ["file"] and header[-2:] == ["total", "status"]
+            start = file.read(_PNG_HEADER_BYTES + 4 + len(_MARK))  # enough of a JSON, too
+    except (OSError, ValueError, csv.Error):
+        return False
+    return start.endswith(_MARK) if path.suffix == ".png" else start.startswith(_OUR_JSON)
+
+
+def _expect_finite(file_name: str, instances: Instances) -> None:
+    for name in ("scores", "boxes"):
+        values = getattr(instances, name)
+        bad = (~values.isfinite()).nonzero()[:, 0].tolist()
+        if bad:
+            raise ValueError(f"{file_name}: {name} of object {bad[0]} are no finite numbers: {values[bad[0]].tolist()}")
+
+
+def _encoded(path: str | Path, image: np.ndarray) -> memoryview:
     suffix = Path(path).suffix
     if not suffix or not cv2.haveImageWriter(f"x{suffix}"):
         raise ValueError(f"{path}: expected a picture's extension such as .png or .jpg, got {suffix!r}")
     _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    _write(path, data.data)
+    return data.data
 
 
 def _write(path: str | Path, data: bytes | memoryview) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 import maskrcnn
-from maskrcnn.prediction.folder_job import figure_names, infer_files
+from maskrcnn.prediction.folder_job import infer_files
 from maskrcnn.prediction.job_results import describe
 from tests.coco_files import CATEGORY_IDS
 from tests.tiny import scene
@@ -39,16 +39,28 @@ def test_files_are_done_and_bad_ones_skipped(predictor: maskrcnn.Predictor, file
     summary = infer_files(predictor, files, out, say=lines.append, on_failure=errors.append)
     done = [str(files[i]) for i in (0, 2, 3)]
     assert [name for name, _ in summary.counts] == done
-    assert summary.failures == [files[1], files[4]]
+    assert list(summary.failures) == [files[1], files[4]]
+    assert summary.root == tmp_path
     assert len(lines) == 3
-    assert [f"{type(error).__name__} {error}" for error in errors] == [
-        f"ImageError {files[1]}: not an image in a known format (the file begins with b'not a picture')",
-        f"ImageError {files[4]}: the image file is empty (0 bytes)",
+    assert [str(error) for error in errors] == [
+        f"{files[1]}: not an image in a known format (the file begins with b'not a picture')",
+        f"{files[4]}: the image file is empty (0 bytes)",
     ]
     with (out / "counts.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
-    assert [row["file"] for row in table] == done
-    for row, (_, counts) in zip(table, summary.counts, strict=True):
+    assert [row["file"] for row in table] == ["a.png", "text.jpg", "b/a.png", "c.png", "empty.png"]
+    assert table[1] == {
+        "file": "text.jpg",
+        "square": "",
+        "disc": "",
+        "total": "",
+        "status": "unreadable: not an image in a known format (the file begins with b'not a picture')",
+    }
+    assert table[4]["status"] == "unreadable: the image file is empty (0 bytes)"
+    limit = "more than 20 detections, the best 20 kept (detection.max_detections)"
+    for row, (_, counts) in zip((table[0], table[2], table[3]), summary.counts, strict=True):
+        assert row["status"].startswith("limit reached: ")
+        assert row["status"].endswith(limit)
         assert {name: int(row[name]) for name in counts} == counts
         assert int(row["total"]) == sum(counts.values()) == 20
     names = sorted(path.name for path in out.iterdir() if path.is_file())
@@ -66,7 +78,7 @@ def test_json_is_a_coco_set(
     infer_files(predictor, files, tmp_path / "out", is_drawn=False, say=lambda _: None, on_failure=lambda _: None)
     coco = COCO(str(tmp_path / "out" / "instances.json"))
     capsys.readouterr()
-    assert [image["file_name"] for image in coco.loadImgs(coco.getImgIds())] == [str(files[i]) for i in (0, 2, 3)]
+    assert [image["file_name"] for image in coco.loadImgs(coco.getImgIds())] == ["a.png", "b/a.png", "c.png"]
     assert {c["id"]: c["name"] for c in coco.loadCats(coco.getCatIds())} == dict(
         zip(CATEGORY_IDS, ("square", "disc"), strict=True)
     )
@@ -87,7 +99,7 @@ def test_only_some_classes(predictor: maskrcnn.Predictor, files: list[Path], tmp
     everything = infer_files(predictor, files[:1], tmp_path / "all", say=lambda _: None)
     some = infer_files(predictor, files[:1], tmp_path / "some", classes=["disc"], say=lambda _: None)
     assert some.counts == [(str(files[0]), {"disc": everything.counts[0][1]["disc"]})]
-    assert (tmp_path / "some" / "counts.csv").read_text().startswith("file,disc,total\n")
+    assert (tmp_path / "some" / "counts.csv").read_text().startswith("file,disc,total,status\n")
     annotations = json.loads((tmp_path / "some" / "instances.json").read_text())["annotations"]
     assert {annotation["category_id"] for annotation in annotations} <= {CATEGORY_IDS[1]}
     with pytest.raises(ValueError, match="no class 'cat' in these weights; known: square, disc"):
@@ -101,25 +113,14 @@ def test_limits_are_gathered(predictor: maskrcnn.Predictor, files: list[Path], t
     assert summary.ceilings[sentence] == [str(file) for file in files[2:4]]
 
 
-def test_nothing_is_written_when_nothing_can_be_read(
+def test_a_file_that_cannot_be_read_is_in_the_table(
     predictor: maskrcnn.Predictor, files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     summary = infer_files(predictor, [files[1]], tmp_path / "out")
-    assert (summary.counts, summary.failures) == ([], [files[1]])
-    assert not (tmp_path / "out").exists()
+    assert (summary.counts, list(summary.failures)) == ([], [files[1]])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["counts.csv", "instances.json"]
+    assert (tmp_path / "out" / "counts.csv").read_text().splitlines()[1].startswith("text.jpg,,,,unreadable: not an")
     assert capsys.readouterr().out.startswith(f"error: {files[1]}: not an image")
-
-
-def test_pictures_of_equal_names_do_not_overwrite() -> None:
-    def names(*paths: str) -> list[str]:
-        return [name.removesuffix("_instances.png") for name in figure_names([Path(path) for path in paths]).values()]
-
-    assert names("a.png", "x/b.png") == ["a", "b"]
-    assert names("x/a.png", "y/a.png", "b.png") == ["x_a", "y_a", "b"]
-    assert names("x/a.png", "x/a.jpg") == ["x_a_png", "x_a_jpg"]
-    assert names("x/A.png", "y/a.png") == ["x_A", "y_a"]
-    assert names("1/x/a.png", "2/x/a.png") == ["x_a_png_1", "x_a_png_2"]
-    assert names("x/a.png", "y/a.png", "x_a.png") == ["x_a_png", "y_a", "_x_a"]
 
 
 def test_words() -> None:

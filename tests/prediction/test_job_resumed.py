@@ -95,16 +95,16 @@ def stop(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, type[BaseException]]
 def test_the_json_is_what_coco_dict_makes(job: Job) -> None:
     summary = job.run()
     predictor = job.predictor
-    results = [(str(file), predictor(file)) for file in job.files if file != job.files[BAD]]
+    results = [(file.name, predictor(file)) for file in job.files if file != job.files[BAD]]
     write_json(job.out / "expected.json", coco_dict(results, predictor.class_names, predictor.settings.category_ids))
     assert (job.out / "instances.json").read_bytes() == (job.out / "expected.json").read_bytes()
     counts = [(str(file), maskrcnn.count(found)) for file, found in results]
-    assert [name for name, _ in summary.counts] == [name for name, _ in counts]
-    assert summary.counts[0] == counts[0]  # the first names all classes
+    assert [name for name, _ in summary.counts] == [str(file) for file in job.files if file != job.files[BAD]]
+    assert summary.counts[0][1] == counts[0][1]  # the first names all classes
     assert add_counts(c for _, c in summary.counts) == add_counts(c for _, c in counts)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_a_stopped_job_goes_on_and_ends_as_in_one_go(
     job: Job, tmp_path: Path, stop: Callable[[int, type[BaseException]], None], error: type[BaseException]
 ) -> None:
@@ -117,9 +117,9 @@ def test_a_stopped_job_goes_on_and_ends_as_in_one_go(
     if error is KeyboardInterrupt:
         assert job.said[-1] == "stopped: 3 of 6 pictures are done, and the same command goes on from there"
     assert job.run() == expected
-    assert job.said[0] == "done before: 3 of 6 pictures (--redo does them again)"
+    assert job.said[0] == "done before: 3 of 6 pictures (redo does them again)"
     assert job.done_now() == [4, 5]
-    assert expected.failures == [job.files[BAD]]
+    assert list(expected.failures) == [job.files[BAD]]
     assert job.written() == whole.written()
     assert job.run() == expected
     assert job.done_now() == []
@@ -131,7 +131,8 @@ def test_what_changed_is_done_again(job: Job) -> None:
     job.run()
     Image.fromarray(scene([("disc", 8, 8, 40)], (64, 80))[0]).save(job.files[1])
     os.utime(job.files[3], ns=(0, 0))
-    (job.out / "4_instances.png").write_bytes(b"other")
+    with (job.out / "4_instances.png").open("ab") as drawing:
+        drawing.write(b"other")
     (job.out / "5_instances.png").unlink()
     job.run()
     assert job.done_now() == [1, 3, 4, 5]
@@ -201,7 +202,7 @@ def test_one_picture_alone_is_always_done(job: Job) -> None:
 
 
 def test_a_disk_that_is_full_costs_nothing_that_was_done(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = pipeline.write_image
+    write = pipeline.write_drawing
 
     def full(path: Path, image: np.ndarray) -> None:
         if path.name == "4_instances.png":
@@ -209,7 +210,7 @@ def test_a_disk_that_is_full_costs_nothing_that_was_done(job: Job, monkeypatch: 
         write(path, image)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "write_image", full)
+        patch.setattr(pipeline, "write_drawing", full)
         with pytest.raises(OSError, match="No space left"):
             job.run()
     job.run()
@@ -273,16 +274,18 @@ def test_records_keep_any_file_name_and_no_nan(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system takes no such name")
     state = pipeline.state_of(file)
+    rle = {"size": [4, 6], "counts": "01"}
+    found = {"category_id": 1, "score": 0.1, "bbox": [0.5] * 4, "area": 1, "iscrowd": 0, "segmentation": rle}
     with Records(tmp_path / "records", "a") as records:
-        records.add(file, state, None, (4, 6), {"fig": 2, "date": 0}, [{"score": 0.1}], ["limit"], 1)
+        records.add(file, state, None, (4, 6), {"fig": 2, "date": 0}, [found], ["limit"], 1)
         with pytest.raises(ValueError, match="JSON compliant"):
-            records.add(file, state, None, (4, 6), {}, [{"score": float("nan")}])
-        assert records.annotations(file) == [{"score": 0.1}]
+            records.add(file, state, None, (4, 6), {}, [found | {"score": float("nan")}])
+        assert records.annotations(file) == [found]
     with Records(tmp_path / "records", "a") as records:
         records.load([file], {})
         done = records.done[file]
         assert (done.image_size, done.counts, done.ceilings, done.num_doubles) == ((4, 6), {"fig": 2}, ("limit",), 1)
-        assert records.annotations(file) == [{"score": 0.1}]
+        assert records.annotations(file) == [found]
     with Records(tmp_path / "records", "b") as records:
         records.load([file], {})
         assert not records.done

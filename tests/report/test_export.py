@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from maskrcnn.report.export import coco_dict, counts_csv, write_image, write_json
+from maskrcnn.report.export import CountRow, coco_dict, counts_csv, is_ours, write_drawing, write_image, write_json
 from maskrcnn.structures.instances import Instances
 
 NAMES = ("chair", "Stühle, alte")
@@ -67,15 +69,78 @@ def test_coco_of_two_models() -> None:
 
 def test_csv(tmp_path: Path) -> None:
     path = tmp_path / "counts.csv"
-    counts_csv(path, [("a,1.png", {"fig": 2, "Nuß": 0}), ("b.png", {"fig": 1, "date": 4})])
+    rows = [
+        CountRow("a,1.png", {"fig": 2, "Nuß": 0}, "ok"),
+        CountRow("b.png", {"fig": 1, "date": 4}, "limit reached: one; two"),
+        CountRow("c.png", None, "unreadable: empty"),
+    ]
+    counts_csv(path, rows, ["fig", "Nuß", "date"])
     with path.open(newline="", encoding="utf-8") as file:
         assert list(csv.reader(file)) == [
-            ["file", "fig", "Nuß", "date", "total"],
-            ["a,1.png", "2", "0", "0", "2"],
-            ["b.png", "1", "0", "4", "5"],
+            ["file", "fig", "Nuß", "date", "total", "status"],
+            ["a,1.png", "2", "0", "0", "2", "ok"],
+            ["b.png", "1", "0", "4", "5", "limit reached: one; two"],
+            ["c.png", "", "", "", "", "unreadable: empty"],
         ]
-    counts_csv(path, [])
-    assert path.read_text() == "file,total\n"
+    counts_csv(path, [], [])
+    assert path.read_text() == "file,total,status\n"
+
+
+def test_no_cell_is_a_formula_and_any_name_can_be_written(tmp_path: Path) -> None:
+    names = ["=1+1.png", "\t=1.png", "odd \udcff.png", "\x1b[31m.png"]
+    counts_csv(
+        tmp_path / "counts.csv", [CountRow(name, {"@a": 1, "\ud800": 2}, "ok") for name in names], ["@a", "\ud800"]
+    )
+    with (tmp_path / "counts.csv").open(newline="", encoding="utf-8") as file:
+        table = list(csv.reader(file))
+    assert table[0] == ["file", "'@a", r"\ud800", "total", "status"]
+    assert [row[0] for row in table[1:]] == ["'=1+1.png", r"'\t=1.png", r"odd \xff.png", r"\x1b[31m.png"]
+    assert {tuple(row[1:]) for row in table[1:]} == {("1", "2", "3", "ok")}
+
+
+def test_coco_of_names_that_are_not_utf8(tmp_path: Path) -> None:
+    found = Instances.empty((4, 4), ("\ud800",))
+    write_json(tmp_path / "coco.json", coco_dict([("odd \udcff.png", found)], ["\ud800"]))
+    written = json.loads((tmp_path / "coco.json").read_bytes().decode())
+    assert written["images"][0]["file_name"] == r"odd \xff.png"
+    assert written["categories"][0]["name"] == r"\ud800"
+
+
+@pytest.mark.parametrize(("name", "value"), [("scores", float("nan")), ("boxes", float("inf"))])
+def test_coco_without_numbers_that_json_cannot_hold(name: str, value: float) -> None:
+    tensor = getattr(_instances(), name).clone()
+    tensor[1] = value
+    with pytest.raises(ValueError, match=rf"a\.png: {name} of object 1 are no finite numbers: "):
+        coco_dict([("a.png", replace(_instances(), **{name: tensor}))], NAMES)
+
+
+def test_our_own_files_are_known(tmp_path: Path) -> None:
+    image = np.zeros((4, 4, 3), np.uint8)
+    ours, other = tmp_path / "ours", tmp_path / "other"
+    write_drawing(ours / "a_instances.png", image)
+    write_image(other / "a_instances.png", image)
+    counts_csv(ours / "counts.csv", [CountRow("a", {"=x": 1}, "ok")], ["=x"])
+    (other / "counts.csv").write_text("file,nucleus,total\na,1,1\n")
+    write_json(ours / "instances.json", coco_dict([], NAMES))
+    write_json(other / "instances.json", {"images": []})
+    assert {path.name: is_ours(path) for path in ours.iterdir()} == {
+        "a_instances.png": True,
+        "counts.csv": True,
+        "instances.json": True,
+    }
+    for path in list(other.iterdir()):
+        assert not is_ours(path), path
+        path.write_bytes(b"")
+        assert not is_ours(path), path
+        path.write_bytes(b"\xff\x00\n" * 40)
+        assert not is_ours(path), path
+        path.unlink()
+        assert not is_ours(path), path
+        path.mkdir()
+        assert not is_ours(path), path
+    with Image.open(ours / "a_instances.png") as picture:  # the mark is a text as any other
+        assert picture.info == {"Software": "maskrcnn"}
+    assert np.array_equal(cv2.imread(str(ours / "a_instances.png")), image)
 
 
 def test_image(tmp_path: Path) -> None:
@@ -90,7 +155,7 @@ def test_image(tmp_path: Path) -> None:
 
 def test_a_failure_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_json(tmp_path / "a.json", [1])
-    with pytest.raises(ValueError, match="JSON compliant"):
+    with pytest.raises(ValueError, match=r"a\.json: not written, since JSON cannot hold"):
         write_json(tmp_path / "a.json", [float("nan")])
 
     def fail(*_: object) -> None:
