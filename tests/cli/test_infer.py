@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -275,3 +276,61 @@ def test_resize_that_cannot_be(tool: Tool, capsys: pytest.CaptureFixture[str], r
         tool("infer", f"--resize={resize}")
     assert exit_status.value.code == 2
     assert f"expected pixels such as 800 or a factor such as 1.5x, got '{resize}'" in capsys.readouterr().err
+
+
+def test_drawings_of_other_runs_are_no_pictures(tool: Tool, weights: Path, pictures: Path) -> None:
+    assert tool("infer", "scans", "--weights", weights, "--out", "scans/out").status == 0
+    said = tool("infer", "scans", "--weights", weights, "--out", "scans/out2")
+    assert "skipped in scans: 3 drawings of earlier runs (name one to count in it)\n" in said.out
+    assert len(Path("scans/out2/counts.csv").read_text().splitlines()) == 4
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save("scans/mine_instances.png")  # a user's picture
+    tool("infer", "scans", "--weights", weights, "--out", "scans/out2")
+    assert "\nmine_instances.png," in Path("scans/out2/counts.csv").read_text()
+
+
+def test_files_that_infer_did_not_write_are_not_replaced(tool: Tool, weights: Path, pictures: Path) -> None:
+    Path("out").mkdir()
+    Path("out/counts.csv").write_text("mine")
+    command = ("infer", "scans", "--weights", weights)
+    assert only_error(tool(*command)) == (
+        "out/counts.csv: a file that no earlier job wrote would be overwritten; name another folder with --out, or "
+        "allow it with --overwrite"
+    )
+    assert tool(*command, "--overwrite").status == 0
+    Path("new").mkdir()
+    Path("new/sample.png").write_text("mine")
+    said = tool("infer", "--weights", weights, "--out", "new")
+    assert only_error(said).startswith("new/sample.png: a file that no earlier run wrote would be overwritten")
+    assert Path("new/sample.png").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_listed_is_reported(
+    tool: Tool, weights: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def locked(path: str):
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", locked)
+        said = tool("infer", "scans", "--weights", weights)
+    assert said.status == 1
+    assert said.err.splitlines() == [
+        "error: scans/deep: the folder cannot be listed (Permission denied)",
+        "1 folder could not be listed, so not all pictures are counted",
+    ]
+    assert len(Path("out/counts.csv").read_text().splitlines()) == 2
+
+
+def test_names_do_nothing_to_a_terminal(tool: Tool, weights: Path, pictures: Path) -> None:
+    for name in ("\x1b[2Jgone.png", "a\nerror: b.png"):
+        (pictures / name).write_text("hello")
+        shutil.copy(pictures / "one.png", pictures / f"{name}.png")
+    said = tool("infer", "scans", "--weights", weights)
+    assert "\x1b" not in said.out + said.err
+    assert r"scans/\x1b[2Jgone.png.png: " in said.out
+    assert r"error: scans/\x1b[2Jgone.png: not an image" in said.err
+    assert "\nerror: b.png" not in said.out
