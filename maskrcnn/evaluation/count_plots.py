@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from maskrcnn.evaluation.scores import ThresholdSweep
+from maskrcnn.report.text import plot_name
 
 MAX_COLORS = 10
 LINEAR_UP_TO = 100
@@ -40,7 +41,7 @@ def _scatter(axes: Axes, counts: Mapping[str, tuple[np.ndarray, np.ndarray]]) ->
     limits = (-0.5, 1.15 * largest + 0.5)
     axes.plot(limits, limits, color="gray", linewidth=1, zorder=1)
     for name, (true, predicted) in counts.items():
-        axes.scatter(true, predicted, 22, alpha=0.6, label=name, zorder=2)
+        axes.scatter(true, predicted, 22, alpha=0.6, label=plot_name(name), zorder=2)
     if largest > LINEAR_UP_TO:
         axes.set_xscale("symlog", linthresh=10)
         axes.set_yscale("symlog", linthresh=10)
@@ -53,7 +54,7 @@ def _scatter(axes: Axes, counts: Mapping[str, tuple[np.ndarray, np.ndarray]]) ->
     axes.set_ylabel("predicted number")
     axes.grid(alpha=0.3)
     if len(counts) > 1:
-        axes.legend(loc="upper left", fontsize="small")
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.15), ncols=3, fontsize="small")
 
 
 def _errors(axes: Axes, sweep: ThresholdSweep, num_images: int, score_threshold: float) -> None:
@@ -77,4 +78,4 @@ def _errors(axes: Axes, sweep: ThresholdSweep, num_images: int, score_threshold:
     if limit > 0:
         axes.set_ylim(-limit, limit)
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper center", fontsize="small")
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.15), ncols=2, fontsize="small")

@@ -8,7 +8,7 @@ import numpy as np
 
 from maskrcnn.evaluation.ground_truth import GroundTruth
 from maskrcnn.evaluation.object_errors import ObjectErrors
-from maskrcnn.report.text import Color, text_block
+from maskrcnn.report.text import Color, shorten, stamp, text_block, text_mask
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.polygons import rle_to_polygons
 
@@ -17,6 +17,7 @@ SIDE_PX = 1100
 BRIGHT_LEVEL = 150  # mean grey level from which dark colours are easier to see than bright ones
 OPACITY = 0.35
 FONT_PX = 17
+LABEL_PX = 13
 _COLORS: dict[str, tuple[Color, Color]] = {  # on a dark picture, on a bright one
     "found": ((120, 190, 120), (40, 110, 40)),
     "missed": ((255, 70, 70), (215, 0, 0)),
@@ -28,13 +29,15 @@ _COLORS: dict[str, tuple[Color, Color]] = {  # on a dark picture, on a bright on
 }
 _PANEL: Color = (24, 24, 24)
 _INK: Color = (240, 240, 240)
+_LABEL_INK: Color = (0, 0, 0)
 _SHIFT = 4  # OpenCV takes coordinates in 1 / 2^_SHIFT pixels
 
 LEGEND = (
     "Missed objects are filled, as they were annotated. The rest are outlines as predicted: merged holds two objects "
     "or more, split is a part of one (which has a thin line of that colour, as annotated), double is one more on an "
-    "object that is found. What is merged or split is counted twice here: objects in a merged prediction also as "
-    "missed, parts of a split object also as spurious, all but the one that may have been found."
+    "object that is found; what is of a wrong class says what it is and what it was called. What is merged or split is "
+    "counted twice here: objects in a merged prediction also as missed, parts of a split object also as spurious, all "
+    "but the one that may have been found."
 )
 
 
@@ -64,6 +67,13 @@ def draw_errors(image: np.ndarray, truth: GroundTruth, instances: Instances, err
     for name in _COLORS:  # the right ones first, so that the errors are on top
         for d in np.flatnonzero(kinds == name):
             _outline(canvas, _rings(predicted[d], scale), colors[name], 1 if name == "found" else 2)
+    for d in np.flatnonzero(errors.is_confused):
+        true, taken_for = (instances.class_names[k] for k in (errors.labels[errors.hit[d]], errors.predicted_labels[d]))
+        words = text_mask(f"{shorten(true)} called {shorten(taken_for)}", LABEL_PX)[:, :width]
+        x0, y0, _, y1 = (instances.boxes[d] * scale).tolist()
+        top = y0 - words.shape[0] if y0 >= words.shape[0] else min(y1, height - words.shape[0])
+        left = min(max(0, round(x0)), width - words.shape[1])
+        stamp(canvas, words, left, max(0, round(top)), _LABEL_INK, colors["wrong class"])
     return np.concatenate([canvas, _legend(errors, colors, width)])
 
 

@@ -1,6 +1,7 @@
 """The page that shows an evaluation: tables, curves, counts and the worst images, in one HTML file (K classes)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,23 @@ from maskrcnn.evaluation.precision_recall import plot_precision_recall
 from maskrcnn.files import atomic_path
 from maskrcnn.report.export import write_json
 from maskrcnn.report.html import page, paragraph, picture, plot, table
+from maskrcnn.report.text import shorten
 from maskrcnn.structures.instances import Instances
 
 MAX_MATRIX = 12
 """Classes that a confusion matrix is shown of; of more, only the frequent confusions are."""
 MAX_CONFUSIONS = 30
+NAME_LETTERS = 24
+"""Of a class or a group; evaluation.json has the whole name."""
 
 
 def evaluation_page(evaluation: Evaluation, title: str, pictures: Sequence[tuple[np.ndarray, str]] = ()) -> str:
     """HTML of the whole evaluation; `pictures`, RGB uint8 with their captions, are those of its worst images."""
+    evaluation = replace(
+        evaluation,
+        class_names=_short_names(evaluation.class_names),
+        unknown_categories=_short_names(evaluation.unknown_categories),
+    )
     sections = [
         ("Average precision", _precision_section(evaluation)),
         ("Errors", _error_section(evaluation)),
@@ -37,6 +46,12 @@ def evaluation_page(evaluation: Evaluation, title: str, pictures: Sequence[tuple
         shown = [picture(image, caption) for image, caption in pictures]
         sections.append(("Images with the largest errors", "\n".join([paragraph(LEGEND), *shown])))
     return page(title, sections)
+
+
+def _short_names(names: Sequence[str]) -> tuple[str, ...]:
+    """`names` of at most `NAME_LETTERS`, with their number where the letters alone would be those of another."""
+    short = [shorten(name, NAME_LETTERS) for name in names]
+    return tuple(name if short.count(name) == 1 else f"{name} ({k})" for k, name in enumerate(short))
 
 
 def _precision_section(evaluation: Evaluation) -> str:
@@ -135,7 +150,7 @@ def _count_section(evaluation: Evaluation) -> str:
     text = (
         "The error of an image is the sum over classes of |predicted - true|. At a score of "
         f"{evaluation.score_threshold:g} or more it is {overall.count.mae:.2f} in the mean; it would be lowest, "
-        f"{best.mae:.2f}, at {best.score_threshold:g} (maskrcnn evaluate --set-threshold writes that into the weights)."
+        f"{best.mae:.2f}, at {best.score_threshold:g} (a copy of the weights can be written with that threshold)."
     )
     counts, caption = _counts_to_plot(evaluation)
     figure = plot_counts(counts, overall.sweep, overall.num_images, evaluation.score_threshold)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from maskrcnn.report.html import paragraph, picture, plot, table
+from maskrcnn.report.text import plot_name
 
 COCO_SIDES_PX = (32, 96)
 """Objects with fewer pixels than the square of the first are small to COCO, from that of the second on large."""
@@ -118,7 +119,7 @@ def _plot_classes(counts: Mapping[str, Mapping[str, int]]) -> str:
     for k, (split, of_class) in enumerate(counts.items()):
         places = np.arange(len(names)) + height * (k + 0.5 - len(counts) / 2)
         axes.barh(places, [of_class.get(name, 0) for name in names], height, label=split)
-    axes.set_yticks(np.arange(len(names)), names)
+    axes.set_yticks(np.arange(len(names)), [plot_name(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel("objects")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

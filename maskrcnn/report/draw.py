@@ -21,6 +21,7 @@ MAX_FIGURE_SCALE = 8
 FONT_SHARE = 0.016  # of the longer side: the size of letters at a large object
 STRIP_FONT_SHARE = 0.04  # of the shorter side, at most: the letters of a strip must not be larger than the strip
 _LEGEND_ENTRIES = 20
+LEGEND_PLACES = 9  # on each side of the picture, that a legend is tried at
 _PANEL: Color = (24, 24, 24)
 _INK: Color = (240, 240, 240)
 _WARNING: Color = (255, 190, 60)
@@ -37,9 +38,9 @@ def draw(
 ) -> np.ndarray:
     """Return a new RGB uint8 picture, (scale * H, scale * W, 3): `image`, RGB uint8 (H, W, 3), with `instances` on it.
 
-    - `legend` puts the count of each class into the corner with the fewest objects.
-    - `labels`: "auto" draws the box and writes class and score only at objects with room for it; "all" at every object;
-      "none" at none.
+    - `legend` puts the count of each class where it covers the least of the objects, in a corner if it can be.
+    - `labels`: "auto" draws the box and writes class and score only at objects with room for it: all from a size on,
+      which is larger where there are many; "all" at every object; "none" at none.
     - `colors`: "instance" gives neighbours different colours; "class" gives each class its own, shown in the legend.
 
     Lines and letters follow the size of the picture and of the object. With no instances, no legend and scale 1 the
@@ -113,7 +114,7 @@ def _draw_on(
     panel = _legend_panel(canvas, font_px, _legend_entries(image, instances, colors)) if legend else None
     taken = []  # rectangles x0 y0 x1 y1 that labels leave free
     if panel is not None:
-        taken.append(_emptiest_corner(canvas, panel, boxes))
+        taken.append(_emptiest_place(canvas, panel, boxes))
     if labels != "none":
         draw_labels(canvas, instances, boxes, object_colors, font_px, labels, taken)
     if panel is not None:
@@ -191,16 +192,17 @@ def _legend_panel(
     return None
 
 
-def _emptiest_corner(canvas: np.ndarray, panel: np.ndarray, boxes: np.ndarray) -> tuple[int, int, int, int]:
-    """Rectangle x0 y0 x1 y1 for the panel in the corner where it covers the least of the boxes."""
+def _emptiest_place(canvas: np.ndarray, panel: np.ndarray, boxes: np.ndarray) -> tuple[int, int, int, int]:
+    """Rectangle x0 y0 x1 y1 for the panel at the border where it covers the least of the boxes."""
     height, width = panel.shape[:2]
     right, bottom = canvas.shape[1] - width, canvas.shape[0] - height
-
-    def covered(corner: tuple[int, int]) -> float:
-        x, y = corner
-        across = np.minimum(boxes[:, 2], x + width) - np.maximum(boxes[:, 0], x)
-        down = np.minimum(boxes[:, 3], y + height) - np.maximum(boxes[:, 1], y)
-        return float((np.clip(across, 0, None) * np.clip(down, 0, None)).sum())
-
-    x, y = min(((0, 0), (right, 0), (0, bottom), (right, bottom)), key=covered)
+    across = np.linspace(0, right, LEGEND_PLACES).round().astype(int)
+    down = np.linspace(0, bottom, LEGEND_PLACES).round().astype(int)
+    corners = [(0, 0), (right, 0), (0, bottom), (right, bottom)]
+    sides = [(x, y) for x in across for y in (0, bottom)] + [(x, y) for y in down for x in (0, right)]
+    places = np.array([*corners, *sides])[:, None]  # (L, 1, 2)
+    ends = places + np.array([width, height])
+    overlap = np.minimum(boxes[:, 2:], ends) - np.maximum(boxes[:, :2], places)  # (L, N, 2)
+    covered = np.clip(overlap, 0, None).prod(axis=2).sum(axis=1)
+    x, y = places[int(covered.argmin()), 0].tolist()  # of equals the first, a corner
     return x, y, x + width, y + height

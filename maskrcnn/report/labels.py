@@ -12,13 +12,11 @@ LabelMode = Literal["auto", "all", "none"]
 
 MIN_FONT_PX = 10  # smaller letters cannot be read
 SMALL_FONT = 0.7  # of the size of letters at a large object: the size at a small one
-# With labels="auto" an object has room for a label if it is this many times as large as the small letters ...
-ROOM_FOR_TEXT = 4.0
-# ... and should all such labels cover more of the picture than MAX_LABEL_COVER, only those no larger than MAX_OWN_COVER
-# of their own box are written; or none, if these are still too many. A few in a crowd would look like a mark: at less
-# than MIN_LABELLED of the objects none is written.
+# With labels="auto" all objects from a size on are labelled, so that one sees which. It is the least of these, in
+# heights of small letters, at which labels cover no more than MAX_LABEL_COVER of the picture; if there is none, none is
+# written. A few in a crowd would look like a mark: at less than MIN_LABELLED of the objects none is written either.
+SIZES_WITH_ROOM = (4.0, 6.0, 9.0, 13.0)
 MAX_LABEL_COVER = 0.06
-MAX_OWN_COVER = 0.08
 MIN_LABELLED = 0.05
 
 
@@ -44,11 +42,11 @@ def draw_labels(
     order = [
         int(i)
         for i in np.argsort(-instances.scores.cpu().numpy(), kind="stable")
-        if labels == "all" or sides[i] >= ROOM_FOR_TEXT * smallest
+        if labels == "all" or sides[i] >= SIZES_WITH_ROOM[0] * smallest
     ]
-    masks = _label_masks(canvas, instances, boxes, sizes, order, names, labels)
+    masks = _label_masks(canvas, instances, boxes, sizes, font_px, order, names, labels)
     if not masks and len(instances.class_names) == 1:  # the strip below tells the class; the score alone is shorter
-        masks = _label_masks(canvas, instances, boxes, sizes, order, [""] * len(boxes), labels)
+        masks = _label_masks(canvas, instances, boxes, sizes, font_px, order, [""] * len(boxes), labels)
     for i in masks:
         x0, y0, x1, y1 = (round(float(v)) for v in boxes[i])
         cv2.rectangle(canvas, (x0, y0), (x1 - 1, y1 - 1), object_colors[i], max(1, int(sizes[i]) // 14))
@@ -68,6 +66,7 @@ def _label_masks(
     instances: Instances,
     boxes: np.ndarray,
     sizes: np.ndarray,
+    font_px: int,
     order: list[int],
     names: list[str],
     labels: LabelMode,
@@ -80,11 +79,12 @@ def _label_masks(
     areas = np.clip((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 0, None)
     allowed = MAX_LABEL_COVER * canvas.shape[0] * canvas.shape[1]
     masks = {i: mask for i, mask in masks.items() if mask.shape[1] <= 1.6 * (boxes[i, 2] - boxes[i, 0])}
-    if sum(mask.size for mask in masks.values()) > allowed:
-        masks = {i: mask for i, mask in masks.items() if mask.size <= MAX_OWN_COVER * areas[i]}
-    if sum(mask.size for mask in masks.values()) > allowed or len(masks) < MIN_LABELLED * len(boxes):
-        return {}
-    return masks
+    smallest = max(MIN_FONT_PX, round(SMALL_FONT * font_px))
+    for size in SIZES_WITH_ROOM:
+        masks = {i: mask for i, mask in masks.items() if areas[i] >= (size * smallest) ** 2}
+        if sum(mask.size for mask in masks.values()) <= allowed:
+            return masks if len(masks) >= MIN_LABELLED * len(boxes) else {}
+    return {}
 
 
 def _free_place(

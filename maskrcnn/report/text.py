@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from maskrcnn.names import printable
+
 Color = tuple[int, int, int]
 
 NO_VALUE = "-"
@@ -85,8 +87,8 @@ def text_block(
 
 def shorten(name: str, limit: int = 24) -> str:
     """`name` in one line: its first letters and an ellipsis where it has more than `limit`."""
-    name = name if len(name) <= limit else name[: limit - 1] + "…"
-    return "".join(letter if letter.isprintable() else " " for letter in name)
+    name = printable(name[: limit + 1])
+    return name if len(name) <= limit else name[: limit - 1] + "…"
 
 
 def plot_name(name: str, limit: int = 24) -> str:

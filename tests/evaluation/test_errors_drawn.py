@@ -1,5 +1,6 @@
 """Pictures of errors: each kind has its colour where it is, and the legend tells how many there are."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,8 @@ def test_every_kind_has_its_colour_where_it_is(level: int) -> None:
         assert (legend == color).all(axis=2).any(), name
         place = picture[:height, int((x0 - 2) * column_of) : int((x1 + 2) * column_of)]
         if name not in ("found", "missed"):  # their thin lines are mixed with what is below
-            columns = np.flatnonzero((picture[:height] == color).all(axis=2).any(axis=0)) / column_of
+            below_words = picture[int(10.5 * column_of) : height]  # above a wrong class is its name, which is wider
+            columns = np.flatnonzero((below_words == color).all(axis=2).any(axis=0)) / column_of
             assert len(columns), name
             assert (columns > x0 - 1).all(), name
             assert (columns < x1 + 1).all(), name
@@ -128,3 +130,18 @@ def test_large_and_narrow_pictures() -> None:
     assert picture.shape[0] > SIDE_PX
     assert picture.shape[1] == round(90 * SIDE_PX / 4000)
     assert (picture == errors_drawn._COLORS["missed"][0]).all(axis=2).any()
+
+
+def test_a_wrong_class_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    original = errors_drawn.text_mask
+    monkeypatch.setattr(errors_drawn, "text_mask", lambda text, size: written.append(text) or original(text, size))
+    truth, instances = truth_of(OBJECTS), found(PREDICTIONS, LABELS)
+    errors = object_errors(truth, instances)
+    picture = draw_errors(np.zeros((*SIZE, 3), np.uint8), truth, instances, errors)
+    assert written == ["nut called bolt"], "the one of a wrong class, and no other"
+    above = picture[int(6 * SIDE_PX / SIZE[1]) : int(9.5 * SIDE_PX / SIZE[1])]
+    assert (above == errors_drawn._COLORS["wrong class"][0]).all(axis=2).any()
+    long_name = replace(instances, class_names=("n" * 200_000, "b" * 200_000))
+    draw_errors(np.zeros((*SIZE, 3), np.uint8), truth, long_name, errors)
+    assert len(written[-1]) < 60

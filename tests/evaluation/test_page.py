@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from maskrcnn.evaluation.page import MAX_CONFUSIONS, MAX_MATRIX, evaluation_page
+from maskrcnn.evaluation.precision_recall import plot_precision_recall
 from tests.evaluation.judged import evaluation_of
 
 
@@ -55,3 +57,41 @@ def test_points_are_told_apart_by_group_else_by_class(tmp_path: Path) -> None:
     for num_classes, words in ((1, "is an image."), (3, "is a class in an image."), (13, "is an image.")):
         without = replace(evaluation_of(tmp_path, num_classes), groups={})
         assert f"Each point {words}" in evaluation_page(without, "without")
+
+
+def test_curves_of_classes_are_those_of_masks_and_told_apart(tmp_path: Path) -> None:
+    evaluation = evaluation_of(tmp_path, 3, names=("$\\frac{$", "_b", "c" * 200_000))
+    masks = tuple(tuple([k / 10] * 101) for k in (1, 2, 3))
+    rims = tuple(tuple([k / 10] * 101) for k in (7, 8, 9))
+    kinds = {
+        "box": evaluation.box,
+        "mask": replace(evaluation.mask, curves50=masks),
+        "boundary": replace(evaluation.boundary, curves50=rims),
+    }
+    figure = plot_precision_recall(kinds, evaluation.class_names)
+    FigureCanvasAgg(figure).draw()  # a formula that is none would fail here
+    lines = {str(line.get_label()): line for line in figure.axes[0].lines}
+    of_classes = {name: line for name, line in lines.items() if name.endswith(", mask")}
+    assert [np.asarray(line.get_ydata())[0] for line in of_classes.values()] == [0.1, 0.2, 0.3]
+    assert len({line.get_color() for line in lines.values()}) == len(lines) == 6
+    (legend,) = figure.legends
+    shown = [text.get_text() for text in legend.get_texts()]
+    assert len(shown) == 6, "also of a name that starts with _"
+    assert r"\$\frac{\$, mask" in shown
+    assert max(map(len, shown)) < 40
+    assert legend.get_window_extent().x0 > figure.axes[1].get_window_extent().x1, "the legend covers no curve"
+
+
+def test_names_of_any_kind_and_length_on_a_page(tmp_path: Path) -> None:
+    names = ("$\\frac{$", "a" * 200_000, "a" * 199_999)
+    page = evaluation_page(evaluation_of(tmp_path, 3, names=names), "title")
+    assert "a" * 30 not in page
+    assert [page.count(f"aaaa… ({k})") > 0 for k in (1, 2)] == [True, True], "two that begin alike are told apart"
+
+
+def test_the_page_has_cocos_twelve_numbers(tmp_path: Path) -> None:
+    evaluation = evaluation_of(tmp_path, 2)
+    distinct = {"recall1": 0.71, "recall10": 0.75, "recall_small": None, "recall_medium": 0.9, "recall_large": 1.0}
+    text = text_of(evaluation_page(replace(evaluation, mask=replace(evaluation.mask, **distinct)), "title"))
+    assert re.search(r"AR\s+of 1\s+of 10\s+of 100\s+small\s+medium\s+large", text)
+    assert re.search(r"mask\s+0\.710\s+0\.750\s+0\.\d{3}\s+-\s+0\.900\s+1\.000\s", text)

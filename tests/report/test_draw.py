@@ -195,3 +195,26 @@ def test_wrong_pictures(image: np.ndarray) -> None:
         draw(image[..., 0], _instances([]))
     with pytest.raises(ValueError, match=r"expected an image of \(100, 120\).* got \(50, 120\)"):
         draw(image[:50], _instances([]))
+
+
+def test_all_objects_from_a_size_on_are_labelled() -> None:
+    # Small and large ones in turn: more than there is room to label, so only the large ones are.
+    picture = np.zeros((800, 800, 3), np.uint8)
+    sides = {x: 90.0 if x < 300 else 60.0 for x in range(0, 800, 100)}
+    boxes = [[x, y, x + side, y + side] for x, side in sides.items() for y in range(0, 800, 100)]
+    instances = _instances(boxes, (800, 800))
+    labelled, plain = (draw(picture, instances, legend=False, labels=mode) for mode in ("auto", "none"))
+    changed = (labelled != plain).any(axis=2)
+    is_labelled = [bool(changed[int(y0) : int(y1), int(x0) : int(x1)].any()) for x0, y0, x1, y1 in boxes]
+    assert is_labelled == [x0 < 300 for x0, *_ in boxes]
+
+
+def test_a_legend_covers_nothing_where_there_is_room_at_the_border() -> None:
+    picture = np.zeros((300, 300, 3), np.uint8)
+    corners = [[0, 0, 90, 90], [210, 0, 300, 90], [0, 210, 90, 300], [210, 210, 300, 300]]
+    instances = _instances(corners, (300, 300))
+    with_legend, without = (draw(picture, instances, legend=flag, labels="none") for flag in (True, False))
+    changed = (with_legend != without).any(axis=2)
+    assert changed.any()
+    for x0, y0, x1, y1 in corners:
+        assert not changed[y0:y1, x0:x1].any()
