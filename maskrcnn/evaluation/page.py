@@ -21,7 +21,7 @@ from maskrcnn.report.html import page, paragraph, picture, plot, table
 from maskrcnn.report.text import shorten
 from maskrcnn.structures.instances import Instances
 
-MAX_MATRIX = 12
+MAX_MATRIX = 10
 """Classes that a confusion matrix is shown of; of more, only the frequent confusions are."""
 MAX_CONFUSIONS = 30
 NAME_LETTERS = 24

@@ -26,6 +26,8 @@ SHARE_WORD = "relative"
 """An error with this in its name is a share, and drawn in per cent."""
 SMOOTHED_PART = 1 / 50
 """Each point of a smooth line is the mean of the raw values within this part of the run around it."""
+MIN_REACH = 4
+"""Steps to either side that are averaged at least, as long as this is no more than a fifth of the run."""
 WIDTH_IN, PANEL_IN, DPI = 12.0, 2.6, 100
 
 Curve = tuple[np.ndarray, np.ndarray]  # steps ascending, values; both float64 (n,)
@@ -187,7 +189,7 @@ def _legend(*sides: Axes) -> None:
 
 def _smooth(values: np.ndarray) -> np.ndarray:
     """Centred moving mean; near the ends, of the values there are."""
-    reach = int(len(values) * SMOOTHED_PART / 2)
+    reach = max(int(len(values) * SMOOTHED_PART / 2), min(MIN_REACH, len(values) // 10))
     sums = np.concatenate([[0.0], np.cumsum(values)])
     centre = np.arange(len(values))
     first, last = np.maximum(centre - reach, 0), np.minimum(centre + reach + 1, len(values))

@@ -23,7 +23,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
 th, td { padding: .25rem .75rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
-th { background: var(--soft); max-width: 8rem; overflow-wrap: anywhere; }
+th { background: var(--soft); min-width: 3.9rem; max-width: 8rem; overflow-wrap: anywhere; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 figure { display: inline-block; margin: 0 1rem 1rem 0; vertical-align: top; max-width: 100%; }
 figure img { max-width: 100%; height: auto; display: block; background: #fff; }
@@ -80,8 +80,8 @@ def plot(figure: Figure, caption: str = "") -> str:
 
 
 def _are_numbers(cells: Sequence[object]) -> bool:
-    texts = [text for cell in cells if (text := str(cell)) not in ("", NO_VALUE)]
-    return bool(texts) and all(_NUMBER.fullmatch(text) for text in texts)
+    texts = [text for cell in cells if (text := str(cell))]
+    return bool(texts) and all(text == NO_VALUE or _NUMBER.fullmatch(text) for text in texts)
 
 
 def _row(tag: str, cells: Sequence[object], is_number: Sequence[bool]) -> str:

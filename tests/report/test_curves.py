@@ -58,6 +58,10 @@ def test_smoothing_keeps_the_mean_of_a_line() -> None:
     assert smooth.shape == values.shape
     np.testing.assert_allclose(smooth[20:-20], values[20:-20])
     np.testing.assert_allclose(smooth[0], values[:6].mean())  # 500 / 50 / 2 = 5 neighbours, all on one side
+    # A short run is smoothed too: 60 steps by 4 to either side, 10 by 1.
+    alternating = np.tile([0.0, 1.0], 30)
+    assert abs(_smooth(alternating)[10:-10] - 0.5).max() < 0.06
+    np.testing.assert_allclose(_smooth(alternating[:10])[1:3], [1 / 3, 2 / 3])
 
 
 METRICS = (
