@@ -1,5 +1,6 @@
 """A small evaluation of any number of classes, for the tests of what shows one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ def evaluation_of(
     folder: Path, num_classes: int, num_images: int = 3, *, is_empty: bool = False, names: tuple[str, ...] = ()
 ) -> Evaluation:
     """In every image one object of each class up to five, each of them found, and called the class before it."""
-    names = names or tuple(f"class <{k}>" for k in range(num_classes))
+    plain = tuple(f"class <{k}>" for k in range(num_classes))
     boxes = [(12 * k, 2, 12 * k + 10, 20) for k in range(min(5, num_classes))]
     annotations, images, results = [], [], {}
     for image_id in range(num_images):
@@ -38,10 +39,11 @@ def evaluation_of(
             labels=torch.tensor([max(k - 1, 0) for k in range(len(found))], dtype=torch.int64),
             scores=torch.linspace(0.9, 0.6, len(found)),
             mask_probs=torch.ones(len(found), 28, 28),
-            class_names=names,
+            class_names=plain,
         )
-    categories = [{"id": k, "name": name} for k, name in enumerate(names)]
+    categories = [{"id": k, "name": name} for k, name in enumerate(plain)]
     path = folder / "annotations.json"
     write_json(path, {"images": images, "annotations": annotations, "categories": categories})
     key = "kind" if num_images else None
-    return evaluate(results, path, range(num_classes), 100, 0.5, group_key=key, seconds_per_image=1.25)
+    evaluation = evaluate(results, path, range(num_classes), 100, 0.5, group_key=key, seconds_per_image=1.25)
+    return replace(evaluation, class_names=names or plain)
