@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from maskrcnn.cli.errors import report
 from maskrcnn.cli.model_arguments import add_model_arguments, load_predictor
+from maskrcnn.cli.picture_arguments import add_channel, add_max_pixels, parts_said, with_option
 from maskrcnn.data.images import read_image
 from maskrcnn.data.pictures.finding import find_images
 from maskrcnn.data.sample_picture import draw_sample
@@ -60,13 +61,15 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         help="do also what an earlier run with these settings did (one picture alone is always done)",
     )
     add("--overwrite", action="store_true", help="replace files in the --out folder that infer did not write")
+    add_max_pixels(parser)
+    add_channel(parser)
     add_model_arguments(parser)
     return parser
 
 
 def execute(args: argparse.Namespace) -> int:
     """Run the command; 1 when something named could not be found or read."""
-    fail = partial(report, with_traceback=args.debug)
+    fail = partial(_report, with_traceback=args.debug)
     if args.batch < 1:
         raise ValueError(f"--batch: expected at least 1, got {args.batch}")
     if args.out.exists() and not args.out.is_dir():
@@ -91,18 +94,21 @@ def execute(args: argparse.Namespace) -> int:
             files = files or [_write_sample(args.out, args.overwrite)]
         classes = [name.strip() for name in args.classes.split(",")] if args.classes is not None else None
         try:
-            summary = infer_files(
-                predictor,
-                files,
-                args.out,
-                root=found.root,
-                classes=classes,
-                is_drawn=not args.no_draw,
-                redo=args.redo,
-                overwrite=args.overwrite,
-                say=_say,
-                on_failure=fail,
-            )
+            with parts_said():
+                summary = infer_files(
+                    predictor,
+                    files,
+                    args.out,
+                    root=found.root,
+                    classes=classes,
+                    is_drawn=not args.no_draw,
+                    redo=args.redo,
+                    overwrite=args.overwrite,
+                    max_pixels=args.max_pixels,
+                    channel=args.channel,
+                    say=_say,
+                    on_failure=fail,
+                )
         except FileExistsError as error:
             raise FileExistsError(f"{error}; name another folder with --out, or allow it with --overwrite") from error
         if not is_first():
@@ -121,6 +127,10 @@ def execute(args: argparse.Namespace) -> int:
     if counted:
         print("; ".join(counted), file=sys.stderr)
     return 1 if found.unlisted or found.errors or summary.failures else 0
+
+
+def _report(error: Exception, *, with_traceback: bool) -> None:
+    report(with_option(error), with_traceback=with_traceback)
 
 
 def _load(args: argparse.Namespace) -> Predictor:

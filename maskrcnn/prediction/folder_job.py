@@ -43,6 +43,8 @@ def infer_files(
     is_drawn: bool = True,
     redo: bool = False,
     overwrite: bool = False,
+    max_pixels: int | None = None,
+    channel: int | str | None = None,
     say: Callable[[str], None] = print,
     on_failure: Callable[[Exception], None] | None = None,
 ) -> JobSummary:
@@ -60,6 +62,7 @@ def infer_files(
         classes: names to keep; None keeps all.
         redo: do also what was done before.
         overwrite: replace files in `out` that no earlier job wrote.
+        max_pixels, channel: of `read_image`.
         say: takes one line for each file that was done.
         on_failure: takes the error of each file that could not be done; its text names the file. None says it.
 
@@ -71,6 +74,7 @@ def infer_files(
         OSError: `out` cannot be written, since the disk is full, say. What was done is kept.
         RuntimeError: another process died before its files were done.
     """
+    reading = {"max_pixels": max_pixels, "channel": channel}
     labels = _labels(predictor.class_names, classes)
     class_names = [name for label, name in enumerate(predictor.class_names) if label in labels]
     category_ids = predictor.settings.category_ids or None
@@ -79,7 +83,7 @@ def infer_files(
     drawings = _drawings(names, "" if root is None else root.absolute().name, out) if is_drawn else {}
     folder = out / RECORDS if len(files) > 1 else None
     _expect_same_files(files)
-    settings = _from_first(lambda: settings_key(predictor, labels.tolist()) if folder else "")
+    settings = _from_first(lambda: settings_key(predictor, labels.tolist(), channel) if folder else "")
     with Records(folder, settings) as records, ExitStack() as stack:
 
         def prepare() -> list[int]:
@@ -99,7 +103,7 @@ def infer_files(
         try:
             with (
                 tqdm(total=len(own), unit="image", disable=None if len(own) > 1 and is_first() else True) as bar,
-                closing(finished(predictor, own, drawings, labels, records)) as results,
+                closing(finished(predictor, own, drawings, labels, records, reading)) as results,
             ):
                 for file, result in results:
                     bar.update()

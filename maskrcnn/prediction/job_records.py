@@ -244,12 +244,14 @@ def state_of(file: Path) -> FileState:
     )
 
 
-def settings_key(predictor: Predictor, labels: Sequence[int]) -> str:
-    """A hash of what decides on the results: weights, settings, precision, the `labels` that are kept, the version.
+def settings_key(predictor: Predictor, labels: Sequence[int], channel: int | str | None = None) -> str:
+    """A hash of what decides on the results: weights, settings, precision, the `labels` that are kept, the version
+    and the `channel` that is read.
 
     The device and the batch size, which change the last digits, are not in it.
     """
     settings = [maskrcnn.__version__, predictor.precision, predictor.settings.model_dump(mode="json"), sorted(labels)]
+    settings += [] if channel is None else [channel]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for name, tensor in predictor.model.state_dict().items():
         digest.update(name.encode())

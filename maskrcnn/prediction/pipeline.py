@@ -5,9 +5,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -70,11 +71,13 @@ def finished(
     drawings: Mapping[Path, Path],
     labels: Tensor,
     records: Records,
+    reading: Mapping[str, Any],
 ) -> Generator[tuple[Path, dict[str, int] | PictureError], None, None]:
     """Each file and the counts of `labels` in it, in order, when it is drawn and on record; or why it is not.
 
     Counts leave out classes of which there is none. A file with a place in `drawings` is drawn there. Whatever goes
     wrong with one picture is given in its place. Closing the generator still records what went through the network.
+    `reading` are options of `read_image`.
 
     Raises:
         OutputError: a drawing or a record cannot be written.
@@ -87,7 +90,7 @@ def finished(
 
     def pictures() -> Iterator[_Picture | PictureError]:
         nonlocal largest_bytes
-        for picture in ahead(_read, files, readers, limit):
+        for picture in ahead(partial(_read, reading), files, readers, limit):
             if isinstance(picture, _Picture):
                 largest_bytes = max(largest_bytes, picture.image.nbytes)
             yield picture
@@ -115,11 +118,11 @@ def finished(
         finishers.shutdown()
 
 
-def _read(file: Path) -> _Picture | PictureError:
+def _read(reading: Mapping[str, Any], file: Path) -> _Picture | PictureError:
     try:
         # The state before: should the file be written anew in between, the next job does it again.
         state = state_of(file) if os.path.isfile(file) else None
-        image = read_image(file)
+        image = read_image(file, **reading)
         if state is None:
             raise ImageError(f"{file}: expected a file")
         return _Picture(file, state, image)

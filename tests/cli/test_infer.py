@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -334,3 +335,38 @@ def test_names_do_nothing_to_a_terminal(tool: Tool, weights: Path, pictures: Pat
     assert r"scans/\x1b[2Jgone.png.png: " in said.out
     assert r"error: scans/\x1b[2Jgone.png: not an image" in said.err
     assert "\nerror: b.png" not in said.out
+
+
+def test_limits_and_parts_of_files_are_said(tool: Tool, weights: Path, pictures: Path) -> None:
+    rng = np.random.default_rng(0)
+    tifffile.imwrite(
+        "time.tif", rng.integers(0, 255, (3, 48, 64), dtype=np.uint8), imagej=True, metadata={"axes": "TYX"}
+    )
+    names = {"axes": "CYX", "Channel": {"Name": ["GFP", "DAPI"]}}
+    tifffile.imwrite("two.ome.tif", rng.integers(0, 9999, (2, 48, 64), dtype=np.uint16), metadata=names)
+    options = ("--weights", weights, "--no-draw", "--redo", "--out", "found")
+    said = tool("infer", "time.tif", "two.ome.tif", *options)
+    assert said.status == 1
+    assert said.err.splitlines() == [
+        "note: time.tif: the file has 3 pages (axes TYX of 3 x 48 x 64); only the first is read",
+        "error: two.ome.tif: 2 channels that are not RGB (0 'GFP', 1 'DAPI'); expected to be told which channel to "
+        "take, by number or name, or the maximum of all; --channel says it",
+        "1 of 2 files could not be read",
+    ]
+    said = tool("infer", "time.tif", "two.ome.tif", *options, "--channel", "DAPI")
+    assert said.status == 0, said.err
+    said = tool("infer", "two.ome.tif", *options, "--channel", "2")
+    assert only_error(said) == "two.ome.tif: no channel 2 in this file, which has 0 'GFP', 1 'DAPI'"
+    said = tool("infer", "time.tif", *options, "--max-pixels", "3e3")
+    assert "error: time.tif: 64 x 48 px are 0.00307 megapixels, more than the 0.003 allowed; --max-pixels" in said.err
+    with pytest.raises(SystemExit):
+        tool("infer", "time.tif", *options, "--max-pixels", "0")
+
+
+def test_another_channel_is_another_job(tool: Tool, weights: Path, pictures: Path) -> None:
+    for name in ("a.tif", "b.tif"):
+        tifffile.imwrite(name, np.zeros((2, 48, 64), np.uint8), imagej=True, metadata={"axes": "CYX"})
+    options = ("infer", "a.tif", "b.tif", "--weights", weights, "--out", "found", "--channel")
+    assert "done before" not in tool(*options, "0").out
+    assert "done before: 2 of 2" in tool(*options, "0").out
+    assert "done before" not in tool(*options, "1").out

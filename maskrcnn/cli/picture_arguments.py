@@ -1,0 +1,68 @@
+"""Options about reading picture files, and what is said about files that were read in part or not at all."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+from maskrcnn.data.images import ImageTooLargeError, PartOfFile
+
+
+def add_max_pixels(parser: argparse.ArgumentParser) -> None:
+    """`--max-pixels`."""
+    parser.add_argument(
+        "--max-pixels",
+        type=_pixels,
+        metavar="N",
+        help="pixels that a picture may have, such as 400e6; larger ones are named and skipped before they take memory "
+        "(default: 200e6, fewer where memory is short)",
+    )
+
+
+def add_channel(parser: argparse.ArgumentParser) -> None:
+    """`--channel`."""
+    parser.add_argument(
+        "--channel",
+        type=lambda text: int(text) if text.isdecimal() else text,
+        metavar="N|NAME|max",
+        help="of TIFFs with several channels that are not RGB: the one to take, by number from 0 or by name, or the "
+        "maximum of all",
+    )
+
+
+def with_option(error: Exception) -> Exception:
+    """The error, with the option that helps against it."""
+    option = ""
+    if isinstance(error, ImageTooLargeError) or isinstance(error.__cause__, ImageTooLargeError):
+        option = "--max-pixels allows more"
+    elif "expected to be told which channel" in str(error):
+        option = "--channel says it"
+    return ValueError(f"{error}; {option}").with_traceback(error.__traceback__) if option else error
+
+
+@contextmanager
+def parts_said() -> Iterator[None]:
+    """One line on stderr, above a progress bar, for each file of which only a part is read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", PartOfFile)
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+            if issubclass(category, PartOfFile):
+                tqdm.write(f"note: {message}", file=sys.stderr)
+            else:
+                others(message, category, *rest, **named)
+
+        warnings.showwarning = show
+        yield
+
+
+def _pixels(text: str) -> int:
+    number = float(text)  # argparse says what is wrong with what is no number
+    if not 1 <= number <= 1e12:
+        raise argparse.ArgumentTypeError(f"expected a number of pixels, such as 400e6, got {text}")
+    return int(number)
