@@ -290,7 +290,8 @@ def test_cut_off(tmp_path: Path, options: dict[str, Any]) -> None:
     data = written.getvalue()
     for size in (len(data) // 2, len(data) - 10, 200, 20, 9):
         (tmp_path / "a.tif").write_bytes(data[:size])
-        with pytest.raises(ImageError, match=r"a\.tif: "):
+        expected = f"cut off: it has {size} bytes" if size > 1000 else ""
+        with pytest.raises(ImageError, match=rf"a\.tif: .*{expected}"):
             read_image(tmp_path / "a.tif")
 
 
