@@ -11,12 +11,15 @@ from pydantic import Field, PositiveInt, model_validator
 import maskrcnn
 from maskrcnn.config import PRESETS, validate
 from maskrcnn.config.base import Settings
+from maskrcnn.untrusted.excerpt import excerpt
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
+SHIPPED = "shipped"
+"""The table of the weights that come with the package: SHA-256 by name."""
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -76,11 +79,21 @@ def load_manifest() -> dict[str, Entry]:
     Raises:
         FileNotFoundError: the package has been installed without its manifest.
     """
+    return read_manifest(_manifest_path())
+
+
+@cache
+def shipped_sums() -> dict[str, str]:
+    """SHA-256, in hexadecimal, of the weights that come with the package, by name."""
+    return tomllib.loads(_manifest_path().read_text(encoding="utf-8")).get(SHIPPED, {})
+
+
+def _manifest_path() -> Path:
     package = Path(maskrcnn.__file__).parent
     # In a wheel it lies inside the package, in a checkout beside it.
     for path in (package / "weights" / "manifest.toml", package.parent / "weights" / "manifest.toml"):
         if path.is_file():
-            return read_manifest(path)
+            return path
     raise FileNotFoundError(f"no weights/manifest.toml in {package} or beside it")
 
 
@@ -94,11 +107,12 @@ def read_manifest(path: Path) -> dict[str, Entry]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: not valid TOML: {error}") from None
+    tables.pop(SHIPPED, None)
     entries: dict[str, Entry] = {}
     owners: dict[str, str] = {}
     for name, table in tables.items():
         if not isinstance(table, dict):
-            raise ValueError(f"{path}: expected a table for each checkpoint, got {name} = {table!r}")
+            raise ValueError(f"{path}: expected a table for each checkpoint, got {name} = {excerpt(table)}")
         entry = validate(Entry, {**table, "name": name}, f"{path}: {name}")
         for taken in (name, *entry.aliases, entry.file):
             if taken in owners:

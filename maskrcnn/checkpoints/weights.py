@@ -1,5 +1,6 @@
 """From a name or a file of any known kind to weights that can be used."""
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -8,7 +9,7 @@ import maskrcnn
 from maskrcnn.checkpoints.checkpoint import Checkpoint, is_own_checkpoint, load_checkpoint
 from maskrcnn.checkpoints.download import fetch
 from maskrcnn.checkpoints.importing import import_checkpoint
-from maskrcnn.checkpoints.manifest import find
+from maskrcnn.checkpoints.manifest import find, shipped_sums
 from maskrcnn.config import PRESETS
 from maskrcnn.model.build import build_model
 from maskrcnn.model.state import compare_state
@@ -35,6 +36,11 @@ def load_weights(
     if preset is not None and preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
     path = weights_path(name)
+    shipped = DEFAULT_WEIGHTS if name is None else str(name)
+    is_shipped = path == shipped_weights().get(shipped) and shipped in shipped_sums()
+    # It was written before our files held a checksum of their own.
+    if is_shipped and hashlib.sha256(path.read_bytes()).hexdigest() != shipped_sums()[shipped]:
+        raise ValueError(f"{path}: damaged: not the file that came with the package; install it again")
     if is_own_checkpoint(path):
         if preset is not None or class_names is not None:
             raise ValueError(f"{path}: carries its own settings and class names; --preset is for other packages' files")

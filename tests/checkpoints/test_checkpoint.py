@@ -139,3 +139,49 @@ def test_own_files_are_known_by_their_content(tmp_path: Path):
     (tmp_path / "text.safetensors").write_text("weights")
     assert not is_own_checkpoint(tmp_path / "other.safetensors")
     assert not is_own_checkpoint(tmp_path / "text.safetensors")
+
+
+def test_a_flipped_bit_is_refused(tmp_path: Path):
+    path = saved(tmp_path / "a.safetensors", tiny_model())
+    whole = path.read_bytes()
+    start = 8 + int.from_bytes(whole[:8], "little")
+    for place in (start, start + 101, (start + len(whole)) // 2, len(whole) - 1):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1  # the smallest change that there is: mostly an ordinary number remains
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="damaged: its content is not what"):
+            load_checkpoint(path)
+    other_settings = whole.replace(b'\\"order\\": \\"rgb', b'\\"order\\": \\"bgr')
+    assert other_settings != whole
+    path.write_bytes(other_settings)
+    with pytest.raises(ValueError, match="checksum"):
+        load_checkpoint(path)
+
+
+def test_files_without_a_checksum_load(tmp_path: Path):
+    model, settings = tiny_model(), tiny_settings()
+    content = {"settings": settings.model_dump(mode="json"), "card": {}}
+    save_file(model.state_dict(), tmp_path / "old.safetensors", {"maskrcnn": json.dumps(content)})
+    assert load_checkpoint(tmp_path / "old.safetensors").tensors.keys() == model.state_dict().keys()
+
+
+def test_settings_of_a_giant_take_no_memory(tmp_path: Path):
+    settings = tiny_settings().model_dump(mode="json")
+    settings["box_head"] |= {"fcs": 32, "fc_channels": 8192}
+    content = {"settings": settings, "card": {}}
+    save_file(tiny_model().state_dict(), tmp_path / "a.safetensors", {"maskrcnn": json.dumps(content)})
+    checkpoint = load_checkpoint(tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match="do not fit the model"):
+        checkpoint.build()
+    with pytest.raises(ValueError, match="at most 500000000 are made"):
+        checkpoint.completed()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, "null", "[]", '{"settings": [], "card": {}}', '{"settings": {}, "card": {}, "untrained": [1]}'],
+)
+def test_metadata_that_is_none(tmp_path: Path, text: str):
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", {"maskrcnn": text})
+    with pytest.raises(ValueError, match="without maskrcnn's settings"):
+        load_checkpoint(tmp_path / "a.safetensors")

@@ -1,10 +1,11 @@
 """Which file a name means."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from maskrcnn.checkpoints import weights
+from maskrcnn.checkpoints import manifest, weights
 from maskrcnn.checkpoints.manifest import Entry
 from maskrcnn.checkpoints.weights import weights_path
 
@@ -46,3 +47,15 @@ def test_any_other_folder_is_told_from_a_file(fetched: list[str]):
     with pytest.raises(FileNotFoundError, match="no weights named 'coko' and no such file"):
         weights_path("coko")
     assert fetched == []
+
+
+def test_shipped_weights_are_the_ones_that_were_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    whole = weights.shipped_weights()["nuclei"].read_bytes()
+    assert hashlib.sha256(whole).hexdigest() == manifest.shipped_sums()["nuclei"]
+    damaged = bytearray(whole)
+    damaged[-1000] ^= 1
+    (tmp_path / "nuclei.safetensors").write_bytes(damaged)
+    monkeypatch.setattr(weights, "shipped_weights", lambda: {"nuclei": tmp_path / "nuclei.safetensors"})
+    for name in ("nuclei", None):
+        with pytest.raises(ValueError, match="damaged: not the file that came with the package"):
+            weights.load_weights(name)

@@ -1,0 +1,60 @@
+"""500 damaged and made-up files through the readers: each ends in a result or in a sentence, within limits."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+if sys.platform == "win32":
+    pytest.skip("children are forked", allow_module_level=True)
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+from fuzzing.checkpoints import CHECKPOINT_TARGETS
+from fuzzing.children import Limits, Target, run_cases
+from fuzzing.images import IMAGE_TARGETS
+
+CASES = {"checkpoint": 150, "pickle": 150, "own-checkpoint": 50, "config": 50, "image": 100}
+
+
+@pytest.mark.parametrize("target", [*CHECKPOINT_TARGETS, *IMAGE_TARGETS], ids=lambda target: target.name)
+def test_every_case_ends_well(target: Target):
+    outcomes = list(run_cases(target, range(CASES[target.name]), 1, Limits()))
+    assert [outcome for outcome in outcomes if outcome.kind not in ("read", "refused")] == []
+    assert len(outcomes) == CASES[target.name]
+
+
+def test_there_are_500():
+    assert sum(CASES.values()) == 500
+
+
+def hangs(_: Path) -> str:
+    while True:
+        pass
+
+
+def takes_all(_: Path) -> str:
+    return str(len(bytearray(8 << 30)))
+
+
+def dies(_: Path) -> str:
+    import os
+
+    os.abort()
+
+
+def slips(_: Path) -> str:
+    return {}["nothing"]
+
+
+def wavers(folder: Path) -> str:
+    (folder / "x").write_text("again" if (folder / "x").exists() else "first")
+    return (folder / "x").read_text()
+
+
+@pytest.mark.parametrize(
+    ("read", "kind"),
+    [(hangs, "slow"), (takes_all, "memory"), (dies, "crash"), (slips, "traceback"), (wavers, "differs")],
+)
+def test_what_goes_wrong_is_found(read: object, kind: str):
+    target = Target("made up", lambda folder, rng: None, read)  # type: ignore[arg-type]
+    outcomes = list(run_cases(target, range(3), 0, Limits(seconds=0.3)))
+    assert [(outcome.index, outcome.kind) for outcome in outcomes] == [(i, kind) for i in range(3)]

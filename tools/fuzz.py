@@ -1,0 +1,77 @@
+"""Damaged and hostile files, thousands of them, through every reader: each ends in a result or in one sentence.
+
+Real small files are made here, then bytes are changed and structures are given values that do not belong there; a seed
+gives the same cases. Each case runs in a child process with limits on time and memory. Every finding can be kept with
+--keep and run again with --only. The status is 1 where there is any. (The generator is our own and small:
+hypothesis, under the MPL, shrinks better but takes several times as long for a case.)
+"""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from fuzzing.annotations import ANNOTATION_TARGETS
+from fuzzing.checkpoints import CHECKPOINT_TARGETS
+from fuzzing.children import Limits, Outcome, run_cases
+from fuzzing.images import IMAGE_TARGETS
+from fuzzing.jobs import JOB_TARGETS
+
+TARGETS = {target.name: target for target in (*IMAGE_TARGETS, *ANNOTATION_TARGETS, *CHECKPOINT_TARGETS, *JOB_TARGETS)}
+BAD = ("traceback", "crash", "slow", "memory", "differs", "wordy")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the tool."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog="python tools/fuzz.py -n 500",
+    )
+    add = parser.add_argument
+    add("-n", "--cases", type=int, default=20_000, help="in all, divided over the targets")
+    add("--seed", type=int, default=0)
+    add("--targets", nargs="+", choices=TARGETS, default=list(TARGETS), metavar="NAME", help=", ".join(TARGETS))
+    add("--only", type=int, metavar="INDEX", help="one case of each target, by its number")
+    add("--seconds", type=float, default=10.0, help="limit of a case")
+    add("--gigabytes", type=float, default=2.0, help="limit of a case, above what the libraries take")
+    add("--keep", type=Path, metavar="FOLDER", help="copy the files of every finding there")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command."""
+    args = build_parser().parse_args(argv)
+    limits = Limits(args.seconds, int(args.gigabytes * 2**30))
+    per_target = max(1, args.cases // len(args.targets))
+    indices = [args.only] if args.only is not None else range(per_target)
+    num_bad = 0
+    print(
+        f"{'target':24} {'cases':>6} {'read':>6} {'refused':>8} {' '.join(f'{kind:>9}' for kind in BAD)} {'slowest':>9}"
+    )
+    for name in args.targets:
+        outcomes = list(run_cases(TARGETS[name], indices, args.seed, limits, args.keep))
+        kinds = Counter(outcome.kind for outcome in outcomes)
+        slowest = max(outcome.seconds for outcome in outcomes)
+        columns = " ".join(f"{kinds[kind]:9}" for kind in BAD)
+        print(
+            f"{name:24} {len(outcomes):6} {kinds['read']:6} {kinds['refused']:8} {columns} {slowest:7.1f} s", flush=True
+        )
+        num_bad += _show([outcome for outcome in outcomes if outcome.kind in BAD])
+    print(f"{num_bad} findings")
+    return int(num_bad > 0)
+
+
+def _show(findings: list[Outcome]) -> int:
+    """Print one of each sort; gives the number of all."""
+    shown: Counter[tuple[str, str]] = Counter()
+    for finding in findings:
+        sort = finding.kind, finding.detail.splitlines()[-1][:80] if finding.detail else ""
+        shown[sort] += 1
+        if shown[sort] == 1:
+            print(f"  {finding.kind} in case {finding.index}: {finding.detail[-600:]}")
+    return len(findings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
