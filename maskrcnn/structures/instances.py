@@ -45,6 +45,9 @@ class Instances:
     """How the masks are laid into the image; see `masks_to_runs`."""
     ceilings: tuple[str, ...] = ()
     """One sentence for each limit that this result touched, and that may have hidden objects."""
+    pixels: Runs | None = None
+    """The masks in the image where they are known pixel by pixel, as of objects joined from several tiles; None where
+    they are `mask_probs` laid into the image."""
     extra: Mapping[str, Tensor] = field(default_factory=dict)
     """What else is known of each object, by name (keypoints, track ids): (N, ...) tensors that follow the objects."""
 
@@ -106,6 +109,7 @@ class Instances:
             parts[0],
             **{name: torch.cat([getattr(part, name) for part in parts]) for name in cls._tensor_names()},
             extra={name: torch.cat([part.extra[name] for part in parts]) for name in parts[0].extra},
+            pixels=Runs.concatenate([part.runs for part in parts]) if any(part.pixels is not None for part in parts) else None,
             ceilings=tuple(dict.fromkeys(sentence for part in parts for sentence in part.ceilings)),
         )
 
@@ -119,7 +123,9 @@ class Instances:
         """
         rows = _row_idx(index, len(self)).to(self.boxes.device)
         extra = {name: values[rows] for name, values in self.extra.items()}
-        return replace(self, **{name: getattr(self, name)[rows] for name in self._tensor_names()}, extra=extra)
+        pixels = self.pixels[rows.cpu().numpy()] if self.pixels is not None else None
+        tensors = {name: getattr(self, name)[rows] for name in self._tensor_names()}
+        return replace(self, **tensors, pixels=pixels, extra=extra)
 
     def __repr__(self) -> str:
         """Numbers in place of tensors, such as "Instances(3 objects: 2 cat, 1 dog; image 480 x 640)"."""
@@ -170,7 +176,7 @@ class Instances:
 
     def areas(self) -> np.ndarray:
         """Pixels of each mask, int64 (N,)."""
-        return self._runs.areas()
+        return self.runs.areas()
 
     def polygons(self) -> list[list[Polygon]]:
         """The parts of each mask with their holes; see `rle_to_polygons`."""
@@ -185,15 +191,18 @@ class Instances:
 
     def crops(self) -> list[tuple[int, int, np.ndarray]]:
         """For each mask (x0, y0, bool bitmap (h, w)), only as large as the object; an empty mask has shape (0, 0)."""
-        return self._runs.crops()
+        return self.runs.crops()
 
     @cached_property
-    def _runs(self) -> Runs:
+    def runs(self) -> Runs:
+        """The masks in the image as runs of pixels; computed once."""
+        if self.pixels is not None:
+            return self.pixels
         return masks_to_runs(self.mask_probs, self.boxes, self.image_size, self.paste_mode)
 
     @cached_property
     def _rles(self) -> list[Rle]:
-        return self._runs.rles()
+        return self.runs.rles()
 
     @classmethod
     def _tensor_names(cls) -> list[str]:

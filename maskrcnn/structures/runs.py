@@ -3,6 +3,7 @@
 N masks; R runs, those of all masks end to end. Pixel (x, y) has the flat index x * height + y.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,6 +58,54 @@ class Runs:
             (x0, y0, fill_columns(np.diff(part, prepend=0, append=(x1 - x0) * (y1 - y0)), y1 - y0, x1 - x0))
             for (x0, y0, x1, y1), part in zip(windows.tolist(), parts, strict=True)
         ]
+
+    def __len__(self) -> int:
+        return len(self.num_runs)
+
+    def __getitem__(self, rows: np.ndarray) -> "Runs":
+        """The masks `rows`: indices or a bool mask."""
+        rows = np.arange(len(self))[rows]
+        first, num = self._offsets[:-1][rows], self.num_runs[rows]
+        runs = np.repeat(first - np.concatenate(([0], np.cumsum(num[:-1]))), num) + np.arange(num.sum())
+        return Runs(self.boundaries.reshape(-1, 2)[runs].reshape(-1), num, self.image_size)
+
+    def moved(self, x0: int, y0: int, image_size: tuple[int, int]) -> "Runs":
+        """The masks in an image of `image_size` (height, width) whose pixel (x0, y0) is this one's first pixel.
+
+        Raises:
+            ValueError: this image does not lie inside that one.
+        """
+        (h, w), (height, width) = self.image_size, image_size
+        if not (0 <= x0 <= width - w and 0 <= y0 <= height - h):
+            raise ValueError(f"expected a window inside the {height} x {width} image, got {h} x {w} at ({x0}, {y0})")
+        starts, stops = self.boundaries[::2].astype(np.int64), self.boundaries[1::2].astype(np.int64)
+        x, y = np.divmod(starts, max(h, 1))
+        moved = np.empty(len(self.boundaries), np.int64)
+        moved[::2] = (x + x0) * height + y + y0
+        moved[1::2] = moved[::2] + stops - starts
+        return Runs(moved, self.num_runs, image_size)
+
+    @classmethod
+    def of_crops(cls, crops: Sequence[tuple[int, int, np.ndarray]], image_size: tuple[int, int]) -> "Runs":
+        """The inverse of `crops`: of each (x0, y0, bool bitmap (h, w)) the runs in an image of `image_size`."""
+        height = image_size[0]
+        parts = [np.zeros(0, np.int64)]
+        for x0, y0, bitmap in crops:
+            framed = np.zeros((bitmap.shape[1], bitmap.shape[0] + 2), bool)  # 0s close every run inside its own column
+            framed[:, 1:-1] = bitmap.T
+            x, y = np.nonzero(framed[:, 1:] != framed[:, :-1])
+            parts.append((x + x0) * height + y + y0)
+        num = np.array([len(part) // 2 for part in parts[1:]], np.int64)
+        return cls(np.concatenate(parts), num, image_size)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Runs"]) -> "Runs":
+        """The masks of one or more `parts` of the same image, one part after the other."""
+        return cls(
+            np.concatenate([part.boundaries for part in parts]),
+            np.concatenate([part.num_runs for part in parts]),
+            parts[0].image_size,
+        )
 
     @cached_property
     def _offsets(self) -> np.ndarray:

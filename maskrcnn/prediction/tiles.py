@@ -1,0 +1,93 @@
+"""A picture cut into tiles that overlap: where each lies, and which one owns a place."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+Window = tuple[int, int, int, int]
+"""y0 x0 y1 x1 in px of the picture; y1, x1 exclusive."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile; `row` and `column` count from the top left."""
+
+    row: int
+    column: int
+    window: Window
+    """What the network sees."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Tiles of one size, evenly spaced, at least `overlap_px` deep in one another and at most `tile_px` a side.
+
+    They are made as small as their number allows, so that a tile reaches into its eight neighbours and no further.
+
+    Raises:
+        ValueError: an overlap below 0 or of more than a third of a tile.
+    """
+
+    image_size: tuple[int, int]
+    """(height, width)."""
+    tile_px: int
+    overlap_px: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap_px <= self.tile_px // 3:
+            raise ValueError(
+                f"expected an overlap of 0 to {self.tile_px // 3} px, a third of a tile, got {self.overlap_px} px"
+            )
+
+    @property
+    def num_rows(self) -> int:
+        return len(self._axes[0].starts)
+
+    @property
+    def num_columns(self) -> int:
+        return len(self._axes[1].starts)
+
+    def __len__(self) -> int:
+        return self.num_rows * self.num_columns
+
+    def __getitem__(self, number: int) -> Tile:
+        """Tile `number`, counted row by row from 0."""
+        if not 0 <= number < len(self):
+            raise IndexError(f"expected a tile from 0 to {len(self) - 1}, got {number}")
+        row, column = divmod(number, self.num_columns)
+        (y0, h), (x0, w) = (
+            (int(axis.starts[i]), axis.length) for axis, i in zip(self._axes, (row, column), strict=True)
+        )
+        return Tile(row, column, (y0, x0, y0 + h, x0 + w))
+
+    def owner(self, y: float, x: float) -> tuple[int, int]:
+        """(row, column) of the tile that owns a place: neighbours divide what both see in the middle."""
+        row, column = (
+            int(np.searchsorted(axis.cuts, place, side="right")) for axis, place in zip(self._axes, (y, x), strict=True)
+        )
+        return row, column
+
+    @cached_property
+    def _axes(self) -> tuple["_Axis", "_Axis"]:
+        y, x = (_divide(side, self.tile_px, self.overlap_px) for side in self.image_size)
+        return y, x
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """One direction."""
+
+    starts: np.ndarray
+    """First px of each tile."""
+    length: int
+    """Of every tile."""
+    cuts: np.ndarray
+    """Where one tile hands over to the next: in the middle of what both see."""
+
+
+def _divide(side: int, tile: int, overlap: int) -> _Axis:
+    num = max(1, -(-(side - overlap) // (tile - overlap)))
+    length = -(-(side + (num - 1) * overlap) // num)
+    starts = np.linspace(0, side - length, num).round().astype(np.int64)
+    return _Axis(starts, length, (starts[:-1] + length + starts[1:]) / 2)
