@@ -70,6 +70,9 @@ class Instances:
         for name, values in self.extra.items():
             if values.shape[:1] != (num,):
                 raise ValueError(f"expected extra field {name} of shape ({num}, ...), got {tuple(values.shape)}")
+        if self.pixels is not None and (len(self.pixels.num_runs), self.pixels.image_size) != (num, self.image_size):
+            got = f"{len(self.pixels.num_runs)} in {self.pixels.image_size}"
+            raise ValueError(f"expected the pixels of {num} masks in an image of {self.image_size}, got {got}")
         if self.paste_mode not in get_args(PasteMode):
             raise ValueError(f"expected a paste_mode out of {', '.join(get_args(PasteMode))}, got {self.paste_mode!r}")
 
@@ -109,7 +112,7 @@ class Instances:
             parts[0],
             **{name: torch.cat([getattr(part, name) for part in parts]) for name in cls._tensor_names()},
             extra={name: torch.cat([part.extra[name] for part in parts]) for name in parts[0].extra},
-            pixels=Runs.concatenate([part.runs for part in parts]) if any(part.pixels is not None for part in parts) else None,
+            pixels=Runs.concatenate([part.runs for part in parts]) if any(part.pixels for part in parts) else None,
             ceilings=tuple(dict.fromkeys(sentence for part in parts for sentence in part.ceilings)),
         )
 
@@ -147,6 +150,9 @@ class Instances:
     def to_dict(self) -> dict[str, Any]:
         """All fields in plain tensors, numbers and strings: what `torch.load` reads anywhere, also without maskrcnn."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.pixels is not None:
+            of_pixels = self.pixels.boundaries, self.pixels.num_runs
+            values["pixels"] = tuple(torch.from_numpy(np.array(numbers)) for numbers in of_pixels)
         return values | {"extra": dict(self.extra)}
 
     @classmethod
@@ -162,7 +168,11 @@ class Instances:
             raise ValueError(f"expected the fields {', '.join(sorted(known))}; {wrong[0]} is unknown or missing")
         height, width = values["image_size"]
         names = {name: tuple(values[name]) for name in ("class_names", "ceilings")}
-        return cls(**{**values, **names, "image_size": (height, width)})
+        pixels = values["pixels"]
+        if pixels is not None:
+            boundaries, num_runs = (numbers.numpy() for numbers in pixels)
+            pixels = Runs(boundaries, num_runs, (height, width))
+        return cls(**{**values, **names, "image_size": (height, width), "pixels": pixels})
 
     def __getstate__(self) -> dict[str, Any]:
         return self.to_dict()  # without the masks that were made on request, which can be made again

@@ -59,12 +59,9 @@ class Runs:
             for (x0, y0, x1, y1), part in zip(windows.tolist(), parts, strict=True)
         ]
 
-    def __len__(self) -> int:
-        return len(self.num_runs)
-
     def __getitem__(self, rows: np.ndarray) -> "Runs":
         """The masks `rows`: indices or a bool mask."""
-        rows = np.arange(len(self))[rows]
+        rows = np.arange(len(self.num_runs))[rows]
         first, num = self._offsets[:-1][rows], self.num_runs[rows]
         runs = np.repeat(first - np.concatenate(([0], np.cumsum(num[:-1]))), num) + np.arange(num.sum())
         return Runs(self.boundaries.reshape(-1, 2)[runs].reshape(-1), num, self.image_size)

@@ -11,6 +11,7 @@ import torch
 
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.masks import masks_to_rles
+from maskrcnn.structures.runs import Runs
 
 
 @pytest.fixture
@@ -177,7 +178,7 @@ def test_torch_saves_and_loads_a_result_safely(instances: Instances, tmp_path: P
                 assert getattr(one, name) == value
         assert torch.equal(one.extra["track"], expected.extra["track"])
         assert one.rles() == expected.rles()
-    assert not {"_runs", "_rles"} & set(expected.__getstate__())
+    assert not {"runs", "_rles"} & set(expected.__getstate__())
 
 
 def test_a_saved_result_that_does_not_fit_is_an_error(instances: Instances):
@@ -200,3 +201,21 @@ def test_a_copy_has_tensors_of_its_own_and_the_same_device_none(instances: Insta
     own.boxes.zero_()
     own.extra["track"].zero_()
     assert instances.boxes.any()
+
+
+def test_masks_known_pixel_by_pixel_follow_their_objects(instances: Instances):
+    crops = instances.crops()
+    x0, y0, bitmap = crops[1]
+    crops[1] = x0, y0, np.pad(bitmap, ((0, 1), (0, 0)), constant_values=True)  # a row that the box does not hold
+    pixels = Runs.of_crops(crops, instances.image_size)
+    known = replace(instances, pixels=pixels)
+    assert known.rles() == pixels.rles() != instances.rles()
+    assert known[[1, 0]].rles() == [pixels.rles()[1], pixels.rles()[0]]
+    assert known[known.scores < 0].rles() == []
+    both = Instances.concatenate([known, instances])
+    assert both.rles() == pixels.rles() + instances.rles()
+    loaded = Instances.from_dict(known.to_dict())
+    assert loaded.rles() == known.rles()
+    assert pickle.loads(pickle.dumps(known)).rles() == known.rles()
+    with pytest.raises(ValueError, match="expected the pixels of 2 masks"):
+        replace(instances[:2], pixels=pixels)

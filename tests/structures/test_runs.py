@@ -65,3 +65,35 @@ def test_pictures_beyond_32_bits():
     x0, y0, crop = runs.crops()[0]
     assert (x0, y0) == (59_998, 5)
     assert crop.tolist() == [[False, True], [False, True], [True, False]]
+
+
+@pytest.mark.parametrize("rows", [[2, 0, 2], [], [False, True] * 3])
+def test_some_of_the_masks(rows: list):
+    bitmaps = many_bitmaps(5, 8)[:6]
+    chosen = np.array(rows) if rows else np.zeros(0, int)
+    some = read_runs(bitmaps)[chosen]
+    assert some.rles() == [encode(bitmap) for bitmap in bitmaps[chosen]]
+    assert some.areas().tolist() == bitmaps[chosen].sum((1, 2)).tolist()
+
+
+def test_masks_moved_into_a_larger_image():
+    bitmaps = many_bitmaps(5, 8)
+    large = np.zeros((len(bitmaps), 12, 20), bool)
+    large[:, 4:9, 7:15] = bitmaps
+    moved = read_runs(bitmaps).moved(7, 4, (12, 20))
+    assert moved.rles() == [encode(bitmap) for bitmap in large]
+    assert moved.image_size == (12, 20)
+    with pytest.raises(ValueError, match=r"got 5 x 8 at \(13, 4\)"):
+        read_runs(bitmaps).moved(13, 4, (12, 20))
+
+
+def test_crops_become_runs_again():
+    runs = read_runs(many_bitmaps(5, 8))
+    assert Runs.of_crops(runs.crops(), (5, 8)).rles() == runs.rles()
+    assert Runs.of_crops([], (5, 8)).rles() == []
+
+
+def test_parts_end_to_end():
+    bitmaps = many_bitmaps(5, 8)
+    parts = [read_runs(bitmaps[:2], np.int32), read_runs(bitmaps[2:2]), read_runs(bitmaps[2:], np.int64)]
+    assert Runs.concatenate(parts).rles() == [encode(bitmap) for bitmap in bitmaps]
