@@ -205,8 +205,8 @@ def test_a_copy_has_tensors_of_its_own_and_the_same_device_none(instances: Insta
 
 def test_masks_known_pixel_by_pixel_follow_their_objects(instances: Instances):
     crops = instances.crops()
-    x0, y0, bitmap = crops[1]
-    crops[1] = x0, y0, np.pad(bitmap, ((0, 1), (0, 0)), constant_values=True)  # a row that the box does not hold
+    x0, y0, bitmap = crops[2]
+    crops[2] = x0, y0, ~bitmap
     pixels = Runs.of_crops(crops, instances.image_size)
     known = replace(instances, pixels=pixels)
     assert known.rles() == pixels.rles() != instances.rles()
