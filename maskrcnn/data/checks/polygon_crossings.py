@@ -1,5 +1,7 @@
 """Where an outline crosses itself, and how much that matters (P points)."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 MIN_SHARE = 0.02
@@ -7,6 +9,7 @@ MIN_SHARE = 0.02
 MIN_AREA_PX = 4.0
 """... and at least this large."""
 _MAX_PAIRS = 500_000  # pairs of edges that are compared at once, for memory
+_MAX_PAIRS_IN_ALL = 5_000_000  # and of one outline, for time: about a second
 
 
 def is_self_crossing(points: np.ndarray) -> bool:
@@ -18,9 +21,10 @@ def is_self_crossing(points: np.ndarray) -> bool:
     ends = np.roll(points, -1, axis=0)
     # Doubled area of the outline, edge by edge: sums[j] - sums[i] belongs to the edges i .. j - 1.
     sums = np.concatenate([[0.0], np.cumsum(_cross(points, ends))])
-    rows = max(1, _MAX_PAIRS // len(points))
-    for start in range(0, len(points), rows):
-        i, j = _crossing_edges(points, ends, start, start + rows)
+    for i, j in _pairs(points, ends):
+        is_crossing = _side(points[i], ends[i], points[j]) * _side(points[i], ends[i], ends[j]) < 0
+        is_crossing &= _side(points[j], ends[j], points[i]) * _side(points[j], ends[j], ends[i]) < 0
+        i, j = i[is_crossing], j[is_crossing]
         if not len(i):
             continue
         crossing = _meeting_points(points[i], ends[i], points[j], ends[j])
@@ -31,15 +35,18 @@ def is_self_crossing(points: np.ndarray) -> bool:
     return False
 
 
-def _crossing_edges(points: np.ndarray, ends: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of edges i < j, with i in start .. stop - 1, that properly cross."""
-    a, b = points[start:stop, None], ends[start:stop, None]  # (rows, 1, 2)
-    c, d = points[None], ends[None]  # (1, P, 2)
-    straddles = _side(a, b, c) * _side(a, b, d) < 0
-    straddles &= _side(c, d, a) * _side(c, d, b) < 0
-    i, j = np.nonzero(straddles)
-    i += start
-    return i[i < j], j[i < j]
+def _pairs(points: np.ndarray, ends: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of edges i < j that overlap along x, in portions; of an outline with very many only the first."""
+    left, right = np.minimum(points[:, 0], ends[:, 0]), np.maximum(points[:, 0], ends[:, 0])
+    order = np.argsort(left, kind="stable")
+    # In this order an edge meets those after it that begin before it ends.
+    num_after = np.searchsorted(left[order], right[order], side="right") - np.arange(len(order)) - 1
+    total = np.concatenate([[0], np.cumsum(num_after)])
+    for low in range(0, min(int(total[-1]), _MAX_PAIRS_IN_ALL), _MAX_PAIRS):
+        pair = np.arange(low, min(low + _MAX_PAIRS, int(total[-1])))
+        first = np.searchsorted(total, pair, side="right") - 1
+        a, b = order[first], order[first + 1 + pair - total[first]]
+        yield np.minimum(a, b), np.maximum(a, b)
 
 
 def _meeting_points(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pycocotools.mask
-from PIL import Image
 
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats import finding
 from maskrcnn.data.formats.assembling import Picture, Reading, Shape, assemble
+from maskrcnn.data.formats.bitmaps import decode_mask
 from maskrcnn.data.formats.outlines import ellipse, flat, numbers, rectangle
 from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
 from maskrcnn.structures.rle import Rle, encode_window
@@ -134,9 +134,9 @@ def _part(shape: dict[str, Any], size: tuple[int, int]) -> Part:
 def _bitmap(data: Any, corners: list[float], size: tuple[int, int]) -> Rle:
     """A mask shape: a PNG of the pixels from the first corner to the second, which is included."""
     try:
-        with Image.open(io.BytesIO(base64.b64decode(data))) as image:
-            pixels = np.asarray(image.convert("L"))
-    except (OSError, TypeError, binascii.Error) as error:
+        image = decode_mask(io.BytesIO(base64.b64decode(data)), "mask")
+        pixels = np.asarray(image.convert("L"))
+    except (ValueError, TypeError, binascii.Error) as error:
         raise ValueError(f"expected a PNG in base64 as the mask ({error})") from None
     x0, y0, x1, y1 = (round(corner) for corner in corners)
     h, w = pixels.shape

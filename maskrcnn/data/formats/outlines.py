@@ -5,8 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from maskrcnn.data.problems import AnnotationError
+
 MAX_GAP_PX = 0.05
 """Between an ellipse and the polygon that stands for it."""
+MAX_RADIUS_PX = 1e6
+"""No picture that is read is larger, and the number of points grows with the radius."""
 
 
 def rectangle(x0: float, y0: float, x1: float, y1: float) -> list[float]:
@@ -17,10 +21,12 @@ def rectangle(x0: float, y0: float, x1: float, y1: float) -> list[float]:
 def ellipse(cx: float, cy: float, rx: float, ry: float, angle: float = 0.0) -> list[float]:
     """A polygon of the same area. `angle` is that of rx, in radians, from the x axis towards the y axis.
 
-    Raises ValueError for a radius that is not above 0.
+    Raises ValueError for a radius that is not above 0, or above `MAX_RADIUS_PX`.
     """
     if not (rx > 0 and ry > 0):
         raise ValueError(f"expected a radius above 0, got {min(rx, ry):g}")
+    if max(rx, ry) > MAX_RADIUS_PX:
+        raise AnnotationError("far-coordinates", f"expected a radius up to {MAX_RADIUS_PX:g} px, got {max(rx, ry):g}")
     num = max(16, math.ceil(math.pi / math.acos(1 - MAX_GAP_PX / max(rx, ry, 2 * MAX_GAP_PX))))
     turn = 2 * math.pi * np.arange(num) / num
     growth = math.sqrt(2 * math.pi / num / math.sin(2 * math.pi / num))  # of an inscribed polygon to equal area

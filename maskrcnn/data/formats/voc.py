@@ -46,8 +46,23 @@ class _Classes:
 
 
 def is_format(path: Path) -> bool:
-    """Whether `path` has a folder SegmentationObject or SegmentationClass."""
-    return (path / "SegmentationObject").is_dir() or (path / "SegmentationClass").is_dir()
+    """Whether `path` has a folder SegmentationObject or SegmentationClass, or the boxes of VOC's XML."""
+    return any((path / name).is_dir() for name in ("SegmentationObject", "SegmentationClass")) or has_boxes(path)
+
+
+def has_boxes(path: Path) -> bool:
+    """Whether `path` is or holds XML files of VOC, directly or in Annotations."""
+    if path.is_file():
+        return _is_voc_xml(path)
+    files = [file for folder in (path, path / "Annotations") for file in sorted(folder.glob("*.xml"))[:1]]
+    return any(map(_is_voc_xml, files))
+
+
+def _is_voc_xml(file: Path) -> bool:
+    if file.suffix.lower() != ".xml" or not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return b"<annotation" in opened.read(1000)
 
 
 def read(path: Path, images: Path | None) -> dict[str, Annotations]:
@@ -58,6 +73,10 @@ def read(path: Path, images: Path | None) -> dict[str, Annotations]:
     Raises:
         ValueError: there is no SegmentationObject, so that objects cannot be told apart.
     """
+    if path.is_file() or not (path / "SegmentationObject").is_dir():
+        boxes = "VOC's XML has boxes, and a mask is what is trained on: " if has_boxes(path) else ""
+        if boxes or not (path / "SegmentationClass").is_dir():
+            raise ValueError(f"{path}: {boxes}expected masks in SegmentationObject, which is not there")
     for folder in ("SegmentationObject", "SegmentationClass"):
         if not (path / folder).is_dir():
             why = "without it objects cannot be told apart" if folder == "SegmentationObject" else "it says the classes"
@@ -75,6 +94,8 @@ def _read_classes(path: Path) -> tuple[_Classes, list[Problem]]:
     if map_file.is_file():  # name:red,green,blue:parts:actions
         lines = [line for line in map_file.read_text(encoding="utf-8").splitlines() if line.strip()]
         rows = [line.split(":") for line in lines if not line.startswith("#")]
+        if all(len(row) < 2 or not row[1].strip() for row in rows):  # names alone, in the order of the values
+            return _Classes(tuple(row[0].strip() for row in rows), None), []
         colors = [row[1].split(",") if len(row) > 1 else [] for row in rows]
         if not all(len(color) == 3 and all(value.strip().isdecimal() for value in color) for color in colors):
             raise ValueError(f"{map_file}: expected lines name:red,green,blue:parts:actions")

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats import finding
 from maskrcnn.data.formats.assembling import Picture, Reading, Shape, assemble
 from maskrcnn.data.formats.outlines import rectangle
 from maskrcnn.data.pictures.finding import find_images
 from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
+from maskrcnn.untrusted.excerpt import excerpt
+from maskrcnn.untrusted.plain_yaml import read_plain_yaml
 
-LOOKED_FOR = "a data.yaml of YOLO (names, and train or val) with labels/*.txt"
+LOOKED_FOR = "a data.yaml of YOLO (names) or classes.txt, with labels/*.txt"
 SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
 MAX_SHARE = 2.0
 """Coordinates beyond this many sides are no shares of the picture; those a little outside are clipped with it."""
@@ -33,8 +33,8 @@ class _Source:
 
 
 def is_format(path: Path) -> bool:
-    """Whether `path` is such a YAML file, or a folder with one, by content."""
-    return bool(_yaml_files(path))
+    """Whether `path` is such a YAML file, or a folder with one or with classes.txt, by content."""
+    return bool(_yaml_files(path)) or _classes_file(path) is not None
 
 
 def read(path: Path, images: Path | None) -> dict[str, Annotations]:
@@ -48,7 +48,7 @@ def read(path: Path, images: Path | None) -> dict[str, Annotations]:
     files = _yaml_files(path)
     if len(files) > 1:
         raise ValueError(f"{path} holds several files of YOLO: {', '.join(f.name for f in files)}; name one of them")
-    source = _read_yaml(files[0])
+    source = _read_yaml(files[0]) if files else _read_classes(path)
     readings: dict[str, Reading] = {}
     for split, places in source.splits.items():
         pictures, problems = _pictures(places, source.file, images)
@@ -65,26 +65,64 @@ def _yaml_files(path: Path) -> list[Path]:
 
 def _load(file: Path) -> Any:
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        return read_plain_yaml(file)
+    except (OSError, ValueError):
         return None
 
 
 def _is_data(content: Any) -> bool:
-    return isinstance(content, dict) and "names" in content and bool(content.keys() & SPLIT_KEYS.keys())
+    if not isinstance(content, dict) or "names" not in content:
+        return False
+    return isinstance(content["names"], list | dict) or bool(content.keys() & SPLIT_KEYS.keys())
+
+
+def _classes_file(path: Path) -> Path | None:
+    """classes.txt in a folder of label files, or beside or in its labels/; None where there are no label files."""
+    if not path.is_dir():
+        return None
+    file = next((file for file in (path / "classes.txt", path / "labels" / "classes.txt") if file.is_file()), None)
+    folders = [path, path / "labels", *finding.entries(path / "labels")]
+    is_labelled = any(label.name != "classes.txt" for folder in folders for label in folder.glob("*.txt"))
+    return file if is_labelled else None
+
+
+def _read_classes(path: Path) -> _Source:
+    """Of a folder without YAML: classes.txt has a name in each line."""
+    file = _classes_file(path)
+    assert file is not None
+    lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    names = tuple(line.strip() for line in lines if line.strip())
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"{file}: expected names, one for each class, each once, got {excerpt(names)}")
+    return _Source(file, names, _split_folders(path), [])
+
+
+def _split_folders(root: Path) -> dict[str, list[Path]]:
+    """Where the pictures of each split are, where nothing says so: images/train and the like, train/images, images."""
+    splits: dict[str, list[Path]] = {}
+    for key, split in SPLIT_KEYS.items():
+        places = (root / "images" / key, root / key / "images")
+        found = [place for place in places if place.is_dir()]
+        if found:
+            splits.setdefault(split, []).extend(found)
+    whole = root / "images" if (root / "images").is_dir() else root
+    return splits or {finding.WHOLE: [whole]}
 
 
 def _read_yaml(file: Path) -> _Source:
     content = _load(file)
     names = content["names"]
     if isinstance(names, dict):
-        if sorted(names) != list(range(len(names))):
-            raise ValueError(f"{file}: expected the numbers of names to be 0 to {len(names) - 1}, got {sorted(names)}")
+        if set(names) != set(range(len(names))):
+            raise ValueError(
+                f"{file}: expected the numbers of names to be 0 to {len(names) - 1}, got {excerpt(list(names))}"
+            )
         names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not names or len({str(name) for name in names}) < len(names):
-        raise ValueError(f"{file}: expected names, one for each class, each once, got {names!r:.80}")
+    is_names = isinstance(names, list) and names and all(isinstance(name, str | int | float) for name in names)
+    if not is_names or len({str(name) for name in names}) < len(names):
+        raise ValueError(f"{file}: expected names, one for each class, each once, got {excerpt(names)}")
     if content.get("nc", len(names)) != len(names):
-        raise ValueError(f"{file}: nc is {content['nc']}, but there are {len(names)} names")
+        raise ValueError(f"{file}: nc is {excerpt(content['nc'])}, but there are {len(names)} names")
     # `path` is often that of another machine.
     roots = [file.parent / str(content.get("path") or ""), file.parent]
     splits: dict[str, list[Path]] = {}
@@ -100,6 +138,8 @@ def _read_yaml(file: Path) -> _Source:
                 problems.append(found("missing-split", reason, file))
             else:
                 splits.setdefault(split, []).append(place)
+    if not splits and not problems:
+        splits = _split_folders(file.parent)
     return _Source(file, tuple(str(name) for name in names), splits, problems)
 
 
@@ -107,7 +147,7 @@ def _existing(name: str, roots: Iterable[Path]) -> Path | None:
     """A place that data.yaml names; exports that say ../train/images mean train/images beside the file."""
     name = name.replace("\\", "/")
     places = [root / part for part in (name, name.removeprefix("../")) for root in roots]
-    return next((place for place in places if place.exists()), None)
+    return next((place for place in places if place.is_dir() or place.is_file()), None)
 
 
 def _pictures(places: Iterable[Path], file: Path, images: Path | None) -> tuple[list[Path], list[Problem]]:
