@@ -1,4 +1,5 @@
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +211,38 @@ def test_an_image_of_another_size_is_refused(tmp_path: Path):
     Image.fromarray(np.zeros((WIDTH, HEIGHT, 3), np.uint8)).save(tmp_path / "1.png")
     with pytest.raises(ValueError, match=r"1\.png is 40 x 30 .* says 30 x 40; the sides are swapped"):
         dataset.load(0)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_name_in_another_unicode_form_is_found(tmp_path: Path, form: str):
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    name = "Zähne 1é.png"
+    path, folder = write(tmp_path, [annotation(1, [square(2, 3, 5)])])
+    (folder / "1.png").rename(folder / unicodedata.normalize(form, name))
+    content = json.loads(path.read_text())
+    content["images"][0]["file_name"] = unicodedata.normalize(other, name)
+    path.write_text(json.dumps(content))
+    dataset = load_annotations(path, folder)
+    assert dataset.load(0).image.shape == (HEIGHT, WIDTH, 3)
+    assert [problem.kind for problem in dataset.problems if problem.image >= 0] == ["file-name-spelling"]
+
+
+def test_pairs_of_points_are_the_polygon_that_they_say(tmp_path: Path):
+    pairs = np.reshape(square(2, 3, 5), (-1, 2)).tolist()
+    forms = [[square(2, 3, 5)], pairs, [pairs], [pairs, pairs]]
+    masks = full_masks(load(tmp_path, [annotation(k, form) for k, form in enumerate(forms)]), 0)
+    for mask in masks[1:]:
+        np.testing.assert_array_equal(mask, masks[0])
+
+
+def test_selecting_keeps_rows_images_and_problems_together(tmp_path: Path):
+    annotations = [annotation(k, [square(2 + k, 3, 5)], image_id=image) for k, image in enumerate((5, 1, 5))]
+    annotations[2]["segmentation"] = pairs = np.reshape(square(4, 3, 5), (-1, 2)).tolist()
+    dataset = load(tmp_path, annotations)
+    kept = dataset.select(np.array([False, True]), np.array([False, True, True]))
+    assert (kept.image_ids, kept.annotation_ids.tolist(), kept.image.tolist()) == ((5,), [2], [0])
+    assert kept.rle(0) == dataset.rle(2)
+    assert [record["id"] for record in kept.coco["annotations"]] == [2]
+    assert [problem.row for problem in kept.problems if problem.kind == "point-pairs"] == [0]
+    assert len(pairs) == 4
+    assert dataset.select(np.ones(2, bool), np.ones(3, bool)) is dataset

@@ -10,6 +10,9 @@ import pytest
 from PIL import Image
 
 from maskrcnn.data.formats.recognise import FORMATS, read_dataset, recognise
+from maskrcnn.data.reading import load_annotations
+from maskrcnn.evaluation.dataset_check import check_dataset
+from maskrcnn.evaluation.ground_truth import ground_truth
 from maskrcnn.structures.rle import decode, encode
 from tests.data.formats.small_sets import (
     HEIGHT,
@@ -123,6 +126,9 @@ def test_every_format_is_recognised_and_gives_the_same_objects(tmp_path: Path, n
             assert iou(found, mask) > 0.9
         else:
             assert np.array_equal(found, mask)
+    loaded, whole = load_annotations(root), ground_truth(load_annotations(root), [1])  # as training and evaluation do
+    assert len(loaded.targets(0)) == len(whole[0]) == 3
+    assert [one.image_ids for one in check_dataset(root).splits.values()] == [(1,)]
     again, once_more = (next(iter(read_dataset(root).values())) for _ in range(2))
     assert (again.coco, again.problems) == (once_more.coco, once_more.problems)
 

@@ -138,6 +138,13 @@ def test_colours_and_a_label_map_as_cvat_writes_them(tmp_path: Path):
     assert annotations.problems == ()
 
 
+def test_a_label_map_without_colours_names_the_values(tmp_path: Path):
+    root = write_set(tmp_path / "set", "a")
+    (root / "labelmap.txt").write_text("background\n" + "".join(f"name {k}::\n" for k in range(1, 21)))
+    (objects,) = masks_of(read(root, None)["all"], tmp_path).values()
+    assert [name for name, _ in objects] == ["name 15", "name 12"]
+
+
 def test_a_palette_counts_by_its_colours_where_a_file_says_them(tmp_path: Path):
     root = write_set(tmp_path / "set", "a")
     image = Image.open(root / "SegmentationClass" / "a.png")
