@@ -3,7 +3,8 @@
 import maskrcnn
 predictor = maskrcnn.Predictor()
 instances = predictor("cells.png")
-maskrcnn.count(instances)
+maskrcnn.count(instances)  # {"nucleus": 60}
+picture = maskrcnn.draw("cells.png", instances)
 """
 
 import importlib
@@ -14,9 +15,8 @@ if TYPE_CHECKING:
     from maskrcnn.evaluation.dataset_check import check_dataset
     from maskrcnn.model.build import build_model
     from maskrcnn.prediction.predictor import Predictor
+    from maskrcnn.prediction.results import count, draw
     from maskrcnn.prediction.scoring import evaluate
-    from maskrcnn.report.count import count
-    from maskrcnn.report.draw import draw
     from maskrcnn.structures.instances import Instances
 
 __version__ = "0.1.0"
@@ -27,8 +27,8 @@ _HOMES = {
     "Instances": "maskrcnn.structures.instances",
     "build_model": "maskrcnn.model.build",
     "check_dataset": "maskrcnn.evaluation.dataset_check",
-    "count": "maskrcnn.report.count",
-    "draw": "maskrcnn.report.draw",
+    "count": "maskrcnn.prediction.results",
+    "draw": "maskrcnn.prediction.results",
     "evaluate": "maskrcnn.prediction.scoring",
     "read_image": "maskrcnn.data.images",
 }
@@ -39,3 +39,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'maskrcnn' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Also the public names that nothing has used yet, for `dir`, `help` and completion."""
+    return sorted({*globals(), *__all__})

@@ -13,6 +13,7 @@ FLOORS = {
     "files": 0,
     "names": 0,
     "distributed": 0,
+    "spelling": -1,
     "ops": 1,
     "model": 2,
     "data": 2,

@@ -9,10 +9,11 @@ import maskrcnn
 from maskrcnn.checkpoints.checkpoint import Checkpoint, is_own_checkpoint, load_checkpoint
 from maskrcnn.checkpoints.download import fetch
 from maskrcnn.checkpoints.importing import import_checkpoint
-from maskrcnn.checkpoints.manifest import find, shipped_sums
+from maskrcnn.checkpoints.manifest import find, load_manifest, shipped_sums
 from maskrcnn.config import PRESETS
 from maskrcnn.model.build import build_model
 from maskrcnn.model.state import compare_state
+from maskrcnn.spelling import did_you_mean
 
 DEFAULT_WEIGHTS = "nuclei"
 
@@ -34,7 +35,7 @@ def load_weights(
         ValueError: no checkpoint of a known kind, a damaged one, or one that leaves no choice of preset.
     """
     if preset is not None and preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+        raise ValueError(f"unknown preset {preset!r}{did_you_mean(preset, PRESETS)}; known: {', '.join(PRESETS)}")
     path = weights_path(name)
     shipped = DEFAULT_WEIGHTS if name is None else str(name)
     is_shipped = path == shipped_weights().get(shipped) and shipped in shipped_sums()
@@ -78,9 +79,10 @@ def weights_path(name: str | Path | None = None) -> Path:
         )
     if entry is not None:
         return fetch(entry)
+    names = [*shipped, *load_manifest()]
     raise FileNotFoundError(
-        f"no weights named {name!r} and no such file; shipped: {', '.join(shipped) or 'none'}; "
-        "maskrcnn zoo lists public ones, such as coco"
+        f"no weights named {name!r} and no such file{did_you_mean(name, names)}; "
+        f"shipped: {', '.join(shipped) or 'none'}; maskrcnn zoo lists public ones, such as coco"
     )
 
 

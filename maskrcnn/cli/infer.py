@@ -29,6 +29,7 @@ from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.count import add_counts
 from maskrcnn.report.export import DRAWING_ENDING, is_ours, write_image
 
+DEFAULT_IS_FOR = "the default is for cell nuclei in micrographs, and what it counts in other pictures means nothing"
 LIKELY = 0.5
 """Score above which a detection of a published model is usually right."""
 OPTION_OF = {"detection.max_detections": "--max-detections", "resize.longest_edge": "--resize"}
@@ -53,7 +54,12 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     )
     add("--out", type=Path, default=Path("out"), help="folder for what is written (default: %(default)s)")
     add("--classes", help="only these classes, separated by commas (default: all)")
-    add("--batch", type=int, default=1, help="pictures that go through the network together (default: %(default)s)")
+    add(
+        "--batch",
+        type=int,
+        default=1,
+        help="pictures read at a time; a GPU takes those of one size together (default: %(default)s)",
+    )
     add("--no-draw", action="store_true", help="write no pictures")
     add(
         "--redo",
@@ -134,6 +140,8 @@ def _report(error: Exception, *, with_traceback: bool) -> None:
 
 
 def _load(args: argparse.Namespace) -> Predictor:
+    if args.weights is None and args.paths:
+        print(f"no --weights named: {DEFAULT_IS_FOR}; --weights coco is for everyday photographs")
     predictor = load_predictor(args, args.batch)
     rule = predictor.settings.detection
     print(

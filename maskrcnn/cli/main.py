@@ -5,7 +5,9 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+import maskrcnn
 from maskrcnn.cli.errors import report
+from maskrcnn.spelling import did_you_mean
 
 COMMANDS = {
     "infer": "find, outline, count and draw every object in pictures",
@@ -27,9 +29,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="commands:\n" + "\n".join(f"  {name:15} {sentence}" for name, sentence in COMMANDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="COMMAND --help says more")
+    parser.add_argument("--version", action="version", version=f"maskrcnn {maskrcnn.__version__}")
+    parser.add_argument("command", type=_command, metavar="COMMAND", help="COMMAND --help says more")
     command = parser.parse_args(argv[:1]).command
     return run_tool(command, argv[1:], prog=f"maskrcnn {command}")
+
+
+def _command(word: str) -> str:
+    """The command in any spelling: check-dataset is check_dataset."""
+    name = word.lower().replace("-", "_")
+    if name not in COMMANDS:
+        hint = did_you_mean(name, COMMANDS) or f"; expected one of {', '.join(COMMANDS)}"
+        raise argparse.ArgumentTypeError(f"no command {word!r}{hint}")
+    return name
 
 
 def run_tool(command: str, argv: Sequence[str] | None = None, prog: str | None = None) -> int:

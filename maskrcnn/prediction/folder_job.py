@@ -1,6 +1,7 @@
 """Many picture files through a predictor: drawings, counts and COCO JSON in one folder, whatever interrupts it."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -28,7 +29,9 @@ from maskrcnn.prediction.job_results import (
 from maskrcnn.prediction.pipeline import OutputError, PictureError, finished
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.export import is_ours
+from maskrcnn.spelling import did_you_mean
 
+LOGGER = logging.getLogger("maskrcnn")
 RECORDS = ".done"
 """Folder in the output folder for what is known of pictures that are done."""
 
@@ -45,7 +48,7 @@ def infer_files(
     overwrite: bool = False,
     max_pixels: int | None = None,
     channel: int | str | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = LOGGER.info,
     on_failure: Callable[[Exception], None] | None = None,
 ) -> JobSummary:
     """Write `<stem>_instances.png` for each file, counts.csv and instances.json, all into `out`.
@@ -63,8 +66,8 @@ def infer_files(
         redo: do also what was done before.
         overwrite: replace files in `out` that no earlier job wrote.
         max_pixels, channel: of `read_image`.
-        say: takes one line for each file that was done.
-        on_failure: takes the error of each file that could not be done; its text names the file. None says it.
+        say: takes one line for each file that was done; the logger "maskrcnn" where none is given.
+        on_failure: takes the error of each file that could not be done; its text names the file. None logs a warning.
 
     Raises:
         ValueError: an unknown name in `classes`; a file outside `root`; a drawing that would replace one of `files`;
@@ -112,7 +115,7 @@ def infer_files(
                         continue
                     failures[file] = result.status
                     if on_failure is None:
-                        say(f"error: {printable(str(result))}")
+                        LOGGER.warning("%s", printable(str(result)))
                     else:
                         on_failure(result)
         except KeyboardInterrupt:
@@ -173,7 +176,8 @@ def _labels(class_names: Sequence[str], classes: Sequence[str] | None) -> Tensor
     wanted = list(class_names if classes is None else classes)
     unknown = [name for name in wanted if name not in class_names]
     if unknown:
-        raise ValueError(f"classes: no class {unknown[0]!r} in these weights; known: {', '.join(class_names)}")
+        hint = did_you_mean(unknown[0], class_names)
+        raise ValueError(f"classes: no class {unknown[0]!r} in these weights{hint}; known: {', '.join(class_names)}")
     return torch.tensor([class_names.index(name) for name in wanted])
 
 

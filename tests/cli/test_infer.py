@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from maskrcnn.checkpoints.weights import shipped_weights
+from maskrcnn.cli.main import main
 from maskrcnn.prediction.execution import choose_execution
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.structures.instances import Instances
@@ -245,7 +246,7 @@ def test_bad_weights_and_options_are_one_sentence(tool: Tool, weights: Path, pic
     Path("cut.safetensors").write_bytes(weights.read_bytes()[:1000])
     Path("a file").touch()
     for options, sentence in (
-        (("--weights", "nuclej"), "no weights named 'nuclej' and no such file; shipped:"),
+        (("--weights", "nuclej"), "no weights named 'nuclej' and no such file; did you mean nuclei?; shipped:"),
         (("--weights", "scans/notes.txt"), "scans/notes.txt: "),
         (("--weights", "cut.safetensors"), "cut.safetensors: "),
         (("--weights", "."), "expected a weights file, got the folder .; files in it: cut.safetensors, model."),
@@ -370,3 +371,15 @@ def test_another_channel_is_another_job(tool: Tool, weights: Path, pictures: Pat
     assert "done before" not in tool(*options, "0").out
     assert "done before: 2 of 2" in tool(*options, "0").out
     assert "done before" not in tool(*options, "1").out
+
+
+def test_where_no_weights_were_named_it_says_first_what_the_default_is_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("maskrcnn.checkpoints.weights.shipped_weights", lambda: {"nuclei": weights})
+    monkeypatch.setattr("maskrcnn.checkpoints.weights.shipped_sums", dict)
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "a.png")
+    for named, is_told in (((), True), (("--weights", "nuclei"), False)):
+        assert main(["infer", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), "--device", "cpu", *named]) == 0
+        first = capsys.readouterr().out.splitlines()[0]
+        assert (first.startswith("no --weights named: ") and "--weights coco" in first) == is_told

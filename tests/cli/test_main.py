@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import maskrcnn
 import maskrcnn.cli.infer
 from maskrcnn.cli.main import COMMANDS, main, run_tool
 
@@ -42,7 +43,11 @@ def test_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.mark.parametrize(
     ("argv", "sentence"),
-    [([], "the following arguments are required: COMMAND"), (["infre"], "invalid choice: 'infre'")],
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["infre"], "no command 'infre'; did you mean infer?"),
+        (["zz"], "no command 'zz'; expected one of infer, "),
+    ],
 )
 def test_an_unknown_command(argv: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_status:
@@ -88,3 +93,31 @@ def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_tools_are_the_commands() -> None:
     for command in COMMANDS:
         assert f'run_tool("{command}")' in (ROOT / "tools" / f"{command}.py").read_text()
+
+
+@pytest.mark.parametrize("word", ["check-dataset", "check_dataset", "Check-Dataset"])
+def test_a_command_in_any_spelling(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([word, "--help"])
+    assert capsys.readouterr().out.startswith("usage: maskrcnn check_dataset ")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_status:
+        main(["--version"])
+    assert exit_status.value.code == 0
+    assert capsys.readouterr().out == f"maskrcnn {maskrcnn.__version__}\n"
+
+
+def test_public_names_are_seen_before_they_are_used() -> None:
+    done = python("-c", "import sys, maskrcnn; print(dir(maskrcnn)); print('torch' in sys.modules); help(maskrcnn)")
+    names, is_torch_there, *page = done.stdout.splitlines()
+    assert is_torch_there == "False"
+    for name in maskrcnn.__all__:
+        assert f"'{name}'" in names
+        assert getattr(maskrcnn, name).__name__ == name
+    text = "\n".join(page)
+    assert "class Predictor(" in text
+    assert "Finds the objects in pictures" in text
+    assert "draw(" in text
+    assert (Path(maskrcnn.__file__).parent / "py.typed").is_file()

@@ -114,13 +114,13 @@ def test_limits_are_gathered(predictor: maskrcnn.Predictor, files: list[Path], t
 
 
 def test_a_file_that_cannot_be_read_is_in_the_table(
-    predictor: maskrcnn.Predictor, files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    predictor: maskrcnn.Predictor, files: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     summary = infer_files(predictor, [files[1]], tmp_path / "out")
     assert (summary.counts, list(summary.failures)) == ([], [files[1]])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["counts.csv", "instances.json"]
     assert (tmp_path / "out" / "counts.csv").read_text().splitlines()[1].startswith("text.jpg,,,,unreadable: not an")
-    assert capsys.readouterr().out.startswith(f"error: {files[1]}: not an image")
+    assert caplog.messages[0].startswith(f"{files[1]}: not an image")
 
 
 def test_words() -> None:
@@ -128,3 +128,22 @@ def test_words() -> None:
     assert describe({"cat": 2, "dog": 0, "cow": 1}) == "cat 2, cow 1, total 3"
     assert describe({"cat": 0, "dog": 0}) == "nothing found (cat, dog)"
     assert describe(dict.fromkeys("abcd", 0)) == "nothing found (4 classes)"
+
+
+def test_a_class_that_is_nearly_right(weights: Path, tmp_path: Path) -> None:
+    predictor = maskrcnn.Predictor(weights, device="cpu")
+    with pytest.raises(
+        ValueError, match=r"no class 'sqare' in these weights; did you mean square\?; known: square, disc"
+    ):
+        infer_files(predictor, [tmp_path / "a.png"], tmp_path / "out", classes=["sqare"])
+
+
+def test_a_library_job_speaks_through_the_logger(
+    weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "a.png")
+    with caplog.at_level("INFO", "maskrcnn"):
+        infer_files(maskrcnn.Predictor(weights, device="cpu"), [tmp_path / "a.png"], tmp_path / "out")
+    assert [record.name for record in caplog.records] == ["maskrcnn"]
+    assert "a.png: " in caplog.text
+    assert capsys.readouterr().out == ""

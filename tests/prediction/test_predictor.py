@@ -208,7 +208,9 @@ def test_a_missing_picture(predictor: maskrcnn.Predictor, tmp_path: Path) -> Non
 
 
 def test_weights_that_cannot_be_used(weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no weights named 'nuclej' and no such file; shipped: "):
+    with pytest.raises(
+        FileNotFoundError, match="no weights named 'nuclej' and no such file; did you mean nuclei\\?; shipped: "
+    ):
         maskrcnn.Predictor("nuclej")
     shutil.copy(weights, tmp_path / "best.safetensors")
     with pytest.raises(FileNotFoundError, match=r"expected a weights file, got the folder .*: best\.safetensors"):
