@@ -245,9 +245,9 @@ def test_few_pictures_are_in_memory_at_once(
     most = 0
     read = pipeline.read_image
 
-    def counted(file: Path) -> np.ndarray:
+    def counted(file: Path, **options: object) -> np.ndarray:
         nonlocal most
-        image = read(file)
+        image = read(file, **options)  # pyright: ignore[reportArgumentType]
         alive.add(id(image))
         weakref.finalize(image, alive.discard, id(image))
         most = max(most, len(alive))
