@@ -31,12 +31,11 @@ from maskrcnn.data import annotations, loading
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.loading import Batch, CopyPaste, training_batches
 from maskrcnn.data.reading import load_annotations
-from maskrcnn.model import mask_rcnn, rpn
+from maskrcnn.model import rpn
 from maskrcnn.model.anchors import Anchors
 from maskrcnn.model.box_head import BoxHead
 from maskrcnn.model.fpn import FPN
 from maskrcnn.model.mask_head import MaskHead
-from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.model.preprocess import Normalise
 from maskrcnn.model.resnet import ResNet
 from maskrcnn.model.roi_pooler import RoIPooler
@@ -192,12 +191,12 @@ def places_of_step(trainer: Trainer) -> Places:
         "RPN head": [(RPN, "forward")],
         "anchors, matched and sampled": [(Anchors, "__call__"), *((rpn, name) for name in matching)],
         "proposals: top k, NMS": [(RPN, "propose")],
-        "regions, matched and sampled": [(mask_rcnn, "sample_rois")],
+        "regions, matched and sampled": [(BoxHead, "sample")],
         "pooling": [(RoIPooler, "__call__")],
         "box head": [(BoxHead, "forward")],
         "mask head": [(MaskHead, "forward")],
         "mask targets": [(MaskCrops, "sample")],
-        "losses": [(RPN, "losses"), (MaskRCNN, "_box_losses"), (MaskRCNN, "_mask_loss")],
+        "losses": [(RPN, "losses"), (BoxHead, "losses"), (MaskHead, "losses")],
         "backward": [(Tensor, "backward")],
         "gradient clipping": [(trainer.step.scaler, "unscale_"), (nn.utils, "clip_grad_norm_")],
         "optimizer": [(trainer.optimizer, "zero_grad"), (trainer.step.scaler, "step")],

@@ -1,7 +1,7 @@
 """What every settings class shares: frozen, strict, and errors that say where and what was probably meant."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -58,7 +58,8 @@ def _sentences(settings: type[Settings], mistakes: list[Any]) -> list[str]:
 
 
 def _sentence(settings: type[Settings], item: Any) -> str:
-    path = ".".join(str(part)[:100] for part in item["loc"])
+    # A choice between groups has a part for what was chosen, <so>, which no file has.
+    path = ".".join(str(part)[:100] for part in item["loc"] if not str(part).startswith("<"))
     if item["type"] == "value_error":  # of our own validators, whose sentences say what came
         return f"{path or 'settings'}: {item['ctx']['error']}"
     known = _fields_at(settings, item["loc"][:-1])
@@ -120,12 +121,18 @@ _KINDS = (
 
 
 def _fields_at(settings: type[Settings], path: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields of the group that `path` leads to; groups are plain annotations or `Group | None`."""
+    """Names of the fields of the group that `path` leads to: plain, `Group | None`, or one of several by its `kind`."""
+    groups = [settings]
     for part in path:
-        annotation = settings.model_fields[str(part)].annotation if str(part) in settings.model_fields else None
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        groups = [c for c in candidates if isinstance(c, type) and issubclass(c, Settings)]
-        if not groups:
-            return []
-        settings = groups[0]
-    return sorted(settings.model_fields)
+        if str(part).startswith("<"):
+            groups = [group for group in groups if f"<{group.model_fields['kind'].default}>" == part]
+        else:
+            field = groups[0].model_fields.get(str(part)) if groups else None
+            groups = _groups_in(field.annotation) if field is not None else []
+    return sorted(groups[0].model_fields) if groups else []
+
+
+def _groups_in(annotation: Any) -> list[type[Settings]]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return [annotation]
+    return [group for part in get_args(annotation) for group in _groups_in(part)]

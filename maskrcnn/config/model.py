@@ -3,9 +3,9 @@
 One field for each fact on which the families disagree, so that a checkpoint carries how it must be used.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from maskrcnn.config.base import Settings
 from maskrcnn.config.bounds import (
@@ -72,6 +72,10 @@ class ResizeSettings(Settings):
 
     @model_validator(mode="after")
     def _square_in_memory(self) -> "ResizeSettings":
+        if self.mode != "scale" and self.shortest_edge > self.longest_edge:
+            raise ValueError(
+                f"shortest_edge is at most longest_edge, got {self.shortest_edge} above {self.longest_edge}"
+            )
         if self.mode == "square" and self.longest_edge > MAX_SIDE:  # every image is padded to it
             raise ValueError(f"longest_edge is at most {MAX_SIDE} in mode square, got {self.longest_edge}")
         return self
@@ -88,9 +92,11 @@ class PadSettings(Settings):
     """`mean`: 0 after normalisation; `black`: 0 before it."""
 
 
-class BackboneSettings(Settings):
-    """ResNet (arXiv:1512.03385)."""
+class ResNetSettings(Settings):
+    """ResNet (arXiv:1512.03385) and ResNeXt, with the variants of published checkpoints."""
 
+    kind: Literal["resnet"] = "resnet"
+    """Which body: this one; see `TorchvisionBodySettings` and `TimmBodySettings` for others."""
     depth: Literal[18, 34, 50, 101, 152] = 101
     """Number of weighted layers; 18 and 34 have basic blocks, the others bottlenecks."""
     stem_channels: Channels = 64
@@ -106,17 +112,70 @@ class BackboneSettings(Settings):
     norm: Literal["frozen_bn", "bn", "gn"] = "bn"
     """`frozen_bn`: fixed statistics and affine; `bn`; `gn`: 32 groups (arXiv:1803.08494)."""
     norm_eps: Epsilon = 1e-5
-    """Added to the variance, also in the heads; 0 in torchvision's first COCO file, 1e-3 in matterport's."""
+    """Added to the variance; 0 in torchvision's first COCO file, 1e-3 in matterport's."""
     stem_pool: Literal["symmetric", "same"] = "symmetric"
     """Padding of the stem's pooling: one on every side, or TensorFlow's SAME (right and bottom on even sizes)."""
     frozen_stages: Annotated[int, Field(ge=0, le=5)] = 0
     """Parts that are not trained, from the input: 1 the stem, 2 the stem and the first stage, ..."""
 
     @model_validator(mode="after")
-    def _only_bottlenecks(self) -> "BackboneSettings":
+    def _only_bottlenecks(self) -> "ResNetSettings":
         if self.depth < 50 and (self.groups != 1 or self.width_per_group != 64 or self.stride_in_1x1):
             raise ValueError(f"groups, width_per_group and stride_in_1x1 are for depth 50 and more, got {self.depth}")
         return self
+
+
+class TorchvisionBodySettings(Settings):
+    """A classification network of torchvision without its classifier."""
+
+    kind: Literal["torchvision"] = "torchvision"
+    name: Literal[
+        "convnext_tiny", "convnext_small", "convnext_base", "convnext_large",
+        "swin_t", "swin_s", "swin_b", "swin_v2_t", "swin_v2_s", "swin_v2_b",
+        "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3",
+        "efficientnet_b4", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7",
+        "efficientnet_v2_s", "efficientnet_v2_m", "efficientnet_v2_l",
+        "mobilenet_v3_small", "mobilenet_v3_large",
+    ]  # fmt: skip
+    """ConvNeXt (arXiv:2201.03545), Swin (arXiv:2103.14030, arXiv:2111.09883), EfficientNet (arXiv:1905.11946,
+    arXiv:2104.00298), MobileNetV3 (arXiv:1905.02244)."""
+    norm: Literal["own", "frozen_bn"] = "own"
+    """`own`: the norms as published; `frozen_bn`: its batch norms with fixed statistics and affine, for small
+    batches."""
+    frozen_stages: Annotated[int, Field(ge=0, le=5)] = 0
+    """Parts that are not trained, from the input: 1 the stem, 2 also what follows at its stride 4, ..."""
+
+
+class TimmBodySettings(Settings):
+    """A network of the package timm without its classifier; needs `pip install "maskrcnn[timm]"`."""
+
+    kind: Literal["timm"] = "timm"
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    """As `timm.list_models()` has it; it must give maps at strides (not all of timm's do)."""
+    norm: Literal["own", "frozen_bn"] = "own"
+    """`own`: the norms as published; `frozen_bn`: its batch norms with fixed statistics and affine."""
+    frozen_stages: Annotated[int, Field(ge=0, le=8)] = 0
+    """Parts that are not trained, from the input: 1 all before the first map, 2 also what the first map needs, ..."""
+
+
+def _kind_of_body(values: object) -> str:
+    """What tells the bodies apart: `kind`, or else a `name`, which torchvision's have and a ResNet has not."""
+    if isinstance(values, Settings):
+        return f"<{getattr(values, 'kind', '')}>"
+    values = values if isinstance(values, dict) else {}
+    return f"<{values.get('kind', 'torchvision' if 'name' in values else 'resnet')}>"
+
+
+BackboneSettings = Annotated[
+    Annotated[ResNetSettings, Tag("<resnet>")]
+    | Annotated[TorchvisionBodySettings, Tag("<torchvision>")]
+    | Annotated[TimmBodySettings, Tag("<timm>")],
+    Discriminator(
+        _kind_of_body,
+        custom_error_type="kind_of_body",
+        custom_error_message="expected kind resnet, torchvision or timm",
+    ),
+]
 
 
 class FPNSettings(Settings):
@@ -128,11 +187,19 @@ class FPNSettings(Settings):
     """Norm behind each of its convolutions, which then have no bias."""
 
 
+SizesOfLevel = Annotated[
+    Annotated[Length, Tag("<one>")]
+    | Annotated[tuple[Length, ...], Field(min_length=1, max_length=32), Tag("<several>")],
+    Discriminator(lambda value: "<several>" if isinstance(value, list | tuple) else "<one>"),
+]
+
+
 class AnchorSettings(Settings):
     """Reference boxes of the RPN (arXiv:1506.01497)."""
 
-    sizes: tuple[Length, ...] = (32, 64, 128, 256, 512)
-    """Square root of the area, px of the network's input, one for each level P2..P6."""
+    sizes: Annotated[tuple[SizesOfLevel, ...], Field(max_length=8)] = (32, 64, 128, 256, 512)
+    """Square root of the area, px of the network's input: one, or a list of several, for each level P2..P6 (or the one
+    level of `neck` c4 and dc5)."""
     ratios: Annotated[tuple[Ratio, ...], Field(min_length=1, max_length=32)] = (0.5, 1.0, 2.0)
     """Height / width, in the order of the RPN's channels."""
     rounded: bool = False
@@ -141,12 +208,6 @@ class AnchorSettings(Settings):
     """Where in its cell an anchor has its centre, in strides: 0 the first corner, 0.5 the middle (mmdetection 1.x)."""
     stride: Literal["fixed", "from_grid"] = "fixed"
     """`fixed`: 4..64; `from_grid`: padded size // grid size (torchvision; differs on P6 when P5 is odd)."""
-
-    @model_validator(mode="after")
-    def _five_sizes(self) -> "AnchorSettings":
-        if len(self.sizes) != 5:
-            raise ValueError(f"sizes needs 5 numbers, one for each level P2..P6, got {len(self.sizes)}")
-        return self
 
 
 class RPNSettings(Settings):
@@ -194,6 +255,14 @@ class RPNSettings(Settings):
     smooth_l1_beta: Beta = 1 / 9
     """Where the box loss turns from quadratic to linear; 0 is L1."""
 
+    @model_validator(mode="after")
+    def _background_below_foreground(self) -> "RPNSettings":
+        if self.background_iou > self.foreground_iou:
+            raise ValueError(
+                f"background_iou is at most foreground_iou, got {self.background_iou:g} above {self.foreground_iou:g}"
+            )
+        return self
+
 
 class RoISettings(Settings):
     """How a region is read from the pyramid, and which regions train the heads."""
@@ -233,12 +302,14 @@ class BoxHeadSettings(Settings):
     """Their channels."""
     conv_norm: Norm = "none"
     """Their norm; convolutions with a norm have no bias."""
-    fcs: Layers = 2
-    """Fully connected layers."""
+    fcs: LayersOr0 = 2
+    """Fully connected layers; with none the mean over the region is read (C4)."""
     fc_channels: Channels = 1024
     """Their width."""
     fc_norm: Literal["none", "frozen_bn", "bn"] = "none"
     """Batch norm behind each of them (matterport)."""
+    norm_eps: Epsilon = 1e-5
+    """Added to the variance in its norms; where it is not given, a ResNet's `norm_eps` that is."""
     delta_weights: DeltaWeights = (10, 10, 5, 5)
     """Divisors of dx, dy, dw, dh."""
     delta_clamp: Literal["max", "both", "none"] = "max"
@@ -258,6 +329,8 @@ class MaskHeadSettings(Settings):
     """Channels of the convolutions and of the deconvolution."""
     norm: Norm = "none"
     """Norm behind each convolution, which then has no bias."""
+    norm_eps: Epsilon = 1e-5
+    """Added to the variance in its norms; where it is not given, a ResNet's `norm_eps` that is."""
     class_agnostic: bool = False
     """One mask for all classes."""
     paste: Literal["exact", "expand_to_integer", "integer"] = "exact"
@@ -298,7 +371,10 @@ class ModelSettings(Settings):
     pixels: PixelSettings = PixelSettings()
     resize: ResizeSettings = ResizeSettings()
     pad: PadSettings = PadSettings()
-    backbone: BackboneSettings = BackboneSettings()
+    backbone: BackboneSettings = ResNetSettings()
+    neck: Literal["fpn", "c4", "dc5"] = "fpn"
+    """What the heads read (arXiv:1703.06870, section 3.1): `fpn`: a pyramid; `c4`: a ResNet's fourth stage, the fifth
+    works on each region; `dc5`: its fifth stage, dilated to the stride of the fourth."""
     fpn: FPNSettings = FPNSettings()
     anchors: AnchorSettings = AnchorSettings()
     rpn: RPNSettings = RPNSettings()
@@ -306,6 +382,30 @@ class ModelSettings(Settings):
     box_head: BoxHeadSettings = BoxHeadSettings()
     mask_head: MaskHeadSettings = MaskHeadSettings()
     detection: DetectionSettings = DetectionSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _eps_of_heads(cls, values: Any) -> Any:
+        """Settings from before heads had an eps of their own mean the body's."""
+        if not isinstance(values, dict) or not isinstance(values.get("backbone"), dict):
+            return values
+        eps = values["backbone"].get("norm_eps")
+        if eps is None:
+            return values
+        heads = {name: values.get(name) or {} for name in ("box_head", "mask_head")}
+        return values | {name: {"norm_eps": eps, **head} for name, head in heads.items() if isinstance(head, dict)}
+
+    @model_validator(mode="after")
+    def _body_fits(self) -> "ModelSettings":
+        if self.neck != "fpn" and not (isinstance(self.backbone, ResNetSettings) and self.backbone.depth >= 50):
+            raise ValueError(f"neck {self.neck} needs a ResNet of depth 50 or more as the backbone")
+        num, num_levels = len(self.anchors.sizes), 5 if self.neck == "fpn" else 1
+        if self.backbone.kind == "timm":  # whose number of maps is known when it is built
+            return self
+        if num != num_levels:
+            levels = "level P2..P6" if self.neck == "fpn" else f"level of neck {self.neck}, [[32, 64, ...]]"
+            raise ValueError(f"anchors.sizes needs {num_levels} entries, one for each {levels}; got {num}")
+        return self
 
     @model_validator(mode="after")
     def _classes(self) -> "ModelSettings":

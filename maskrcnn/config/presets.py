@@ -7,6 +7,7 @@ A preset is the differences from the defaults of `ModelSettings`; class names an
 from typing import Any
 
 _IMAGENET_BGR: dict[str, Any] = {"order": "bgr", "mean": (103.53, 116.28, 123.675), "std": (1.0, 1.0, 1.0)}
+_RPN_L1: dict[str, Any] = {"pre_nms_top_n": 1000, "post_nms_top_n": 1000, "smooth_l1_beta": 0.0}
 _RANKED_1000: dict[str, Any] = {"pre_nms_top_n": 1000, "post_nms_top_n": 1000}
 _CONV4_FC1_BN: dict[str, Any] = {"convs": 4, "conv_norm": "bn", "fcs": 1}
 _TOP_100: dict[str, Any] = {"max_detections": 100, "score_threshold": 0.05}
@@ -50,9 +51,31 @@ _DETECTRON2_MSRA: dict[str, Any] = {
     "family": "detectron2_msra",
     "pixels": _IMAGENET_BGR,
     "backbone": {"depth": 101, "norm": "frozen_bn", "stride_in_1x1": True},
-    "rpn": _RANKED_1000,
+    "rpn": _RPN_L1,  # its MODEL.RPN.SMOOTH_L1_BETA is 0
     "roi": {"sampling_ratio": 0},
     "detection": _TOP_100,
+}
+
+_DETECTRON2_C4: dict[str, Any] = {
+    **_DETECTRON2_MSRA,
+    "family": "detectron2_c4",
+    "backbone": {"depth": 50, "norm": "frozen_bn", "stride_in_1x1": True},
+    "neck": "c4",
+    "pad": {"divisor": 1},
+    "anchors": {"sizes": ((32, 64, 128, 256, 512),)},
+    "rpn": {**_RPN_L1, "pre_nms_top_n": 6000, "train_pre_nms_top_n": 12000, "train_post_nms_top_n": 2000},
+    "roi": {"sampling_ratio": 0, "box_resolution": 14, "mask_resolution": 14},
+    "box_head": {"fcs": 0},
+    "mask_head": {"convs": 0},
+}
+
+_DETECTRON2_DC5: dict[str, Any] = {
+    **_DETECTRON2_C4,
+    "family": "detectron2_dc5",
+    "neck": "dc5",
+    "roi": {"sampling_ratio": 0},
+    "box_head": {},
+    "mask_head": {},
 }
 
 _DETECTRON2_LSJ: dict[str, Any] = {
@@ -60,7 +83,7 @@ _DETECTRON2_LSJ: dict[str, Any] = {
     "family": "detectron2_lsj",
     "backbone": {"depth": 101, "norm": "bn", "stride_in_1x1": True},
     "fpn": {"norm": "bn"},
-    "rpn": {**_RANKED_1000, "convs": 2},
+    "rpn": {**_RPN_L1, "convs": 2},
     "box_head": _CONV4_FC1_BN,
     "mask_head": {"norm": "bn"},
 }
@@ -70,7 +93,7 @@ _MMDET_PYTORCH: dict[str, Any] = {
     "resize": {"interpolation": "cv2"},
     # mmdetection and matterport train with fixed batch statistics.
     "backbone": {"depth": 101, "norm": "frozen_bn"},
-    "rpn": {**_RANKED_1000, "rank_by": "probability", "delta_clamp": "both"},
+    "rpn": {**_RPN_L1, "rank_by": "probability", "delta_clamp": "both"},
     # mmdetection adds 1e-6 to sqrt(area) / 56, which is 2.5e-7 on sqrt(area) / 224.
     "roi": {"sampling_ratio": 0, "level_eps": 2.5e-7},
     "box_head": {"delta_clamp": "both"},
@@ -138,6 +161,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "torchvision_v2": _TORCHVISION_V2,
     "detectron2_msra": _DETECTRON2_MSRA,
     "detectron2_lsj": _DETECTRON2_LSJ,
+    "detectron2_c4": _DETECTRON2_C4,
+    "detectron2_dc5": _DETECTRON2_DC5,
     "mmdet_pytorch": _MMDET_PYTORCH,
     "mmdet_caffe": _MMDET_CAFFE,
     "matterport": _MATTERPORT,

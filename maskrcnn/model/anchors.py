@@ -16,22 +16,29 @@ from maskrcnn.structures.image_batch import Size
 
 @dataclass(frozen=True)
 class Anchors:
-    """One size for each level P2..P6, the same ratios (height / width) on all; see `AnchorSettings`."""
+    """One size or several for each level, the same ratios (height / width) on all; see `AnchorSettings`."""
 
-    sizes: Sequence[float] = (32, 64, 128, 256, 512)
+    sizes: Sequence[float | Sequence[float]] = (32, 64, 128, 256, 512)
     ratios: Sequence[float] = (0.5, 1.0, 2.0)
     rounded: bool = False
     offset: float = 0.0
     stride: Literal["fixed", "from_grid"] = "fixed"
+    strides: Sequence[int] = STRIDES
+    """Of the levels."""
+
+    @property
+    def per_cell(self) -> int:
+        """Anchors of a cell: the RPN's outputs."""
+        return len(self._cell(0))
 
     def __call__(self, padded_size: Size, grids: Sequence[Size], device: torch.device) -> list[Tensor]:
-        """Anchors (h * w * ratios, 4) for each grid (h, w), cell after cell in rows, the ratios of a cell together.
+        """Anchors (h * w * per_cell, 4) for each grid (h, w), cell after cell in rows, those of a cell together.
 
         Centred on multiples of the stride, or `offset` strides beyond them; not clipped to the image.
         """
         levels = []
         for i, (height, width) in enumerate(grids):
-            stride_y = stride_x = STRIDES[i]
+            stride_y = stride_x = self.strides[i]
             if self.stride == "from_grid":
                 stride_y, stride_x = padded_size[0] // height, padded_size[1] // width
             y = (torch.arange(height, device=device, dtype=torch.float32) + self.offset) * stride_y
@@ -42,9 +49,10 @@ class Anchors:
         return levels
 
     def _cell(self, level: int) -> Tensor:
-        """Anchors (ratios, 4) around the origin."""
-        ratios = torch.tensor(self.ratios, dtype=torch.float32)
-        heights = self.sizes[level] * ratios.sqrt()
-        widths = self.sizes[level] / ratios.sqrt()
+        """Anchors (sizes * ratios, 4) around the origin, the ratios of a size together."""
+        of_level = self.sizes[level]
+        sizes = of_level if isinstance(of_level, Sequence) else [of_level]
+        roots = torch.tensor(self.ratios, dtype=torch.float32).sqrt()
+        heights, widths = torch.cat([size * roots for size in sizes]), torch.cat([size / roots for size in sizes])
         cell = torch.stack([-widths, -heights, widths, heights], dim=1) / 2
         return cell.round() if self.rounded else cell

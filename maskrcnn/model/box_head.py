@@ -1,24 +1,47 @@
 """What a region is, and where exactly.
 
-Letters: R regions, K classes, C channels.
+Letters: N images, R regions, D detections, K classes, C channels.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskrcnn.model.detections import DetectionRules, Detections, Limit, passing, suppress
 from maskrcnn.model.layers import FrozenBatchNorm, Norm, conv_stack
+from maskrcnn.model.losses import Losses, smooth_l1
+from maskrcnn.model.roi_pooler import RoIPooler
+from maskrcnn.model.roi_targets import RoITargets, SamplingRules, sample_rois
+from maskrcnn.model.rpn import Proposals
+from maskrcnn.ops.box_deltas import Clamp, Weights, decode_deltas, encode_deltas
+from maskrcnn.structures.boxes import is_nonempty
+from maskrcnn.structures.image_batch import ImageBatch
+from maskrcnn.structures.targets import Targets
 
 
 class BoxHead(nn.Module):
-    """Convolutions, fully connected layers, then class logits and box deltas (arXiv:1703.06870, figure 4)."""
+    """Convolutions, fully connected layers, then class logits and box deltas (arXiv:1703.06870, figure 4).
+
+    Without fully connected layers the mean over the region's cells is read, as in the paper's C4.
+
+    Args:
+        resolution: bins that `pooler` reads along a side.
+        rules: what becomes of the scored regions.
+        edge: what the last pixel's index lacks to the edge: 0 for continuous boxes, 1 for inclusive ones.
+        rounds_boxes: detections end on whole pixels of the image (matterport).
+    """
+
+    loss_names = ("class", "box")
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
         *,
+        pooler: RoIPooler | None = None,
         resolution: int = 7,
         convs: int = 0,
         conv_channels: int = 256,
@@ -28,10 +51,28 @@ class BoxHead(nn.Module):
         fc_norm: Literal["none", "frozen_bn", "bn"] = "none",
         norm_eps: float = 1e-5,
         class_agnostic: bool = False,
+        delta_weights: Weights = (10, 10, 5, 5),
+        delta_clamp: Clamp = "max",
+        smooth_l1_beta: float = 0.0,
+        sampling: SamplingRules | None = None,
+        rules: DetectionRules | None = None,
+        edge: float = 0.0,
+        rounds_boxes: bool = False,
     ) -> None:
         super().__init__()
+        self.num_classes = num_classes
+        self.pooler, self.resolution = pooler or RoIPooler(), resolution
+        self.delta_weights: Weights = delta_weights
+        self.delta_clamp: Clamp = delta_clamp
+        self.smooth_l1_beta = smooth_l1_beta
+        self.sampling, self.rules = sampling or SamplingRules(), rules or DetectionRules()
+        self.edge, self.rounds_boxes = edge, rounds_boxes
+        if self.pooler.stage is not None:
+            self.stage = self.pooler.stage
         self.convs = conv_stack(in_channels, conv_channels, convs, conv_norm, norm_eps)
-        channels = (conv_channels if convs else in_channels) * resolution**2
+        channels = conv_channels if convs else in_channels
+        if fcs:
+            channels *= (resolution // self.pooler.stage_stride) ** 2
         layers: list[nn.Module] = []
         for _ in range(fcs):
             layers.append(nn.Linear(channels, fc_channels))
@@ -54,8 +95,71 @@ class BoxHead(nn.Module):
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits (R, K + 1), the background last, and deltas (R, K or 1, 4), from (R, C, 7, 7)."""
-        x = self.fcs(self.convs(pooled).flatten(1))
+        x = self.convs(pooled)
+        x = self.fcs(x.flatten(1)) if len(self.fcs) else x.mean(dim=(2, 3))
         return self.class_logits(x).float(), self.deltas(x).float().unflatten(1, (-1, 4))
+
+    def sample(
+        self,
+        proposals: Sequence[Proposals],
+        targets: Sequence[Targets],
+        generators: Sequence[torch.Generator | None] | None = None,
+    ) -> list[RoITargets]:
+        """The regions of each image that this head and those behind it learn from."""
+        draw = generators or [None] * len(targets)
+        return [
+            sample_rois(proposal.boxes, target, self.num_classes, self.sampling, generator)
+            for proposal, target, generator in zip(proposals, targets, draw, strict=True)
+        ]
+
+    def losses(
+        self, levels: Sequence[Tensor], images: ImageBatch, rois: Sequence[RoITargets], targets: Sequence[Targets]
+    ) -> Losses:
+        """Of the class and of the box, both over the number of sampled regions (arXiv:1504.08083, equation 1)."""
+        boxes, image_idx = torch.cat([r.boxes for r in rois]), image_idx_of([r.boxes for r in rois])
+        labels = torch.cat([r.labels for r in rois])
+        class_logits, deltas = self(self.pooler(levels, boxes, image_idx, images.padded_size, self.resolution))
+        is_positive = labels < self.num_classes
+        matched = torch.cat([t.boxes[r.object_idx] for t, r in zip(targets, rois, strict=True)])
+        delta_targets = encode_deltas(matched, boxes[is_positive], self.delta_weights)
+        channel = labels[is_positive] if deltas.shape[1] > 1 else torch.zeros_like(labels[is_positive])
+        positive_deltas = deltas[is_positive, channel]
+        box_loss = smooth_l1(positive_deltas, delta_targets, self.smooth_l1_beta)
+        # The sum with weight 0 keeps the layer in the graph when no region is positive.
+        means = (classification_loss(class_logits, labels), box_loss / max(len(labels), 1) + 0.0 * deltas.sum())
+        return Losses(dict(zip(self.loss_names, means, strict=True)), dict.fromkeys(self.loss_names, len(labels)))
+
+    def detect(self, levels: Sequence[Tensor], images: ImageBatch, proposals: Sequence[Proposals]) -> Detections:
+        """What scores above the threshold in each image, without duplicates."""
+        boxes = torch.cat([p.boxes for p in proposals])  # (R, 4)
+        image_idx = image_idx_of([p.boxes for p in proposals])
+        class_logits, deltas = self(self.pooler(levels, boxes, image_idx, images.padded_size, self.resolution))
+        roi, label, score = passing(class_logits, self.rules)
+        image_idx = image_idx[roi]
+        channel = label if deltas.shape[1] > 1 else torch.zeros_like(label)
+        decoded = decode_deltas(deltas[roi, channel], boxes[roi], self.delta_weights, self.delta_clamp)
+        decoded = self._clip(decoded, image_idx, images)
+        kept, hit_limit = suppress(decoded, label, score, image_idx, len(images), self.num_classes, self.rules)
+        at_image = images.to_original(decoded[kept], image_idx[kept], self.edge)
+        if self.rounds_boxes:
+            at_image = at_image.round()
+        nonempty = is_nonempty(at_image).nonzero().squeeze(1)
+        kept, at_image = kept[nonempty], at_image[nonempty]
+        most = self.rules.max_detections
+        limit = Limit(hit_limit, f"more than {most} detections, the best {most} kept (detection.max_detections)")
+        return Detections(decoded[kept], label[kept], score[kept], image_idx[kept], at_image, (limit,))
+
+    def _clip(self, boxes: Tensor, image_idx: Tensor, images: ImageBatch) -> Tensor:
+        """Boxes (D, 4) within their images."""
+        origins = boxes.new_tensor([[x, y] for y, x in images.origins])[image_idx]
+        sizes_wh = boxes.new_tensor([[w, h] for h, w in images.sizes])[image_idx]
+        low, high = origins.repeat(1, 2), (origins + sizes_wh - self.edge).repeat(1, 2)
+        return torch.minimum(torch.maximum(boxes, low), high)
+
+
+def image_idx_of(parts: Sequence[Tensor]) -> Tensor:
+    """Image (R,) of each row of `parts`, one part for each image."""
+    return torch.cat([torch.full((len(part),), i, device=part.device) for i, part in enumerate(parts)])
 
 
 def classification_loss(class_logits: Tensor, labels: Tensor) -> Tensor:

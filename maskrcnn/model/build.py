@@ -1,4 +1,4 @@
-"""The one place that knows both the settings and the modules."""
+"""From settings to a model: the one place that knows both the settings and the modules."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,32 +6,40 @@ from typing import Any
 from torch.overrides import TorchFunctionMode
 
 from maskrcnn.config import ModelSettings
+from maskrcnn.config.model import TimmBodySettings, TorchvisionBodySettings
+from maskrcnn.model.adapted_body import TimmBody, TorchvisionBody
 from maskrcnn.model.anchors import Anchors
+from maskrcnn.model.backbone import Backbone
 from maskrcnn.model.box_head import BoxHead
 from maskrcnn.model.detections import DetectionRules
-from maskrcnn.model.fpn import FPN
+from maskrcnn.model.fpn import FPN, SingleLevel
 from maskrcnn.model.mask_head import MaskHead
-from maskrcnn.model.mask_rcnn import MaskRCNN, TrainingRules
+from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.model.preprocess import Normalise, Resize
 from maskrcnn.model.resnet import ConvStyle, ResNet
 from maskrcnn.model.roi_pooler import RoIPooler
-from maskrcnn.model.rpn import RPN, ProposalRules
+from maskrcnn.model.roi_targets import SamplingRules
+from maskrcnn.model.rpn import RPN, AnchorRules, ProposalRules
 
 
 def build_model(settings: ModelSettings) -> MaskRCNN:
-    """Mask R-CNN with fresh random weights, in training mode, on the CPU."""
-    body, rpn, roi, box, mask = settings.backbone, settings.rpn, settings.roi, settings.box_head, settings.mask_head
-    pixels, pad, detection = settings.pixels, settings.pad, settings.detection
-    backbone = ResNet(
-        body.depth,
-        style=ConvStyle(body.norm, body.norm_eps, body.conv_bias),
-        stem_channels=body.stem_channels,
-        groups=body.groups,
-        width_per_group=body.width_per_group,
-        stride_in_1x1=body.stride_in_1x1,
-        stem_pool=body.stem_pool,
-        frozen_stages=body.frozen_stages,
-    )
+    """Mask R-CNN with fresh random weights, in training mode, on the CPU.
+
+    Raises:
+        ValueError: a body that cannot be built, or anchors for other levels than it has.
+    """
+    rpn, roi, box, mask = settings.rpn, settings.roi, settings.box_head, settings.mask_head
+    pixels, pad = settings.pixels, settings.pad
+    edge = 1.0 if settings.detection.box_edges == "inclusive" else 0.0
+    backbone = _backbone(settings)
+    stage = backbone.pop_stage() if isinstance(backbone, ResNet) and settings.neck == "c4" else None
+    if settings.neck == "fpn":
+        neck = FPN(backbone.channels, settings.fpn.channels, settings.fpn.norm, backbone.strides)
+    else:
+        neck = SingleLevel(backbone.channels, backbone.strides)
+    if len(settings.anchors.sizes) != len(neck.strides):
+        strides = ", ".join(map(str, neck.strides))
+        raise ValueError(f"anchors.sizes has {len(settings.anchors.sizes)} entries for the levels of strides {strides}")
     proposal_rules = ProposalRules(
         pre_nms_top_n=rpn.pre_nms_top_n,
         post_nms_top_n=rpn.post_nms_top_n,
@@ -43,32 +51,47 @@ def build_model(settings: ModelSettings) -> MaskRCNN:
         clip_to=rpn.clip_to,
         zero_padded=rpn.zero_padded,
     )
+    pooler = RoIPooler(
+        roi.operation,
+        roi.aligned,
+        roi.sampling_ratio,
+        roi.level_rule,
+        roi.level_eps,
+        roi.level_eps_inside_log,
+        roi.canonical_size,
+        strides=neck.roi_strides,
+        stage=stage,
+        stage_stride=2 if stage is not None else 1,
+    )
+    region_channels = 2 * neck.channels if stage is not None else neck.channels
     return MaskRCNN(
         resize=Resize(**settings.resize.model_dump()),
         normalise=Normalise(pixels.order, pixels.mean, pixels.std, pad.position, pad.divisor, pad.value),
         backbone=backbone,
-        fpn=FPN(backbone.out_channels, settings.fpn.channels, settings.fpn.norm),
-        anchors=Anchors(**settings.anchors.model_dump()),
+        fpn=neck,
         rpn=RPN(
-            settings.fpn.channels,
-            len(settings.anchors.ratios),
+            neck.channels,
+            Anchors(**settings.anchors.model_dump(), strides=neck.strides),
             convs=rpn.convs,
             channels=rpn.channels,
             delta_weights=rpn.delta_weights,
             delta_clamp=rpn.delta_clamp,
-        ),
-        pooler=RoIPooler(
-            roi.operation,
-            roi.aligned,
-            roi.sampling_ratio,
-            roi.level_rule,
-            roi.level_eps,
-            roi.level_eps_inside_log,
-            roi.canonical_size,
+            rules=proposal_rules,
+            train_rules=replace(
+                proposal_rules,
+                pre_nms_top_n=rpn.train_pre_nms_top_n,
+                post_nms_top_n=rpn.train_post_nms_top_n,
+                zero_padded=False,
+            ),
+            anchor_rules=AnchorRules(
+                rpn.foreground_iou, rpn.background_iou, rpn.anchors_per_image, rpn.positive_fraction, rpn.smooth_l1_beta
+            ),
+            edge=edge,
         ),
         box_head=BoxHead(
-            settings.fpn.channels,
+            region_channels,
             settings.num_classes,
+            pooler=pooler,
             resolution=roi.box_resolution,
             convs=box.convs,
             conv_channels=box.conv_channels,
@@ -76,30 +99,54 @@ def build_model(settings: ModelSettings) -> MaskRCNN:
             fcs=box.fcs,
             fc_channels=box.fc_channels,
             fc_norm=box.fc_norm,
-            norm_eps=body.norm_eps,
+            norm_eps=box.norm_eps,
             class_agnostic=box.class_agnostic,
+            delta_weights=box.delta_weights,
+            delta_clamp=box.delta_clamp,
+            smooth_l1_beta=box.smooth_l1_beta,
+            sampling=SamplingRules(roi.foreground_iou, roi.proposals_per_image, roi.positive_fraction),
+            rules=DetectionRules(
+                **settings.detection.model_dump(exclude={"box_edges", "exclusive_classes"}),
+                nms_groups=_nms_groups(settings),
+            ),
+            edge=edge,
+            rounds_boxes=mask.paste == "integer",
         ),
-        mask_head=MaskHead(
-            settings.fpn.channels,
-            settings.num_classes,
-            convs=mask.convs,
-            channels=mask.channels,
-            norm=mask.norm,
-            norm_eps=body.norm_eps,
-            class_agnostic=mask.class_agnostic,
-        ),
+        heads={
+            "mask_head": MaskHead(
+                region_channels,
+                settings.num_classes,
+                pooler=pooler,
+                resolution=roi.mask_resolution,
+                convs=mask.convs,
+                channels=mask.channels,
+                norm=mask.norm,
+                norm_eps=mask.norm_eps,
+                class_agnostic=mask.class_agnostic,
+                paste_mode=mask.paste,
+                edge=edge,
+            ),
+        },
         class_names=settings.class_names,
-        proposal_rules=proposal_rules,
-        detection_rules=DetectionRules(
-            **detection.model_dump(exclude={"box_edges", "exclusive_classes"}), nms_groups=_nms_groups(settings)
-        ),
-        training_rules=_training_rules(settings, proposal_rules),
-        box_resolution=roi.box_resolution,
-        mask_resolution=roi.mask_resolution,
-        box_delta_weights=box.delta_weights,
-        box_delta_clamp=box.delta_clamp,
-        box_edges=detection.box_edges,
-        paste_mode=mask.paste,
+    )
+
+
+def _backbone(settings: ModelSettings) -> Backbone:
+    body = settings.backbone
+    if isinstance(body, TorchvisionBodySettings):
+        return TorchvisionBody(body.name, norm=body.norm, frozen_stages=body.frozen_stages)
+    if isinstance(body, TimmBodySettings):
+        return TimmBody(body.name, norm=body.norm, frozen_stages=body.frozen_stages)
+    return ResNet(
+        body.depth,
+        style=ConvStyle(body.norm, body.norm_eps, body.conv_bias),
+        stem_channels=body.stem_channels,
+        groups=body.groups,
+        width_per_group=body.width_per_group,
+        stride_in_1x1=body.stride_in_1x1,
+        stem_pool=body.stem_pool,
+        frozen_stages=body.frozen_stages,
+        dilates_last=settings.neck == "dc5",
     )
 
 
@@ -124,24 +171,3 @@ def _nms_groups(settings: ModelSettings) -> tuple[int, ...] | None:
                 raise ValueError(f"detection.exclusive_classes: no class {name!r}; known: {', '.join(names)}")
             groups[names.index(name)] = names.index(group[0])
     return tuple(groups) if exclusive else None
-
-
-def _training_rules(settings: ModelSettings, proposal_rules: ProposalRules) -> TrainingRules:
-    rpn, roi = settings.rpn, settings.roi
-    return TrainingRules(
-        proposals=replace(
-            proposal_rules,
-            pre_nms_top_n=rpn.train_pre_nms_top_n,
-            post_nms_top_n=rpn.train_post_nms_top_n,
-            zero_padded=False,
-        ),
-        anchor_foreground_iou=rpn.foreground_iou,
-        anchor_background_iou=rpn.background_iou,
-        anchors_per_image=rpn.anchors_per_image,
-        anchor_positive_fraction=rpn.positive_fraction,
-        rpn_smooth_l1_beta=rpn.smooth_l1_beta,
-        roi_foreground_iou=roi.foreground_iou,
-        rois_per_image=roi.proposals_per_image,
-        roi_positive_fraction=roi.positive_fraction,
-        box_smooth_l1_beta=settings.box_head.smooth_l1_beta,
-    )

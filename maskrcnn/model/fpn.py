@@ -10,14 +10,26 @@ from torch import Tensor, nn
 
 from maskrcnn.model.layers import ConvNorm, Norm
 
-STRIDES = (4, 8, 16, 32, 64)  # of P2..P6
+STRIDES = (4, 8, 16, 32, 64)  # of P2..P6 on a ResNet
 
 
 class FPN(nn.Module):
-    """P2..P6 from C2..C5; P6 is every second cell of P5, for the RPN's largest anchors."""
+    """P2..P6 from C2..C5; P6 is every second cell of P5, for the RPN's largest anchors.
 
-    def __init__(self, in_channels: Sequence[int], channels: int = 256, norm: Norm = "none") -> None:
+    The body may give any number of maps at any strides: each becomes a level, and the last gets its coarser one.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        channels: int = 256,
+        norm: Norm = "none",
+        body_strides: Sequence[int] = STRIDES[:-1],
+    ) -> None:
         super().__init__()
+        self.channels = channels
+        self.strides = (*body_strides, 2 * body_strides[-1])  # of the levels
+        self.roi_strides = tuple(body_strides)  # of those that regions are read from: all but the last
         self.lateral = nn.ModuleList(ConvNorm(c, channels, 1, norm=norm, relu=False) for c in in_channels)
         self.output = nn.ModuleList(ConvNorm(channels, channels, 3, norm=norm, relu=False) for _ in in_channels)
 
@@ -32,3 +44,16 @@ class FPN(nn.Module):
             levels.insert(0, self.output[i](top_down))
         levels.append(F.max_pool2d(levels[-1], 1, stride=2))
         return levels
+
+
+class SingleLevel(nn.Module):
+    """In place of a pyramid, the body's last map as it is: the paper's C4, and DC5."""
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[int]) -> None:
+        super().__init__()
+        self.channels = channels[-1]
+        self.strides = self.roi_strides = (strides[-1],)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """[(N, channels, h, w)]."""
+        return [features[-1]]

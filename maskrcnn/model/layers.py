@@ -68,13 +68,15 @@ class ConvNorm(nn.Module):
         norm: Norm = "none",
         stride: int = 1,
         groups: int = 1,
+        dilation: int = 1,
         bias: bool | None = None,
         eps: float = 1e-5,
         relu: bool = True,
     ) -> None:
         super().__init__()
         has_bias = norm == "none" if bias is None else bias
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=has_bias)
+        padding = kernel // 2 * dilation
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, dilation, groups, has_bias)
         self.norm = build_norm(norm, out_channels, eps)
         self.relu = nn.ReLU(inplace=True) if relu else nn.Identity()
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu" if relu else "linear")
@@ -85,7 +87,7 @@ class ConvNorm(nn.Module):
         """(N, in, H, W) to (N, out, H / stride, W / stride)."""
         if isinstance(self.norm, FrozenBatchNorm):  # in the weights it takes no pass over the map and no copy of it
             conv, (weight, bias) = self.conv, fold_norm(self.conv, self.norm)
-            return self.relu(F.conv2d(x, weight, bias, conv.stride, conv.padding, groups=conv.groups))
+            return self.relu(F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups))
         return self.relu(self.norm(self.conv(x)))
 
 

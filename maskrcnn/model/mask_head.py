@@ -1,30 +1,58 @@
 """The shape of the object in a region.
 
-Letters: R regions, K classes, C channels.
+Letters: R regions, D detections, K classes, C channels.
 """
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskrcnn.model.detections import Detections
 from maskrcnn.model.layers import Norm, conv_stack
+from maskrcnn.model.losses import Losses
+from maskrcnn.model.roi_pooler import RoIPooler
+from maskrcnn.model.roi_targets import RoITargets
+from maskrcnn.structures.image_batch import ImageBatch
+from maskrcnn.structures.masks import PasteMode
+from maskrcnn.structures.targets import Targets
+
+CHUNK = 256  # regions that go through the head together when detecting: bounds its memory
 
 
 class MaskHead(nn.Module):
-    """Convolutions, a 2x deconvolution and a mask for each class (arXiv:1703.06870, figure 4)."""
+    """Convolutions, a 2x deconvolution and a mask for each class (arXiv:1703.06870, figure 4).
+
+    Args:
+        resolution: bins that `pooler` reads along a side.
+        paste_mode: how the masks are laid into the image.
+        edge: what the last pixel's index lacks to the edge: 0 for continuous boxes, 1 for inclusive ones.
+    """
+
+    loss_names = ("mask",)
 
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
         *,
+        pooler: RoIPooler | None = None,
+        resolution: int = 14,
         convs: int = 4,
         channels: int = 256,
         norm: Norm = "none",
         norm_eps: float = 1e-5,
         class_agnostic: bool = False,
+        paste_mode: PasteMode = "exact",
+        edge: float = 0.0,
     ) -> None:
         super().__init__()
+        self.pooler, self.resolution = pooler or RoIPooler(), resolution
+        self.mask_size = 2 * resolution // self.pooler.stage_stride
+        self.paste_mode: PasteMode = paste_mode
+        self.edge = edge
         self.class_agnostic = class_agnostic
         self.convs = conv_stack(in_channels, channels, convs, norm, norm_eps)
         self.deconv = nn.ConvTranspose2d(channels if convs else in_channels, channels, 2, stride=2)
@@ -43,6 +71,35 @@ class MaskHead(nn.Module):
         """Logits (R, 28, 28) of each region's own class."""
         channel = torch.zeros_like(labels) if self.class_agnostic else labels
         return mask_logits[torch.arange(len(labels), device=labels.device), channel]
+
+    def losses(
+        self, levels: Sequence[Tensor], images: ImageBatch, rois: Sequence[RoITargets], targets: Sequence[Targets]
+    ) -> Losses:
+        """Of the positive regions' own classes, over the number of these regions."""
+        num_positives = [len(r.object_idx) for r in rois]
+        boxes = torch.cat([r.boxes[:n] for r, n in zip(rois, num_positives, strict=True)])
+        labels = torch.cat([r.labels[:n] for r, n in zip(rois, num_positives, strict=True)])
+        (name,) = self.loss_names
+        if len(boxes) == 0:  # nothing to learn from; weight 0 keeps the head's parameters in the graph
+            return Losses({name: 0.0 * torch.stack([p.sum() for p in self.parameters()]).sum()}, {name: 0})
+        image_idx = torch.arange(len(rois), device=boxes.device).repeat_interleave(
+            torch.tensor(num_positives, device=boxes.device)
+        )
+        pooled = self.pooler(levels, boxes, image_idx, images.padded_size, self.resolution)
+        mask_logits = self.of_labels(self(pooled), labels)
+        mask_targets = []
+        for roi, n, target, (y, x) in zip(rois, num_positives, targets, images.origins, strict=True):
+            shift = boxes.new_tensor([x, y, x - self.edge, y - self.edge])  # masks fill the box up to its edges
+            mask_targets.append(target.masks.sample(roi.boxes[:n] - shift, roi.object_idx, self.mask_size))
+        return Losses({name: mask_loss(mask_logits, torch.cat(mask_targets))}, {name: len(boxes)})
+
+    def detect(self, levels: Sequence[Tensor], images: ImageBatch, found: Detections) -> Detections:
+        """`found` with mask probabilities (D, 28, 28), each for its own class."""
+        probs = [found.boxes.new_zeros((0, self.mask_size, self.mask_size))]
+        for part in torch.arange(len(found.boxes), device=found.boxes.device).split(CHUNK):
+            pooled = self.pooler(levels, found.boxes[part], found.image_idx[part], images.padded_size, self.resolution)
+            probs.append(self.of_labels(self(pooled), found.labels[part]).sigmoid())
+        return replace(found, mask_probs=torch.cat(probs), paste_mode=self.paste_mode)
 
 
 def mask_loss(mask_logits: Tensor, mask_targets: Tensor) -> Tensor:

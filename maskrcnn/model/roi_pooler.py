@@ -3,12 +3,13 @@
 Letters: N images, C channels, R regions, S bins along a side.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maskrcnn.model.fpn import STRIDES
 from maskrcnn.ops.roi_align import crop_and_resize, roi_align
@@ -19,7 +20,7 @@ CANONICAL_LEVEL = 4  # a region of the canonical size is read from P4 (arXiv:161
 
 @dataclass(frozen=True)
 class RoIPooler:
-    """Reads regions from P2..P5; see `RoISettings`."""
+    """Reads regions from P2..P5, or whatever levels of `strides` there are; see `RoISettings`."""
 
     operation: Literal["roi_align", "crop_and_resize"] = "roi_align"
     aligned: bool = True
@@ -28,28 +29,37 @@ class RoIPooler:
     level_eps: float = 1e-8
     level_eps_inside_log: bool = True
     canonical_size: float = 224.0
+    strides: Sequence[int] = STRIDES[:4]
+    """Of the levels, ascending."""
+    stage: nn.Module | None = None
+    """What all heads pass their regions through first: the body's last stage in the paper's C4. Its owner is the box
+    head."""
+    stage_stride: int = 1
+    """Of `stage`."""
 
     def __call__(
         self, levels: Sequence[Tensor], boxes: Tensor, image_idx: Tensor, padded_size: Size, resolution: int
     ) -> Tensor:
         """Features (R, C, S, S) of `boxes` (R, 4), px of the padded frame, in images `image_idx` (R,).
 
+        S is `resolution`, or what `stage` makes of it.
         They are float32 where gradients are wanted, else of the type of `levels`.
         """
         level_idx = self.level_of(boxes, padded_size)
         order = level_idx.argsort(stable=True)
-        num_of_level = torch.bincount(level_idx, minlength=4).tolist()  # the one synchronisation
+        num_of_level = torch.bincount(level_idx, minlength=len(self.strides)).tolist()  # the one synchronisation
         pooled = []
-        for features, stride, members in zip(levels, STRIDES[:4], order.split(num_of_level), strict=False):
+        for features, stride, members in zip(levels, self.strides, order.split(num_of_level), strict=False):
             of_level = boxes[members], image_idx[members]
             if self.operation == "crop_and_resize":
                 pooled.append(crop_and_resize(features, *of_level, padded_size, resolution))
             else:
                 pooled.append(roi_align(features, *of_level, stride, resolution, self.sampling_ratio, self.aligned))
-        return torch.cat(pooled)[order.argsort()]
+        regions = torch.cat(pooled)[order.argsort()]
+        return self.stage(regions) if self.stage is not None else regions
 
     def level_of(self, boxes: Tensor, padded_size: Size) -> Tensor:
-        """Index (R,) 0..3 into P2..P5, by the size of each box."""
+        """Index (R,) of the level that each box is read from, by its size: 0..3 into P2..P5."""
         sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0)
         ratio = (sides[:, 0] * sides[:, 1]).sqrt() / self.canonical_size
         if self.operation == "crop_and_resize":  # measured on boxes that were divided by the side - 1
@@ -60,4 +70,7 @@ class RoIPooler:
         else:
             level = CANONICAL_LEVEL + torch.log2(ratio) + self.level_eps
         level = level.round() if self.level_rule == "round" else level.floor()
-        return level.clamp(min=2, max=5).nan_to_num(2).to(torch.int64) - 2
+        level_idx = torch.zeros_like(level, dtype=torch.int64)  # nothing lies below the first; NaN is read from it
+        for stride in self.strides[1:]:
+            level_idx += level >= math.log2(stride)
+        return level_idx

@@ -16,6 +16,15 @@ from maskrcnn.structures.targets import Targets
 
 
 @dataclass(frozen=True)
+class SamplingRules:
+    """Which regions the losses look at; see `RoISettings`."""
+
+    foreground_iou: float = 0.5
+    per_image: int = 512
+    positive_fraction: float = 0.25
+
+
+@dataclass(frozen=True)
 class RoITargets:
     """Sampled regions of one image; the positives come first."""
 
@@ -31,18 +40,15 @@ class RoITargets:
 def sample_rois(
     proposals: Tensor,
     targets: Targets,
-    *,
     num_classes: int,
-    foreground_iou: float,
-    per_image: int,
-    positive_fraction: float,
+    rules: SamplingRules,
     generator: torch.Generator | None = None,
 ) -> RoITargets:
     """Draw regions from `proposals` (P, 4) and the objects' own boxes (arXiv:1703.06870, section 3.1)."""
     candidates = torch.cat([proposals, targets.boxes])
-    object_idx, kind = match(box_iou(targets.boxes, candidates), foreground_iou, foreground_iou, False)
+    object_idx, kind = match(box_iou(targets.boxes, candidates), rules.foreground_iou, rules.foreground_iou, False)
     kind = ignore_crowds(kind, candidates, targets.ignore_boxes)
-    positives, negatives = sample_balanced(kind, per_image, positive_fraction, generator)
+    positives, negatives = sample_balanced(kind, rules.per_image, rules.positive_fraction, generator)
     labels = torch.full((len(positives) + len(negatives),), num_classes, device=proposals.device)
     positive_object_idx = object_idx[positives]
     labels[: len(positives)] = targets.labels[positive_object_idx]

@@ -4,20 +4,23 @@ Letters: N images, A anchors of all levels, P proposals of an image, G objects. 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from maskrcnn.model.anchors import Anchors
+from maskrcnn.model.detections import Limit
 from maskrcnn.model.layers import conv_stack
+from maskrcnn.model.losses import Losses, smooth_l1
 from maskrcnn.ops.box_deltas import Clamp, Weights, decode_deltas, encode_deltas
 from maskrcnn.ops.matching import match
 from maskrcnn.ops.nms import grouped_nms
 from maskrcnn.ops.sampling import sample_balanced
 from maskrcnn.structures.boxes import box_iou, clip_boxes, intersection_over_area
-from maskrcnn.structures.image_batch import ImageBatch
+from maskrcnn.structures.image_batch import ImageBatch, Size
 from maskrcnn.structures.targets import Targets
 
 CROWD_OVERLAP = 0.5  # a box that lies in a crowd region by more than this part is neither positive nor negative
@@ -39,6 +42,34 @@ class ProposalRules:
 
 
 @dataclass(frozen=True)
+class AnchorRules:
+    """Which anchors the losses look at; see `RPNSettings`."""
+
+    foreground_iou: float = 0.7
+    background_iou: float = 0.3
+    per_image: int = 256
+    positive_fraction: float = 0.5
+    smooth_l1_beta: float = 1 / 9
+
+
+@dataclass(frozen=True)
+class Dense:
+    """What the static part of the network gives for a padded batch."""
+
+    levels: list[Tensor]
+    """P2..P6, each (N, C, h, w)."""
+    objectness_logits: list[Tensor]
+    """Of each level, (N, A_level)."""
+    deltas: list[Tensor]
+    """Of each level, (N, A_level, 4)."""
+
+    @property
+    def grids(self) -> list[Size]:
+        """(h, w) of each level."""
+        return [(level.shape[-2], level.shape[-1]) for level in self.levels]
+
+
+@dataclass(frozen=True)
 class Proposals:
     """Regions of one image, the most object-like first."""
 
@@ -53,25 +84,42 @@ class Proposals:
 
 
 class RPN(nn.Module):
-    """Convolutions shared by all levels, and for each anchor an objectness logit and four deltas."""
+    """Convolutions shared by all levels, and for each anchor an objectness logit and four deltas.
+
+    Args:
+        rules: when detecting; `train_rules` in training.
+        edge: what the last pixel's index lacks to the edge: 0 for continuous boxes, 1 for inclusive ones.
+    """
+
+    loss_names = ("rpn_objectness", "rpn_box")
 
     def __init__(
         self,
         in_channels: int,
-        num_ratios: int = 3,
+        anchors: Anchors | None = None,
         *,
         convs: int = 1,
         channels: int | None = None,
         delta_weights: Weights = (1, 1, 1, 1),
         delta_clamp: Clamp = "max",
+        rules: ProposalRules | None = None,
+        train_rules: ProposalRules | None = None,
+        anchor_rules: AnchorRules | None = None,
+        edge: float = 0.0,
     ) -> None:
         super().__init__()
         channels = channels or in_channels
+        self.anchors = anchors or Anchors()
         self.delta_weights = delta_weights
         self.delta_clamp: Clamp = delta_clamp
+        self.rules = rules or ProposalRules()
+        self.train_rules = train_rules or replace(self.rules, zero_padded=False)
+        self.anchor_rules = anchor_rules or AnchorRules()
+        self.edge = edge
+        num_anchors = self.anchors.per_cell
         self.convs = conv_stack(in_channels, channels, convs, "none")
-        self.objectness = nn.Conv2d(channels, num_ratios, 1)
-        self.deltas = nn.Conv2d(channels, 4 * num_ratios, 1)
+        self.objectness = nn.Conv2d(channels, num_anchors, 1)
+        self.deltas = nn.Conv2d(channels, 4 * num_anchors, 1)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.normal_(layer.weight, std=0.01)
@@ -88,25 +136,16 @@ class RPN(nn.Module):
 
     @torch.no_grad()
     def propose(
-        self,
-        logits: Sequence[Tensor],
-        deltas: Sequence[Tensor],
-        anchors: Sequence[Tensor],
-        images: ImageBatch,
-        rules: ProposalRules,
-        edge: float = 0.0,
+        self, dense: Dense, anchors: Sequence[Tensor], images: ImageBatch, rules: ProposalRules
     ) -> list[Proposals]:
         """The best candidates of every image, decoded, clipped and freed of near duplicates.
 
         Args:
-            logits: of each level, (N, A_level).
-            deltas: of each level, (N, A_level, 4).
             anchors: of each level, (A_level, 4).
-            edge: what the last pixel's index lacks to the edge: 0 for continuous boxes, 1 for inclusive ones.
         """
-        candidates = []
-        for level in zip(logits, deltas, anchors, strict=True):
-            candidates.append(self._top(*level, rules, edge))
+        edge = self.edge
+        levels = zip(dense.objectness_logits, dense.deltas, anchors, strict=True)
+        candidates = [self._top(*level, rules) for level in levels]
         rank = torch.cat([c[0] for c in candidates], dim=1)  # (N, sum of top n)
         boxes = torch.cat([c[1] for c in candidates], dim=1)
         was_cut = torch.stack([c[2] for c in candidates]).any(dim=0)  # (N,)
@@ -151,7 +190,7 @@ class RPN(nn.Module):
         return proposals
 
     def _top(
-        self, logits: Tensor, deltas: Tensor, anchors: Tensor, rules: ProposalRules, edge: float
+        self, logits: Tensor, deltas: Tensor, anchors: Tensor, rules: ProposalRules
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (N, n) and boxes (N, n, 4) of a level's best, and whether an object-like one was left out (N,)."""
         num = min(logits.shape[1], rules.pre_nms_top_n)
@@ -164,41 +203,48 @@ class RPN(nn.Module):
         if rules.pre_nms_scope == "image":  # equal probabilities then keep the order of the anchors, as TensorFlow's do
             idx = idx.sort(dim=1).values
         chosen = deltas.gather(1, idx[..., None].expand(-1, -1, 4))
-        references = anchors[idx] - anchors.new_tensor([0, 0, edge, edge])
+        references = anchors[idx] - anchors.new_tensor([0, 0, self.edge, self.edge])
         boxes = decode_deltas(chosen, references, self.delta_weights, self.delta_clamp)
         return logits.gather(1, idx), boxes, was_cut
 
+    def limits(self, proposals: Sequence[Proposals]) -> tuple[Limit, ...]:
+        """What cutting the candidates may have cost each image."""
+        rules = self.rules
+        return (
+            Limit(
+                torch.stack([p.hit_pre_nms for p in proposals]),
+                f"more than {rules.pre_nms_top_n} likely regions before NMS (rpn.pre_nms_top_n)",
+            ),
+            Limit(
+                torch.stack([p.hit_post_nms for p in proposals]),
+                f"more than {rules.post_nms_top_n} likely proposals (rpn.post_nms_top_n)",
+            ),
+        )
+
     def losses(
         self,
-        logits: Sequence[Tensor],
-        deltas: Sequence[Tensor],
+        dense: Dense,
         anchors: Sequence[Tensor],
         targets: Sequence[Targets],
-        *,
-        foreground_iou: float,
-        background_iou: float,
-        anchors_per_image: int,
-        positive_fraction: float,
-        smooth_l1_beta: float,
-        edge: float = 0.0,
         generators: Sequence[torch.Generator | None] | None = None,
-    ) -> tuple[Tensor, Tensor, int]:
-        """Objectness and box loss, both over the number of sampled anchors (arXiv:1506.01497, equation 1); that number.
+    ) -> Losses:
+        """Objectness and box loss, both over the number of sampled anchors (arXiv:1506.01497, equation 1).
 
-        `edge` is that of `propose`, which decodes what is learned here; `generators` draw the anchors of each image.
+        Args:
+            targets: with boxes in the padded frame, as `ImageBatch.to_padded` makes them.
+            generators: draw the anchors of each image.
         """
-        all_logits, all_deltas, all_anchors = (
-            torch.cat(list(logits), 1),
-            torch.cat(list(deltas), 1),
-            torch.cat(list(anchors)),
-        )
-        all_anchors = all_anchors - all_anchors.new_tensor([0, 0, edge, edge])
+        rules = self.anchor_rules
+        all_logits, all_deltas = torch.cat(dense.objectness_logits, 1), torch.cat(dense.deltas, 1)
+        all_anchors = torch.cat(list(anchors))
+        all_anchors = all_anchors - all_anchors.new_tensor([0, 0, self.edge, self.edge])
         sampled_logits, is_object, positive_deltas, delta_targets = [], [], [], []
         for i, target in enumerate(targets):
-            object_idx, kind = match(box_iou(target.boxes, all_anchors), foreground_iou, background_iou, True)
+            iou = box_iou(target.boxes, all_anchors)
+            object_idx, kind = match(iou, rules.foreground_iou, rules.background_iou, True)
             kind = ignore_crowds(kind, all_anchors, target.ignore_boxes)
             positives, negatives = sample_balanced(
-                kind, anchors_per_image, positive_fraction, generators[i] if generators else None
+                kind, rules.per_image, rules.positive_fraction, generators[i] if generators else None
             )
             sampled_logits += [all_logits[i, positives], all_logits[i, negatives]]
             is_object += [torch.ones_like(sampled_logits[-2]), torch.zeros_like(sampled_logits[-1])]
@@ -211,9 +257,10 @@ class RPN(nn.Module):
         objectness_loss = F.binary_cross_entropy_with_logits(
             torch.cat(sampled_logits), torch.cat(is_object), reduction="sum"
         )
-        box_loss = smooth_l1(torch.cat(positive_deltas), torch.cat(delta_targets), smooth_l1_beta)
+        box_loss = smooth_l1(torch.cat(positive_deltas), torch.cat(delta_targets), rules.smooth_l1_beta)
         # Levels without a positive still take part, with weight 0, so that no parameter is left out of the graph.
-        return objectness_loss / divisor, box_loss / divisor + 0.0 * all_deltas.sum(), num_sampled
+        means = (objectness_loss / divisor, box_loss / divisor + 0.0 * all_deltas.sum())
+        return Losses(dict(zip(self.loss_names, means, strict=True)), dict.fromkeys(self.loss_names, num_sampled))
 
 
 def ignore_crowds(kind: Tensor, boxes: Tensor, ignore_boxes: Tensor) -> Tensor:
@@ -222,10 +269,3 @@ def ignore_crowds(kind: Tensor, boxes: Tensor, ignore_boxes: Tensor) -> Tensor:
         return kind
     in_crowd = intersection_over_area(boxes, ignore_boxes).amax(dim=1) > CROWD_OVERLAP
     return torch.where(in_crowd & (kind == 0), torch.full_like(kind, -1), kind)
-
-
-def smooth_l1(deltas: Tensor, targets: Tensor, beta: float) -> Tensor:
-    """Sum over all elements of a loss that is quadratic below `beta` and linear above; L1 for 0."""
-    if beta == 0:
-        return F.l1_loss(deltas, targets, reduction="sum")
-    return F.smooth_l1_loss(deltas, targets, reduction="sum", beta=beta)

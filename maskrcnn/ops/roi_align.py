@@ -31,19 +31,13 @@ def roi_align(
     """
     if features.requires_grad:
         features = features.float()
-    if not features.is_cuda:
-        return _roi_align_by_cells(features, boxes, image_idx, stride, size, sampling_ratio, aligned)
-    import torchvision.ops  # takes longer to import than torch itself
+    if features.is_cuda:
+        import torchvision.ops  # takes longer to import than torch itself
 
-    rois = torch.cat([image_idx[:, None].to(boxes.dtype), boxes], dim=1)
-    samples = sampling_ratio if sampling_ratio > 0 else -1
-    # In float32, since regions have to be of the type of the map, and half precision would move their edges.
-    return torchvision.ops.roi_align(features.float(), rois, size, 1 / stride, samples, aligned).to(features.dtype)
-
-
-def _roi_align_by_cells(
-    features: Tensor, boxes: Tensor, image_idx: Tensor, stride: float, size: int, sampling_ratio: int, aligned: bool
-) -> Tensor:
+        rois = torch.cat([image_idx[:, None].to(boxes.dtype), boxes], dim=1)
+        samples = sampling_ratio if sampling_ratio > 0 else -1
+        # In float32, since regions have to be of the type of the map, and half precision would move their edges.
+        return torchvision.ops.roi_align(features.float(), rois, size, 1 / stride, samples, aligned).to(features.dtype)
     channels, height, width = features.shape[1:]
     table = features.permute(0, 2, 3, 1).reshape(-1, channels)
     if len(boxes) == 0:  # still a part of the graph

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maskrcnn.model.mask_rcnn import Dense
+from maskrcnn.model.rpn import Dense
 
 WARM_UP_CALLS = 3  # in which libraries choose their algorithms and take their memory, as capturing forbids
 SIGHTINGS = 2  # of a shape before it is captured: that takes as long as some ten pictures, wasted on a shape seen once

@@ -37,8 +37,8 @@ def detect(model: MaskRCNN, images: Sequence[np.ndarray]) -> list[Instances]:
 
 def with_low_threshold(model: MaskRCNN) -> MaskRCNN:
     """`model` itself, told to keep detections down to the low scores that AP needs."""
-    threshold = min(EVALUATION_SCORE, model.detection_rules.score_threshold)
-    model.detection_rules = replace(model.detection_rules, score_threshold=threshold)
+    rules = model.box_head.rules
+    model.box_head.rules = replace(rules, score_threshold=min(EVALUATION_SCORE, rules.score_threshold))
     return model
 
 

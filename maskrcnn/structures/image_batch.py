@@ -3,10 +3,13 @@
 Letters: N images, H W the padded frame.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from maskrcnn.structures.targets import Targets
 
 Size = tuple[int, int]
 
@@ -31,6 +34,24 @@ class ImageBatch:
     def padded_size(self) -> Size:
         """(H, W)."""
         return self.pixels.shape[-2], self.pixels.shape[-1]
+
+    def to_padded(self, targets: Sequence[Targets], edge: float = 0.0) -> list[Targets]:
+        """`targets`, one for each image in its pixels, with boxes and crowd regions in the padded frame.
+
+        `edge` is 1 where boxes are to end on the index of their last pixel.
+        """
+        moved = []
+        for target, (y, x) in zip(targets, self.origins, strict=True):
+            if x == y == edge == 0:
+                moved.append(target)
+                continue
+            shift = target.boxes.new_tensor([x, y, x, y])
+            last = target.boxes.new_tensor([0, 0, edge, edge])
+            # An object one pixel wide has no inclusive width; half a pixel keeps its logarithm finite.
+            boxes = target.boxes + shift - last
+            boxes = torch.cat([boxes[:, :2], torch.maximum(boxes[:, 2:], boxes[:, :2] + 0.5)], dim=1)
+            moved.append(replace(target, boxes=boxes, ignore_boxes=target.ignore_boxes + shift - last))
+        return moved
 
     def to_original(self, boxes: Tensor, image_idx: Tensor, edge: float = 0.0) -> Tensor:
         """Boxes (R, 4) of the padded frame in the pixels of the original images `image_idx` (R,), clipped to them.

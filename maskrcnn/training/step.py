@@ -11,7 +11,8 @@ from torch.nn.parallel import DistributedDataParallel
 from maskrcnn.config import TrainSettings
 from maskrcnn.data.loading import Batch
 from maskrcnn.distributed import gather, sum_over_ranks, world_size
-from maskrcnn.model.mask_rcnn import Losses, MaskRCNN
+from maskrcnn.model.losses import Losses
+from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.prediction.detecting import autocast
 
 

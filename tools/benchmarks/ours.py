@@ -66,9 +66,9 @@ def places_of(model: MaskRCNN) -> Places:
     return {
         PREPROCESS: [(type(model.resize), "__call__"), (type(model.normalise), "__call__")],
         DENSE: [(model, "dense")],
-        POOLING: [(type(model.pooler), "__call__")],
+        POOLING: [(type(model.box_head.pooler), "__call__")],
         BOX_HEAD: [(model.box_head, "forward")],
-        MASK_HEAD: [(model, "_masks")],
+        MASK_HEAD: [(model.get_submodule("mask_head"), "detect")],
         RLE: [(Runs, "rles")],
     }
 
@@ -89,4 +89,4 @@ def _watch_shapes(model: MaskRCNN, shapes: dict[str, int], batch: int) -> None:
 
     model.dense = note_pixels
     model.box_head.register_forward_pre_hook(note_rows("regions"))
-    model.mask_head.register_forward_pre_hook(note_rows("masks"))
+    model.get_submodule("mask_head").register_forward_pre_hook(note_rows("masks"))

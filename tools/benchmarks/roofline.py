@@ -34,12 +34,16 @@ def count_flops(settings: ModelSettings, height: int, width: int, regions: int, 
         model = build_model(settings).eval()
         pixels = torch.empty(1, 3, height, width)
         channels = settings.fpn.channels
-        boxes = torch.empty(regions, channels, model.box_resolution, model.box_resolution)
-        rois = torch.empty(masks, channels, model.mask_resolution, model.mask_resolution)
+        boxes = torch.empty(regions, channels, model.box_head.resolution, model.box_head.resolution)
+        rois = torch.empty(masks, channels, settings.roi.mask_resolution, settings.roi.mask_resolution)
     features, body = _count(model.backbone, pixels)
     levels, fpn = _count(model.fpn, features)
     counts = {"body": body, "FPN": fpn, "RPN head": _count(model.rpn, levels)[1]}
-    return {**counts, "box head": _count(model.box_head, boxes)[1], "mask head": _count(model.mask_head, rois)[1]}
+    return {
+        **counts,
+        "box head": _count(model.box_head, boxes)[1],
+        "mask head": _count(model.get_submodule("mask_head"), rois)[1],
+    }
 
 
 def _count(part: nn.Module, inputs: Tensor | list[Tensor]) -> tuple[list[Tensor], int]:
