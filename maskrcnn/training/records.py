@@ -13,17 +13,19 @@ from maskrcnn.distributed import is_first
 from maskrcnn.files import atomic_path
 from maskrcnn.report.curves import plot_curves
 
-LOSS_COLUMNS = ("step", "lr", "total", "rpn_objectness", "rpn_box", "class", "box", "mask", "seconds")
-
 
 class RunRecords:
     """Configuration, losses, metrics, TensorBoard, curves and the progress bar of one run."""
 
-    def __init__(self, out: Path, config: Config, step: int) -> None:
+    def __init__(self, out: Path, config: Config, step: int, loss_names: Sequence[str]) -> None:
+        """`loss_names` are the model's."""
         out.mkdir(parents=True, exist_ok=True)
         write_config(config, out / "config.yaml")
         self.out = out
-        self.losses, self.metrics = LossRecord(out / "losses.csv", step), MetricRecord(out / "metrics.csv", step)
+        self.losses, self.metrics = (
+            LossRecord(out / "losses.csv", step, loss_names),
+            MetricRecord(out / "metrics.csv", step),
+        )
         self.board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
         self.bar = tqdm(total=config.train.steps, initial=step, unit="step", disable=None, dynamic_ncols=True)
 
@@ -33,7 +35,7 @@ class RunRecords:
         for name, value in row.items():
             self.board.add_scalar(f"train/{name}", value, step)
         self.bar.update()
-        self.bar.set_postfix({name: f"{row[name]:.3f}" for name in ("total", "class", "box", "mask")})
+        self.bar.set_postfix({name: f"{row[name]:.3f}" for name in self.losses.columns[2:-1]})
 
     def add_evaluation(self, step: int, summary: dict[str, float | None]) -> None:
         """The figures of an evaluation."""
@@ -73,18 +75,19 @@ def write_config(config: Config, path: Path) -> None:
 class LossRecord:
     """One row for each step, written when `flush` is called (with every checkpoint)."""
 
-    def __init__(self, path: Path, step: int) -> None:
+    def __init__(self, path: Path, step: int, loss_names: Sequence[str]) -> None:
         self.path = path
+        self.columns = ("step", "lr", "total", *loss_names, "seconds")
         self._rows: list[Sequence[object]] = []
         _drop_after(path, step)
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
         """Remember the losses of a step."""
-        self._rows.append([step, *(f"{values[name]:.6g}" for name in LOSS_COLUMNS[1:])])
+        self._rows.append([step, *(f"{values[name]:.6g}" for name in self.columns[1:])])
 
     def flush(self) -> None:
         """Write what was remembered."""
-        _write_rows(self.path, LOSS_COLUMNS, self._rows)
+        _write_rows(self.path, self.columns, self._rows)
         self._rows = []
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from maskrcnn.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from maskrcnn.checkpoints.score_threshold import with_score_threshold
 from maskrcnn.checkpoints.transfer import transfer
-from maskrcnn.config import Config, load_config
+from maskrcnn.config import Config, ModelSettings, load_config, validate
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.loading import CopyPaste, training_batches
 from maskrcnn.data.repeat_factors import repeat_factors
@@ -123,7 +123,7 @@ class Trainer:
             CopyPaste(settings.augment.copy_paste, settings.augment.min_visible_px),
             repeat_factors(self.train_data, settings.repeat_threshold),
         )
-        records = RunRecords(self.out, self.config, self.progress.step) if is_first() else None
+        records = RunRecords(self.out, self.config, self.progress.step, self.model.loss_names) if is_first() else None
         evaluation = None
         self.model.train()
         try:
@@ -265,7 +265,9 @@ class Trainer:
             state = torch.load(path, map_location=self.device, weights_only=True)
         except (UnpicklingError, EOFError, RuntimeError) as error:
             raise ValueError(f"{path}: not a checkpoint of a run, or a damaged one ({error})") from None
-        saved, own = json.loads(state["config"])["model"], self.config.model.model_dump(mode="json")
+        # Through the settings, which know how older versions wrote them.
+        saved = validate(ModelSettings, json.loads(state["config"])["model"], f"{path}: model").model_dump(mode="json")
+        own = self.config.model.model_dump(mode="json")
         changed = [key for key in own if own[key] != saved.get(key)]
         if changed:
             raise ValueError(f"{path}: the model has changed since this checkpoint: {', '.join(changed)} differ")

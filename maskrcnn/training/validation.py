@@ -18,7 +18,8 @@ def validation_losses(model: MaskRCNN, dataset: Annotations, precision: Precisio
     The model must be in eval mode, so that batch norms use their running statistics.
     """
     resize, unused = Resize(model.resize.output_size, model.resize.pixels), np.random.default_rng(0)
-    names, sums = ("rpn_objectness", "rpn_box", "class", "box", "mask"), torch.zeros(2, 5, dtype=torch.float64)
+    names = model.loss_names
+    sums = torch.zeros(2, len(names), dtype=torch.float64)
     for index in share_of_images(len(dataset), "val losses"):
         sample = resize(dataset.load(index), unused)
         size = (sample.image.shape[0], sample.image.shape[1])
