@@ -8,6 +8,7 @@ import torch
 from maskrcnn.config import PRESETS, model_settings
 from maskrcnn.model.build import build_model
 from maskrcnn.model.mask_rcnn import MaskRCNN
+from maskrcnn.model.roi_pooler import RoIPooler
 
 HIDDEN = 1024  # width of the box head's last layer
 MASK_CHANNELS = 256
@@ -75,47 +76,37 @@ def test_settings_arrive(preset: str):
     assert model.training
     assert model.class_names == names(3)
     assert dataclasses.asdict(model.resize) == settings.resize.model_dump()
-    assert dataclasses.asdict(model.anchors) == settings.anchors.model_dump()
+    assert dataclasses.asdict(model.rpn.anchors) == settings.anchors.model_dump() | {"strides": model.fpn.strides}
     pixels, pad = settings.pixels, settings.pad
     expected = (pixels.order, pixels.mean, pixels.std, pad.position, pad.divisor, pad.value)
     assert dataclasses.astuple(model.normalise) == expected
-    rules = dataclasses.asdict(model.proposal_rules)
+    rules = dataclasses.asdict(model.rpn.rules)
     assert rules == {key: value for key, value in settings.rpn.model_dump().items() if key in rules}
-    training = dataclasses.asdict(model.training_rules.proposals)
+    training = dataclasses.asdict(model.rpn.train_rules)
     limits = {"pre_nms_top_n": settings.rpn.train_pre_nms_top_n, "post_nms_top_n": settings.rpn.train_post_nms_top_n}
     assert training == rules | limits | {"zero_padded": False}
     detection = settings.detection.model_dump()
-    assert model.edge == (1.0 if detection.pop("box_edges") == "inclusive" else 0.0)
+    edge = 1.0 if detection.pop("box_edges") == "inclusive" else 0.0
+    assert [part.edge for part in (model.rpn, model.box_head, model.mask_head)] == [edge] * 3
     assert detection.pop("exclusive_classes") == ()
-    assert dataclasses.asdict(model.detection_rules) == detection | {"nms_groups": None}
+    assert dataclasses.asdict(model.box_head.rules) == detection | {"nms_groups": None}
     roi = settings.roi.model_dump()
-    pooler = dataclasses.asdict(model.pooler)
-    assert pooler == {key: value for key, value in roi.items() if key in pooler}
-    assert (model.box_resolution, model.mask_resolution) == (roi["box_resolution"], roi["mask_resolution"])
-    assert model.box_delta_weights == settings.box_head.delta_weights
-    assert model.box_delta_clamp == settings.box_head.delta_clamp
-    assert model.rpn.delta_weights == settings.rpn.delta_weights
-    assert model.rpn.delta_clamp == settings.rpn.delta_clamp
-    assert model.paste_mode == settings.mask_head.paste
+    assert model.box_head.pooler is model.mask_head.pooler
+    pooler = {field.name: getattr(model.box_head.pooler, field.name) for field in dataclasses.fields(RoIPooler)}
+    assert {key: value for key, value in pooler.items() if key in roi} == {k: roi[k] for k in pooler if k in roi}
+    assert pooler["strides"] == model.fpn.roi_strides
+    assert (model.box_head.resolution, model.mask_head.resolution) == (roi["box_resolution"], roi["mask_resolution"])
+    for part, group in ((model.rpn, settings.rpn), (model.box_head, settings.box_head)):
+        assert (part.delta_weights, part.delta_clamp) == (group.delta_weights, group.delta_clamp)
+    assert model.mask_head.paste_mode == settings.mask_head.paste
+    assert model.box_head.rounds_boxes == (settings.mask_head.paste == "integer")
     assert not any(p.requires_grad for p in model.backbone.stem.parameters())
-    rules = model.training_rules
-    assert (rules.anchor_foreground_iou, rules.anchor_background_iou) == (
-        settings.rpn.foreground_iou,
-        settings.rpn.background_iou,
-    )
-    assert (rules.anchors_per_image, rules.anchor_positive_fraction) == (
-        settings.rpn.anchors_per_image,
-        settings.rpn.positive_fraction,
-    )
-    assert (rules.roi_foreground_iou, rules.rois_per_image, rules.roi_positive_fraction) == (
-        settings.roi.foreground_iou,
-        settings.roi.proposals_per_image,
-        settings.roi.positive_fraction,
-    )
-    assert (rules.rpn_smooth_l1_beta, rules.box_smooth_l1_beta) == (
-        settings.rpn.smooth_l1_beta,
-        settings.box_head.smooth_l1_beta,
-    )
+    rpn = settings.rpn
+    expected = (rpn.foreground_iou, rpn.background_iou, rpn.anchors_per_image, rpn.positive_fraction)
+    assert dataclasses.astuple(model.rpn.anchor_rules) == (*expected, rpn.smooth_l1_beta)
+    expected = (settings.roi.foreground_iou, settings.roi.proposals_per_image, settings.roi.positive_fraction)
+    assert dataclasses.astuple(model.box_head.sampling) == expected
+    assert model.box_head.smooth_l1_beta == settings.box_head.smooth_l1_beta
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -145,7 +136,7 @@ def test_groups_of_exclusive_classes_are_told_by_name():
     def groups(exclusive: object) -> tuple[int, ...] | None:
         settings = model_settings(class_names=names, detection={"exclusive_classes": exclusive})
         with torch.device("meta"):
-            return build_model(settings).detection_rules.nms_groups
+            return build_model(settings).box_head.rules.nms_groups
 
     assert groups(()) is None
     assert groups("all") == (0, 0, 0, 0)

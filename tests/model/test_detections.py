@@ -1,12 +1,12 @@
 """From scored regions to detections: every rule on paper, all together against the slow way."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
 
-from maskrcnn.model.detections import DetectionRules, Detections, select_detections
+from maskrcnn.model.detections import DetectionRules, passing, suppress
 from tests.oracles.nms import nms as slow_nms
 
 
@@ -15,18 +15,29 @@ def logits_of(probs: list[list[float]]) -> Tensor:
     return torch.tensor(probs).log()
 
 
+class Selected(NamedTuple):
+    boxes: Tensor
+    labels: Tensor
+    scores: Tensor
+    image_idx: Tensor
+    hit_limit: Tensor
+
+
+def detections(logits: Tensor, boxes: Tensor, image_idx: Tensor, num_images: int, rules: DetectionRules) -> Selected:
+    """What is left of regions with `boxes` (R, K, 4), one for each class."""
+    roi, label, score = passing(logits, rules)
+    boxes, image = boxes[roi, label], image_idx[roi]
+    kept, hit = suppress(boxes, label, score, image, num_images, logits.shape[1] - 1, rules)
+    return Selected(boxes[kept], label[kept], score[kept], image[kept], hit)
+
+
 def select(probs: list[list[float]], boxes: list[list[float]], image_idx: list[int] | None = None, **rules: Any):
     """Detections where every class has the same box."""
     fixed = torch.tensor(boxes)
     image = torch.tensor(image_idx or [0] * len(probs))
     num_images = max(image.tolist()) + 1
-    return select_detections(
-        logits_of(probs),
-        lambda roi, _: fixed[roi],
-        image,
-        num_images,
-        DetectionRules(**{"score_threshold": 0.1} | rules),
-    )
+    fixed = fixed[:, None].expand(-1, len(probs[0]) - 1, -1)
+    return detections(logits_of(probs), fixed, image, num_images, DetectionRules(**{"score_threshold": 0.1} | rules))
 
 
 def apart(num: int) -> list[list[float]]:
@@ -49,7 +60,7 @@ def test_a_score_equal_to_the_threshold():
     logits = torch.zeros(1, 2)
     for inclusive, num in ((False, 0), (True, 1)):
         rules = DetectionRules(score_threshold=0.5, score_inclusive=inclusive)
-        found = select_detections(logits, lambda roi, _: torch.ones(len(roi), 4), torch.zeros(1).long(), 1, rules)
+        found = detections(logits, torch.ones(1, 1, 4), torch.zeros(1).long(), 1, rules)
         assert len(found.boxes) == num
 
 
@@ -107,7 +118,7 @@ def test_an_image_without_detections_among_others():
 def test_nothing(num_regions: int, device: torch.device):
     logits = torch.tensor([[-50.0, -50, 50]], device=device).expand(num_regions, 3)
     image_idx = torch.zeros(num_regions, dtype=torch.int64, device=device)
-    found = select_detections(logits, lambda roi, _: torch.zeros(len(roi), 4, device=device), image_idx, 2, RULES)
+    found = detections(logits, torch.zeros(num_regions, 2, 4, device=device), image_idx, 2, RULES)
     assert (found.boxes.shape, found.labels.shape, found.scores.shape) == ((0, 4), (0,), (0,))
     assert found.hit_limit.tolist() == [False, False]
 
@@ -123,14 +134,11 @@ def test_equals_the_slow_way(classes_per_roi, device: torch.device):
     boxes = torch.cat([corners, corners + 2 + 20 * torch.rand(num, num_classes, 2)], dim=2)  # of each class
     image_idx = torch.arange(num) % num_images
     rules = DetectionRules(0.2, False, 0.4, 6, classes_per_roi, 3.0)
-    on_device = boxes.to(device)
-    fast = select_detections(
-        logits.to(device), lambda roi, label: on_device[roi, label], image_idx.to(device), num_images, rules
-    )
+    fast = detections(logits.to(device), boxes.to(device), image_idx.to(device), num_images, rules)
     assert as_rows(fast) == slow_rows(logits.softmax(1), boxes, image_idx, num_images, rules)
 
 
-def as_rows(found: Detections) -> list[tuple]:
+def as_rows(found: Selected) -> list[tuple]:
     boxes = [tuple(round(v, 3) for v in box) for box in found.boxes.tolist()]
     scores = [round(score, 4) for score in found.scores.tolist()]
     return list(zip(found.image_idx.tolist(), found.labels.tolist(), scores, boxes, strict=True))
@@ -163,7 +171,7 @@ def test_pain_28_exclusive_classes_suppress_one_another():
 
     def labels(groups: tuple[int, ...] | None) -> list[int]:
         rules = DetectionRules(score_threshold=0.1, nms_groups=groups)
-        found = select_detections(logits, lambda roi, _: box.expand(len(roi), 4), torch.zeros(2).long(), 1, rules)
+        found = detections(logits, box.expand(2, 3, 4), torch.zeros(2).long(), 1, rules)
         return found.labels.tolist()
 
     assert sorted(labels(None)) == [0, 1, 2]

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from maskrcnn.model import mask_rcnn
+from maskrcnn.model import mask_head
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.prediction.detecting import detect
 from maskrcnn.structures.image_batch import ImageBatch
@@ -144,7 +144,7 @@ class TestDetect:
     def test_masks_do_not_depend_on_how_they_are_cut_into_parts(self, monkeypatch: pytest.MonkeyPatch):
         model = tiny_model().eval()
         whole = detect(model, [OBJECTS[0]])[0]
-        monkeypatch.setattr(mask_rcnn, "MASK_CHUNK", 7)
+        monkeypatch.setattr(mask_head, "CHUNK", 7)
         parts = detect(model, [OBJECTS[0]])[0]
         assert len(whole) > 7
         torch.testing.assert_close(parts.mask_probs, whole.mask_probs, rtol=1e-4, atol=1e-5)

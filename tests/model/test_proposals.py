@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from maskrcnn.model.rpn import RPN, ProposalRules, Proposals
+from maskrcnn.model.rpn import RPN, Dense, ProposalRules, Proposals
 from maskrcnn.structures.image_batch import ImageBatch
 
 NMS_OFF: dict[str, Any] = {"nms_threshold": 1.0}
@@ -27,7 +27,8 @@ def propose(
     anchors = [torch.tensor(boxes) for boxes, _ in levels]
     logits = [torch.tensor([values]) for _, values in levels]
     deltas = deltas or [torch.zeros(1, len(level), 4) for level in anchors]
-    return RPN(4).propose(logits, deltas, anchors, images or image_batch(), ProposalRules(**rules), edge)[0]
+    dense = Dense([], logits, deltas)
+    return RPN(4, edge=edge).propose(dense, anchors, images or image_batch(), ProposalRules(**rules))[0]
 
 
 def squares(num: int, start: float = 0.0) -> list[list[float]]:
@@ -92,14 +93,14 @@ def test_deltas_are_decoded_with_the_weights_and_the_clamp():
     deltas = [torch.tensor([[[10.0, 0, 0, 0]]])]
     anchor = torch.tensor([[0.0, 0, 8, 8]])
     rpn = RPN(4, delta_weights=(10, 10, 5, 5), delta_clamp="none")
-    found = rpn.propose([torch.ones(1, 1)], deltas, [anchor], image_batch(), ProposalRules())[0]
+    found = rpn.propose(Dense([], [torch.ones(1, 1)], deltas), [anchor], image_batch(), ProposalRules())[0]
     assert found.boxes.tolist() == [[8, 0, 16, 8]]
     wide = [torch.tensor([[[0.0, 0, 99, 0]]])]
     for clamp, width in (("max", 500), ("none", 2000)):
         rpn = RPN(4, delta_clamp=clamp)
         frame = image_batch((10, 2000), (32, 2016))
         anchor = torch.tensor([[996.0, 0, 1004, 8]])
-        found = rpn.propose([torch.ones(1, 1)], wide, [anchor], frame, ProposalRules())[0]
+        found = rpn.propose(Dense([], [torch.ones(1, 1)], wide), [anchor], frame, ProposalRules())[0]
         assert (found.boxes[0, 2] - found.boxes[0, 0]).item() == pytest.approx(width, rel=1e-4)
 
 
@@ -139,7 +140,7 @@ def test_images_do_not_mix():
     images = ImageBatch(torch.zeros(2, 3, 64, 64), ((64, 64), (30, 64)), ((64, 64), (30, 64)), ((0, 0), (0, 0)))
     anchors = torch.tensor([*squares(2), [0.0, 40, 8, 48]])
     logits = torch.tensor([[1.0, 2.0, 3.0], [6.0, 5.0, 4.0]])
-    first, second = RPN(4).propose([logits], [torch.zeros(2, 3, 4)], [anchors], images, ProposalRules())
+    first, second = RPN(4).propose(Dense([], [logits], [torch.zeros(2, 3, 4)]), [anchors], images, ProposalRules())
     assert first.objectness_logits.tolist() == [3, 2, 1]
     assert second.objectness_logits.tolist() == [6, 5]  # the third anchor lies below the second image
 

@@ -22,7 +22,7 @@ def test_sizes(depth: int, size: tuple[int, int], c2: tuple[int, int]):
     height, width = c2
     for i, level in enumerate(features):  # every stage halves, an odd side is rounded up
         assert tuple(level.shape) == (2, 16 * 2**i * expansion, height, width)
-        assert body.out_channels[i] == level.shape[1]
+        assert body.channels[i] == level.shape[1]
         height, width = (height + 1) // 2, (width + 1) // 2
 
 
@@ -69,7 +69,7 @@ def test_groups_and_their_width():
     first = body.stages[0][0]
     assert isinstance(first, Bottleneck)
     assert first.conv2.conv.weight.shape == (128, 4, 3, 3)  # 32 groups of 4 channels
-    assert body.out_channels == [256, 512, 1024, 2048]
+    assert body.channels == (256, 512, 1024, 2048)
 
 
 @pytest.mark.parametrize("has_bias", [False, True])
@@ -83,7 +83,7 @@ def test_conv_bias(has_bias: bool):
 def test_a_trained_norm_starts_every_block_as_its_shortcut(depth: int, norm):
     body = ResNet(depth, style=ConvStyle(norm), stem_channels=32)
     block = body.stages[0][1]  # its shortcut changes nothing
-    x = torch.rand(1, body.out_channels[0], 6, 6)
+    x = torch.rand(1, body.channels[0], 6, 6)
     torch.testing.assert_close(block(x), x)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskrcnn.model.roi_targets import RoITargets, sample_rois
+from maskrcnn.model.roi_targets import RoITargets, SamplingRules, sample_rois
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets
 
@@ -22,14 +22,7 @@ def targets_of(boxes: list[list[float]], labels: list[int], ignore: list[list[fl
 
 def sample(proposals: list[list[float]], targets: Targets, per_image: int = 64, fraction: float = 0.5) -> RoITargets:
     boxes = torch.tensor(proposals, dtype=torch.float32).reshape(-1, 4)
-    return sample_rois(
-        boxes,
-        targets,
-        num_classes=NUM_CLASSES,
-        foreground_iou=0.5,
-        per_image=per_image,
-        positive_fraction=fraction,
-    )
+    return sample_rois(boxes, targets, NUM_CLASSES, SamplingRules(0.5, per_image, fraction))
 
 
 OBJECTS = targets_of([[0, 0, 10, 10], [50, 50, 70, 60]], [2, 0])
@@ -95,5 +88,5 @@ def test_regions_in_a_crowd_are_no_background():
 
 def test_nothing_here_has_a_gradient():
     proposals = torch.tensor(PROPOSALS, requires_grad=True)
-    rois = sample_rois(proposals, OBJECTS, num_classes=3, foreground_iou=0.5, per_image=8, positive_fraction=0.5)
+    rois = sample_rois(proposals, OBJECTS, NUM_CLASSES, SamplingRules(per_image=8))
     assert not rois.boxes.requires_grad

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from maskrcnn.model.anchors import Anchors
-from maskrcnn.model.rpn import RPN, ignore_crowds, smooth_l1
+from maskrcnn.model.losses import smooth_l1
+from maskrcnn.model.rpn import RPN, AnchorRules, Dense, ignore_crowds
 from maskrcnn.ops.box_deltas import encode_deltas
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets
 
 ONES = (1.0, 1.0, 1.0, 1.0)
-RULES = {"foreground_iou": 0.7, "background_iou": 0.3, "anchors_per_image": 256, "positive_fraction": 0.5}
 
 
 def targets_of(boxes: list[list[float]], ignore: list[list[float]] | None = None) -> Targets:
@@ -28,7 +28,7 @@ def targets_of(boxes: list[list[float]], ignore: list[list[float]] | None = None
 
 @pytest.mark.parametrize(("convs", "channels"), [(1, None), (2, None), (1, 24)])
 def test_shapes(convs: int, channels: int | None):
-    rpn = RPN(8, 3, convs=convs, channels=channels)
+    rpn = RPN(8, convs=convs, channels=channels)
     logits, deltas = rpn([torch.zeros(2, 8, 6, 7), torch.zeros(2, 8, 3, 4)])
     assert [tuple(level.shape) for level in logits] == [(2, 126), (2, 36)]
     assert [tuple(level.shape) for level in deltas] == [(2, 126, 4), (2, 36, 4)]
@@ -39,7 +39,7 @@ def test_shapes(convs: int, channels: int | None):
 def test_outputs_are_in_the_order_of_the_anchors():
     # Without convolutions the outputs read the map itself. Its channels are the column and the row of a cell, and
     # output r adds 1000 r, so each logit says which column, row and ratio it belongs to.
-    rpn = RPN(2, 3, convs=1)
+    rpn = RPN(2, convs=1)
     rpn.convs = nn.Sequential()
     rpn.objectness, rpn.deltas = nn.Conv2d(2, 3, 1), nn.Conv2d(2, 12, 1)
     nn.init.constant_(rpn.objectness.weight, 1.0)
@@ -61,7 +61,10 @@ class TestLosses:
     anchors = torch.tensor([[0.0, 0, 10, 10], [50, 50, 60, 60], [0, 0, 10, 20]])
 
     def losses(self, logits: Tensor, deltas: Tensor, targets: Targets, beta: float = 1 / 9, edge: float = 0.0):
-        return RPN(4).losses([logits], [deltas], [self.anchors], [targets], **RULES, smooth_l1_beta=beta, edge=edge)
+        rpn = RPN(4, anchor_rules=AnchorRules(smooth_l1_beta=beta), edge=edge)
+        losses = rpn.losses(Dense([], [logits], [deltas]), [self.anchors], [targets])
+        assert list(losses.means) == list(losses.counts) == list(RPN.loss_names)
+        return losses.means["rpn_objectness"], losses.means["rpn_box"], losses.counts["rpn_box"]
 
     def test_on_paper(self):
         logits = torch.tensor([[2.0, -1.0, 99.0]])
@@ -114,9 +117,9 @@ class TestLosses:
     def test_images_are_averaged_by_their_anchors(self):
         logits = torch.tensor([[2.0, -1.0, 99.0], [0.0, 0.0, 0.0]])
         objects = [targets_of([[0, 0, 10, 10]]), targets_of([])]
-        objectness, _, _ = RPN(4).losses(
-            [logits], [torch.zeros(2, 3, 4)], [self.anchors], objects, **RULES, smooth_l1_beta=0.0
-        )
+        losses = RPN(4).losses(Dense([], [logits], [torch.zeros(2, 3, 4)]), [self.anchors], objects)
+        objectness = losses.means["rpn_objectness"]
+        assert losses.counts["rpn_objectness"] == 5
         first = math.log(1 + math.exp(-2.0)) + math.log(1 + math.exp(-1.0))
         assert objectness.item() == pytest.approx((first + 3 * math.log(2)) / 5, rel=1e-5)
 

@@ -95,12 +95,13 @@ def test_anchors(padded_size: Size) -> None:
     grids = [tuple(math.ceil(side / stride) for side in padded_size) for stride in (4, 8, 16, 32, 64)]
     images = ImageList(torch.empty(1, 0, *padded_size), [padded_size])
     (expected,) = theirs.rpn.anchor_generator(images, [torch.empty(1, 1, *grid) for grid in grids])
-    assert torch.equal(torch.cat(ours.anchors(padded_size, grids, torch.device("cpu"))), expected)
+    assert torch.equal(torch.cat(ours.rpn.anchors(padded_size, grids, torch.device("cpu"))), expected)
 
 
 @pytest.mark.parametrize("part", ["box", "mask"])
 def test_regions_of_every_size_are_read_alike(part: str) -> None:
     theirs, ours = build_both()
+    head = getattr(ours, f"{part}_head")
     padded_size = (800, 1088)
     torch.manual_seed(0)
     levels = [torch.randn(2, 3, padded_size[0] // stride, padded_size[1] // stride) for stride in (4, 8, 16, 32)]
@@ -116,8 +117,8 @@ def test_regions_of_every_size_are_read_alike(part: str) -> None:
     image_idx = torch.arange(2).repeat_interleave(torch.tensor([len(b) for b in boxes]))
     pool = getattr(theirs.roi_heads, f"{part}_roi_pool")
     expected = pool({str(i): level for i, level in enumerate(levels)}, boxes, [padded_size, padded_size])
-    pooled = ours.pooler(levels, torch.cat(boxes), image_idx, padded_size, getattr(ours, f"{part}_resolution"))
-    assert len(ours.pooler.level_of(torch.cat(boxes), padded_size).unique()) == 4
+    pooled = head.pooler(levels, torch.cat(boxes), image_idx, padded_size, head.resolution)
+    assert len(head.pooler.level_of(torch.cat(boxes), padded_size).unique()) == 4
     torch.testing.assert_close(pooled, expected, rtol=0, atol=1e-6)
 
 

@@ -20,6 +20,7 @@ from maskrcnn.config import ModelSettings, overlay, validate
 from maskrcnn.data.sample_picture import draw_sample
 from maskrcnn.model.build import build_model
 from maskrcnn.model.mask_rcnn import MaskRCNN
+from maskrcnn.model.rpn import Dense
 from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets
@@ -153,9 +154,9 @@ def test_every_part_gives_what_torchvisions_gives(pair: Pair, scene: Scene) -> N
         pair.compare("rpn deltas", dense.deltas[i], theirs.deltas[i], DENSE)
 
     grids = [(level.shape[-2], level.shape[-1]) for level in theirs.levels]
-    anchors = ours.anchors(images.padded_size, grids, ours.device)
-    rules = replace(ours.proposal_rules, post_nms_top_n=torchvision_models.PUBLISHED_POST_NMS)
-    proposals = ours.rpn.propose(theirs.objectness_logits, theirs.deltas, anchors, images, rules)
+    anchors = ours.rpn.anchors(images.padded_size, grids, ours.device)
+    rules = replace(ours.rpn.rules, post_nms_top_n=torchvision_models.PUBLISHED_POST_NMS)
+    proposals = ours.rpn.propose(Dense([], theirs.objectness_logits, theirs.deltas), anchors, images, rules)
     for mine, boxes in zip(proposals, theirs.all_proposals, strict=True):
         order, _ = nearest(boxes, mine.boxes)
         assert sorted(order.tolist()) == list(range(len(boxes))), "other proposals"
@@ -167,7 +168,7 @@ def test_every_part_gives_what_torchvisions_gives(pair: Pair, scene: Scene) -> N
 
     boxes = torch.cat(theirs.proposals)
     image_idx = torch.arange(len(images)).repeat_interleave(torch.tensor([len(p) for p in theirs.proposals]))
-    pooled = ours.pooler(theirs.levels, boxes, image_idx, images.padded_size, ours.box_resolution)
+    pooled = ours.box_head.pooler(theirs.levels, boxes, image_idx, images.padded_size, 7)
     class_logits, deltas = ours.box_head(pooled)
     pair.compare("class logits", class_logits.roll(1, dims=1), theirs.class_logits, DENSE)
     pair.compare("box deltas", deltas, theirs.box_deltas[:, 1:], DENSE)

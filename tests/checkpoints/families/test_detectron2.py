@@ -273,7 +273,7 @@ def test_the_size_of_the_networks_input_is_detectron2s() -> None:
 @pytest.mark.parametrize("limit", [112.0, 224.0, 448.0])
 def test_the_level_of_a_region_is_detectron2s_at_the_limits(limit: float) -> None:
     with torch.device("meta"):
-        pooler = build_model(model_settings("detectron2_msra")).pooler
+        pooler = build_model(model_settings("detectron2_msra")).box_head.pooler
     sides = [limit, np.nextafter(np.float32(limit), np.float32(0)), limit - 0.01, limit + 0.01]
     boxes = torch.tensor([[0, 0, float(side), float(side)] for side in sides])
     expected = [oracle.level_of(box) - 2 for box in boxes]

@@ -8,6 +8,7 @@ import torch
 
 from maskrcnn.config import model_settings, overlay
 from maskrcnn.model.build import build_model
+from maskrcnn.model.rpn import Dense
 from maskrcnn.structures.instances import Instances
 from tests.checkpoints.families.test_matterport import SLIM, SMALL, draw_shapes
 from tests.oracles import matterport_post as post
@@ -18,13 +19,13 @@ def test_proposals_of_equal_probability_keep_the_order_of_the_anchors() -> None:
     # A sure RPN gives many a probability of exactly 1; TensorFlow then takes the first of them.
     model = build_model(model_settings("matterport", **overlay(SLIM, SMALL)))
     grids = [(256 // stride, 256 // stride) for stride in STRIDES]
-    anchors = model.anchors((256, 256), grids, torch.device("cpu"))
+    anchors = model.rpn.anchors((256, 256), grids, torch.device("cpu"))
     torch.manual_seed(5)
     logits = [torch.randn(1, len(level)) * 15 for level in anchors]
     deltas = [torch.randn(1, len(level), 4) for level in anchors]
     images = model.normalise([torch.zeros(3, 256, 256)], [(256, 256)], torch.device("cpu"))
-    rules = replace(model.proposal_rules, pre_nms_top_n=3000, post_nms_top_n=400)
-    found = model.rpn.propose(logits, deltas, anchors, images, rules, model.edge)[0]
+    rules = replace(model.rpn.rules, pre_nms_top_n=3000, post_nms_top_n=400)
+    found = model.rpn.propose(Dense([], logits, deltas), anchors, images, rules)[0]
     scores = torch.cat(logits, dim=1)[0].sigmoid()
     assert (scores == 1).sum() > 1000
     std = np.array(Config().rpn_bbox_std_dev, np.float32)
@@ -40,7 +41,7 @@ def test_proposals_of_equal_probability_keep_the_order_of_the_anchors() -> None:
 
 
 def test_anchors_are_matterports() -> None:
-    preset = build_model(model_settings("matterport", **SLIM)).anchors
+    preset = build_model(model_settings("matterport", **SLIM)).rpn.anchors
     grids = [(256 // stride, 128 // stride) for stride in STRIDES]
     expected = post.pyramid_anchors(Config().rpn_anchor_scales, Config().rpn_anchor_ratios, grids, STRIDES)
     ours = torch.cat(preset((256, 128), grids, torch.device("cpu")))[:, [1, 0, 3, 2]]
@@ -49,7 +50,7 @@ def test_anchors_are_matterports() -> None:
 
 def test_the_level_of_a_region_is_matterports() -> None:
     # 79.2, 158.4 and 316.8 px, measured over 1023 and not over 1024 px.
-    pooler = build_model(model_settings("matterport", **SLIM)).pooler
+    pooler = build_model(model_settings("matterport", **SLIM)).box_head.pooler
     limits = np.array([79.2, 158.39, 316.78]) * 1023 / 1024
     sides = np.concatenate([limits - 0.1, limits + 0.1, [0, 1, 1023], np.random.default_rng(0).uniform(1, 1023, 300)])
     boxes = np.stack([0 * sides, 0 * sides, sides, sides[::-1]], axis=1) / 1023

@@ -55,7 +55,7 @@ def test_group_norms_give_mmdetections_pyramid() -> None:
 
 @pytest.mark.parametrize("limit", [112.0, 224.0, 448.0])
 def test_the_level_of_a_region_is_mmdetections_at_the_limits(limit: float) -> None:
-    pooler = build_model(slim_settings("mmdet_pytorch")).pooler
+    pooler = build_model(slim_settings("mmdet_pytorch")).box_head.pooler
     # Its epsilon is 1e-6 of 56 px: what is nearer to the limit than that counts as on it.
     sides = [limit, limit - 3e-5, limit - 1e-3, limit - 0.01, limit + 0.01]
     boxes = torch.tensor([[0, 0, float(side), float(side)] for side in sides])
@@ -65,7 +65,7 @@ def test_the_level_of_a_region_is_mmdetections_at_the_limits(limit: float) -> No
 
 
 def test_anchors_are_mmdetections() -> None:
-    anchors = build_model(slim_settings("mmdet_pytorch")).anchors
+    anchors = build_model(slim_settings("mmdet_pytorch")).rpn.anchors
     grids = [(40, 56), (20, 28), (10, 14), (5, 7), (3, 4)]
     for i, (level, grid) in enumerate(zip(anchors((160, 224), grids, torch.device("cpu")), grids, strict=True)):
         torch.testing.assert_close(level, oracle.anchors(oracle.STRIDES[i], *grid, Options()))
@@ -80,7 +80,7 @@ def test_deltas_are_limited_as_in_mmdetection() -> None:
     assert (deltas[:, 2:].abs() > oracle.MAX_RATIO).sum() > 100
     size, limits = (400, 500), torch.tensor([500, 400, 500, 400])
     of_rpn = decode_deltas(deltas, boxes, model.rpn.delta_weights, model.rpn.delta_clamp)
-    of_box_head = decode_deltas(deltas * 10, boxes, model.box_delta_weights, model.box_delta_clamp)
+    of_box_head = decode_deltas(deltas * 10, boxes, model.box_head.delta_weights, model.box_head.delta_clamp)
     for mine, scale, stds in ((of_rpn, 1, Options().rpn_stds), (of_box_head, 10, Options().bbox_stds)):
         theirs = oracle.delta2bbox(boxes, deltas * scale, stds, size, Options())
         torch.testing.assert_close(torch.minimum(mine.clamp(min=0), limits), theirs, rtol=1e-5, atol=1e-3)
