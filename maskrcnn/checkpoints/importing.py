@@ -136,7 +136,7 @@ def _classes(
 
 
 def _sentence(told: Conventions, settings: ModelSettings, assumptions: tuple[str, ...]) -> str:
-    body = body_name(settings.backbone.model_dump())
+    body = body_name(settings.backbone.model_dump(), settings.neck)
     classes = f"{settings.num_classes} class{'es' * (settings.num_classes != 1)}"
     known = ", ".join((f"{told.family} {body}", classes, *told.facts))
     return f"{known}; assumed: {', '.join(assumptions)}" if assumptions else known

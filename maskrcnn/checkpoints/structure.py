@@ -130,11 +130,13 @@ def _is_agnostic(name: str, rows_of_a_class: int, tensors: Mapping[str, Tensor])
     return num_classes > 1 and name in tensors and tensors[name].shape[:1] == (rows_of_a_class,)
 
 
-def body_name(settings: Mapping[str, Any]) -> str:
-    """What the literature calls the body of these settings of the backbone: "R101-FPN", "X101-32x8d-FPN"."""
+def body_name(settings: Mapping[str, Any], neck: str = "fpn") -> str:
+    """What the literature calls the body of these settings of the backbone: "R101-FPN", "X101-32x8d-FPN", "R50-C4"."""
+    if "name" in settings:
+        return f"{settings['name']}-{neck.upper()}"
     groups = settings.get("groups", 1)
     kind = f"X{settings['depth']}-{groups}x{settings['width_per_group']}d" if groups > 1 else f"R{settings['depth']}"
-    return f"{kind}-FPN"
+    return f"{kind}-{neck.upper()}"
 
 
 def _body(tensors: Mapping[str, Tensor], batch_norm: str) -> dict[str, Any]:

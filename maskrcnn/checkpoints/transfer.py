@@ -17,7 +17,7 @@ from maskrcnn.model.state import part_of
 
 ROWS_OF_A_CLASS = {"box_head.class_logits": 1, "box_head.deltas": 4, "mask_head.logits": 1}
 """Modules whose outputs belong to classes."""
-BODY = ("depth", "stem_channels", "groups", "width_per_group", "conv_bias")
+BODY = ("kind", "name", "depth", "stem_channels", "groups", "width_per_group", "conv_bias")
 """What makes a body another one, which would take over the odd layer and be worth nothing."""
 NOT_SAID = ("class_names", "category_ids", "family")
 
@@ -63,10 +63,13 @@ def settings_from(config: Config, source: Checkpoint) -> tuple[Config, tuple[str
     """
     own = config.model.model_dump(exclude_unset=True)
     theirs = source.settings.model_dump()
-    body = own.get("backbone", {})
-    other = [key for key in BODY if key in body and body[key] != theirs["backbone"][key]]
+    body = dict(own.get("backbone", {}))
+    if body:  # told by its name alone, or a ResNet because nothing is said
+        body["kind"] = config.model.backbone.kind
+    other = [key for key in BODY if key in body and body[key] != theirs["backbone"].get(key)]
     if other:
-        said = ", ".join(f"model.backbone.{key} is {body[key]}, not {theirs['backbone'][key]}" for key in other)
+        of_theirs = {key: theirs["backbone"].get(key, "in it") for key in other}
+        said = ", ".join(f"model.backbone.{key} is {body[key]}, not {of_theirs[key]}" for key in other)
         raise ValueError(
             f"another body than that of the weights to start from: {said}; leave that out, or train.init_from"
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from maskrcnn.checkpoints.imagenet import IMAGENET, imagenet_weights
 from maskrcnn.checkpoints.transfer import settings_from
 from maskrcnn.checkpoints.weights import load_weights
 from maskrcnn.cli.data_arguments import add_annotations_argument
@@ -52,7 +53,11 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--out", type=Path, metavar="RUN", help="new folder for the run")
     where.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in this folder; needs nothing else")
-    add("--init", metavar="WEIGHTS", help="weights to start from: a shipped name, coco, or a file of any known package")
+    add(
+        "--init",
+        metavar="WEIGHTS",
+        help="weights to start from: a shipped name, coco, a file of any known package, or imagenet for the body alone",
+    )
     add_preset_argument(parser)
     add("--steps", type=int, help="optimiser steps, in place of the configuration's")
     add("--batch", type=_batch, help="images of a step; the learning rate follows. auto: what the GPU holds")
@@ -76,7 +81,10 @@ def _train(args: argparse.Namespace, device: torch.device) -> int:
     else:
         config = _new_config(args)
         if config.train.init_from is not None:
-            init = load_weights(config.train.init_from, preset=config.train.init_preset, is_partial=True)
+            if config.train.init_from == IMAGENET:
+                init = imagenet_weights(config.model)
+            else:
+                init = load_weights(config.train.init_from, preset=config.train.init_preset, is_partial=True)
             config, changes = settings_from(config, init)
             say(f"new run, starting from the weights of {config.train.init_from}: {describe_weights(init)}")
             for change in changes:

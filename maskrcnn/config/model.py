@@ -372,6 +372,7 @@ class ModelSettings(Settings):
     resize: ResizeSettings = ResizeSettings()
     pad: PadSettings = PadSettings()
     backbone: BackboneSettings = ResNetSettings()
+    """The body: a ResNet, or with `name` a network of torchvision, or with `kind: timm` one of timm."""
     neck: Literal["fpn", "c4", "dc5"] = "fpn"
     """What the heads read (arXiv:1703.06870, section 3.1): `fpn`: a pyramid; `c4`: a ResNet's fourth stage, the fifth
     works on each region; `dc5`: its fifth stage, dilated to the stride of the fourth."""

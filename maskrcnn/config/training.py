@@ -93,7 +93,8 @@ class TrainSettings(Settings):
 
     init_from: str | None = None
     """Weights to start from: a shipped name, a name of the zoo, or a checkpoint file of any known package. The network
-    and its conventions are theirs wherever `model` does not say otherwise; heads are fitted to the data's classes."""
+    and its conventions are theirs wherever `model` does not say otherwise; heads are fitted to the data's classes.
+    `imagenet`: the body of `model` as its package publishes it, with its preprocessing."""
     init_preset: str | None = None
     """Preset of `init_from`, where it is another package's file that does not say it."""
     steps: Steps = 90_000

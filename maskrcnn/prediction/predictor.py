@@ -169,7 +169,8 @@ def describe_weights(checkpoint: Checkpoint) -> str:
     settings = checkpoint.settings
     classes = f"{settings.num_classes} class{'es' * (settings.num_classes != 1)}"
     return (
-        checkpoint.card.get("imported") or f"{settings.family} {body_name(settings.backbone.model_dump())}, {classes}"
+        checkpoint.card.get("imported")
+        or f"{settings.family} {body_name(settings.backbone.model_dump(), settings.neck)}, {classes}"
     )
 
 
