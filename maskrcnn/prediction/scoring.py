@@ -68,12 +68,12 @@ def evaluate(
         predictor = Predictor(checkpoint, **predictor_options)
     dataset = load_annotations(annotations, images, split=split)
     category_ids = _category_ids(predictor, dataset)
-    rules = predictor.model.detection_rules
+    rules = predictor.model.box_head.rules
     started = time.perf_counter()
     try:
         results = detect_all(with_low_threshold(predictor.model), dataset)
     finally:
-        predictor.model.detection_rules = rules  # the predictor goes on as it was
+        predictor.model.box_head.rules = rules  # the predictor goes on as it was
     seconds = time.perf_counter() - started
     evaluation = judge(
         results,

@@ -44,7 +44,7 @@ def test_the_predictor_is_left_as_it_was(weights: Path, annotations: Path) -> No
     before = predictor(picture)
     maskrcnn.evaluate(predictor, annotations, annotations.parent / "images")
     after = predictor(picture)
-    assert predictor.model.detection_rules.score_threshold == 0.5
+    assert predictor.model.box_head.rules.score_threshold == 0.5
     assert torch.equal(before.scores, after.scores)
 
 
