@@ -109,17 +109,20 @@ def to_instances(found: Detections, images: ImageBatch, class_names: tuple[str, 
     counts = torch.bincount(found.image_idx, minlength=len(images))
     table = torch.stack([counts, *(limit.was_hit for limit in found.limits)], dim=1).tolist()
     nums = [row[0] for row in table]
-    fields = {"boxes": found.at_image, "labels": found.labels, "scores": found.scores, "mask_probs": found.mask_probs}
-    of_images = {name: values.split(nums) for name, values in fields.items()}
+    fields = (found.at_image, found.labels, found.scores, found.mask_probs)
+    of_images = list(zip(*(values.split(nums) for values in fields), strict=True))
     extra_of_images = {name: values.split(nums) for name, values in found.extra.items()}
     return [
         Instances(
             image_size=images.original_sizes[i],
-            **{name: parts[i] for name, parts in of_images.items()},
+            boxes=boxes,
+            labels=labels,
+            scores=scores,
+            mask_probs=mask_probs,
             class_names=class_names,
             paste_mode=found.paste_mode,
             ceilings=tuple(limit.sentence for limit, hit in zip(found.limits, table[i][1:], strict=True) if hit),
             extra={name: parts[i] for name, parts in extra_of_images.items()},
         )
-        for i in range(len(images))
+        for i, (boxes, labels, scores, mask_probs) in enumerate(of_images)
     ]
