@@ -99,3 +99,14 @@ def test_modules_of_the_package_itself_are_found():
         "prediction",
     }
     assert own_packages("maskrcnn/model/build.py") == {"config", "model"}
+
+
+def test_the_page_about_the_architecture_shows_every_floor():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    floor, shown = 0, {}
+    for line in page.split("```")[1].splitlines():
+        number = line[:3].strip()
+        floor = int(number) if number.lstrip("-").isdigit() else floor
+        for word in line[3:30].split():
+            shown[word.rstrip("/").removesuffix(".py")] = floor
+    assert shown == FLOORS
