@@ -117,11 +117,11 @@ def test_mistakes_are_one_sentence(tool: Tool, coco: Path) -> None:
         (("--config", config, *data, "--train", "data/gone.json"), "data/gone.json: there is no such file or folder"),
         (("--config", config, *data, "--train", "config.yaml"), "config.yaml is no annotation format that is known"),
         (("--config", config, *data, "--images", "gone"), "gone: there is no such folder of images"),
-        (("--config", config, *data, "--images", "."), "4 errors in the data: train_1.png: "),
+        (("--config", config, *data, "--images", "."), "4 errors: train_1.png: there is no such file"),
         (("--config", config, *data, "--val", "data/other.json"), "(class-names-differ)"),
         (
             ("--config", config, *data[2:], "--data", "data/train.json", "--train", "haeds"),
-            "--train haeds: expected heads, 3+, 4+, 5+, all beside --data",
+            "--train haeds: expected heads, 3+, 4+, 5+, all beside --annotations",
         ),
         (("--config", config, *data, "--train", "haeds"), "haeds: there is no such file or folder"),
         (
