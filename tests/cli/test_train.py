@@ -132,7 +132,7 @@ def test_mistakes_are_one_sentence(tool: Tool, coco: Path) -> None:
         (("--config", config, *data, "--val-fraction", "1"), "command line: data.val_fraction: "),
         (("--config", config, *data, "--batch", "auto"), "--batch auto fills the memory of a GPU; on a CPU give a"),
         (("--config", config, *data, "--steps", 0), "command line: train.steps: "),
-        (("--config", config, *data, "--device", "tpu"), "device: expected auto, cpu, cuda or cuda:N"),
+        (("--config", config, *data, "--device", "tpu"), "device: expected auto, cpu, cuda, cuda:N"),
         (("--resume", "gone"), "gone/config.yaml: not found, so gone is no folder of a training run"),
         (
             ("--resume", "run", "--steps", 5, "--val-images", "x"),
