@@ -17,10 +17,23 @@ if TYPE_CHECKING:
     from maskrcnn.prediction.predictor import Predictor
     from maskrcnn.prediction.results import count, draw
     from maskrcnn.prediction.scoring import evaluate
+    from maskrcnn.report.measure import measure
+    from maskrcnn.report.selection import select
     from maskrcnn.structures.instances import Instances
 
 __version__ = "0.1.0"
-__all__ = ["Instances", "Predictor", "build_model", "check_dataset", "count", "draw", "evaluate", "read_image"]
+__all__ = [
+    "Instances",
+    "Predictor",
+    "build_model",
+    "check_dataset",
+    "count",
+    "draw",
+    "evaluate",
+    "measure",
+    "read_image",
+    "select",
+]
 
 _HOMES = {
     "Predictor": "maskrcnn.prediction.predictor",
@@ -30,7 +43,9 @@ _HOMES = {
     "count": "maskrcnn.prediction.results",
     "draw": "maskrcnn.prediction.results",
     "evaluate": "maskrcnn.prediction.scoring",
+    "measure": "maskrcnn.report.measure",
     "read_image": "maskrcnn.data.images",
+    "select": "maskrcnn.report.selection",
 }
 
 
