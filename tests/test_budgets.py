@@ -18,9 +18,11 @@ from tests.tiny import tiny_model, tiny_settings
 PACKAGE = str(Path(maskrcnn.__file__).parent)
 
 
-def passed_through(call: Callable[[], object]) -> tuple[set[str], list[str]]:
-    """The package's files that run during `call`, and the longest chain of its functions that were open at once."""
+def passed_through(call: Callable[[], object]) -> tuple[set[str], list[str], set[tuple[str, str]]]:
+    """The package's files that run during `call`, the longest chain of its functions that were open at once, and which
+    file called into which other one."""
     files: set[str] = set()
+    edges: set[tuple[str, str]] = set()
     chain: list[str] = []
     longest: list[str] = []
 
@@ -32,6 +34,9 @@ def passed_through(call: Callable[[], object]) -> tuple[set[str], list[str]]:
         name = code.co_filename.removeprefix(PACKAGE).lstrip("/\\")
         if event == "call":
             files.add(name)
+            caller = chain[-1].split(":")[0] if chain else name
+            if caller != name:
+                edges.add((caller, name))
             chain.append(f"{name}:{code.co_name}")
             if len(chain) > len(longest):
                 longest[:] = chain
@@ -43,7 +48,7 @@ def passed_through(call: Callable[[], object]) -> tuple[set[str], list[str]]:
         call()
     finally:
         sys.setprofile(None)
-    return files, longest
+    return files, longest, edges
 
 
 def test_predicting_one_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -51,17 +56,18 @@ def test_predicting_one_picture(tmp_path: Path, capsys: pytest.CaptureFixture[st
     save_checkpoint(tmp_path / "tiny.safetensors", tiny_model().state_dict(), settings, {})
     predictor = Predictor(tmp_path / "tiny.safetensors", score=0.0)
     picture = np.zeros((64, 64, 3), np.uint8)
-    files, chain = passed_through(lambda: predictor(picture))
+    files, chain, edges = passed_through(lambda: predictor(picture))
     with capsys.disabled():
-        print(f"\npredicting: {len(files)} files, {len(chain)} calls deep: {' > '.join(chain)}")
-    assert len(files) <= 20
-    assert len(chain) <= 8
+        print(f"\npredicting: {len(files)} files, {len(edges)} edges, {len(chain)} calls deep: {' > '.join(chain)}")
+    assert len(files) <= 18
+    assert len(chain) <= 7
+    assert len(edges) <= 30
 
 
 def test_building_a_model(capsys: pytest.CaptureFixture[str]):
     settings = model_settings()
-    files, chain = passed_through(lambda: build_model(settings))
+    files, chain, _ = passed_through(lambda: build_model(settings))
     with capsys.disabled():
         print(f"\nbuilding: {len(files)} files, {len(chain)} calls deep: {' > '.join(chain)}")
     assert len(files) <= 12
-    assert len(chain) <= 8
+    assert len(chain) <= 6

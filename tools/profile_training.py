@@ -32,14 +32,13 @@ from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.loading import Batch, CopyPaste, training_batches
 from maskrcnn.data.reading import load_annotations
 from maskrcnn.model import rpn
-from maskrcnn.model.anchors import Anchors
 from maskrcnn.model.box_head import BoxHead
 from maskrcnn.model.fpn import FPN
 from maskrcnn.model.mask_head import MaskHead
 from maskrcnn.model.preprocess import Normalise
 from maskrcnn.model.resnet import ResNet
 from maskrcnn.model.roi_pooler import RoIPooler
-from maskrcnn.model.rpn import RPN
+from maskrcnn.model.rpn import RPN, Anchors
 from maskrcnn.prediction.execution import choose_device
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets

@@ -73,15 +73,19 @@ def _place(settings: type[Settings], loc: tuple[int | str, ...]) -> tuple[str, b
     parts: list[str] = []
     annotation: Any = None
     group: type[Settings] | None = settings
+    groups: list[type[Settings]] = []
     for part in loc:
+        if str(part).startswith("<"):  # which of several groups was chosen, see `_fields_at`
+            group = next((one for one in groups if f"<{one.model_fields['kind'].default}>" == part), None)
+            continue
         if isinstance(part, str) and group is None:
             continue  # a member of a union, such as "literal['all']"; what is inside plain values has numbers
         parts.append(str(part)[:100])
         if isinstance(part, str) and group is not None:
             field = group.model_fields.get(part)
             annotation = field.annotation if field else None
-            members = [annotation, *getattr(annotation, "__args__", ())]
-            group = next((m for m in members if isinstance(m, type) and issubclass(m, Settings)), None)
+            groups = _groups_in(annotation)
+            group = groups[0] if groups else None
     spelt = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     return ".".join(parts), "int" in spelt and "float" not in spelt
 
@@ -99,6 +103,8 @@ def _expected(item: Any, is_whole: bool) -> str:
         return f"{least_or_most} {num} value{'s' * (num != 1)}"
     if kind == "literal_error":
         return f"one of {ctx['expected']}" if "," in ctx["expected"] or " or " in ctx["expected"] else ctx["expected"]
+    if kind == "kind_of_body":
+        return item["msg"].removeprefix("expected ")
     return _KINDS.get(kind) or f"another value ({item['msg']})"
 
 

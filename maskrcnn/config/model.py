@@ -197,7 +197,7 @@ SizesOfLevel = Annotated[
 class AnchorSettings(Settings):
     """Reference boxes of the RPN (arXiv:1506.01497)."""
 
-    sizes: Annotated[tuple[SizesOfLevel, ...], Field(max_length=8)] = (32, 64, 128, 256, 512)
+    sizes: Annotated[tuple[SizesOfLevel, ...], Field(min_length=1, max_length=8)] = (32, 64, 128, 256, 512)
     """Square root of the area, px of the network's input: one, or a list of several, for each level P2..P6 (or the one
     level of `neck` c4 and dc5)."""
     ratios: Annotated[tuple[Ratio, ...], Field(min_length=1, max_length=32)] = (0.5, 1.0, 2.0)

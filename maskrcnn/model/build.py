@@ -8,10 +8,8 @@ from torch.overrides import TorchFunctionMode
 from maskrcnn.config import ModelSettings
 from maskrcnn.config.model import TimmBodySettings, TorchvisionBodySettings
 from maskrcnn.model.adapted_body import TimmBody, TorchvisionBody
-from maskrcnn.model.anchors import Anchors
 from maskrcnn.model.backbone import Backbone
-from maskrcnn.model.box_head import BoxHead
-from maskrcnn.model.detections import DetectionRules
+from maskrcnn.model.box_head import BoxHead, DetectionRules
 from maskrcnn.model.fpn import FPN, SingleLevel
 from maskrcnn.model.mask_head import MaskHead
 from maskrcnn.model.mask_rcnn import MaskRCNN
@@ -19,7 +17,7 @@ from maskrcnn.model.preprocess import Normalise, Resize
 from maskrcnn.model.resnet import ConvStyle, ResNet
 from maskrcnn.model.roi_pooler import RoIPooler
 from maskrcnn.model.roi_targets import SamplingRules
-from maskrcnn.model.rpn import RPN, AnchorRules, ProposalRules
+from maskrcnn.model.rpn import RPN, AnchorRules, Anchors, ProposalRules
 
 
 def build_model(settings: ModelSettings) -> MaskRCNN:

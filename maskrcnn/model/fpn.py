@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from maskrcnn.model.layers import ConvNorm, Norm
 
-STRIDES = (4, 8, 16, 32, 64)  # of P2..P6 on a ResNet
+STRIDES = (4, 8, 16, 32, 64)  # of P2..P6 on a body of strides 4..32
 
 
 class FPN(nn.Module):

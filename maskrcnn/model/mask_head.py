@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskrcnn.model.detections import Detections
+from maskrcnn.model.box_head import Detections
 from maskrcnn.model.layers import Norm, conv_stack
 from maskrcnn.model.losses import Losses
 from maskrcnn.model.roi_pooler import RoIPooler

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from maskrcnn.model.backbone import Backbone
-from maskrcnn.model.box_head import BoxHead
-from maskrcnn.model.detections import Detections, to_instances
+from maskrcnn.model.box_head import BoxHead, Detections, to_instances
 from maskrcnn.model.fpn import FPN, SingleLevel
 from maskrcnn.model.losses import Losses
 from maskrcnn.model.preprocess import Normalise, Resize

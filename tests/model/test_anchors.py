@@ -5,7 +5,7 @@ import torch
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 
-from maskrcnn.model.anchors import Anchors
+from maskrcnn.model.rpn import Anchors
 from maskrcnn.structures.boxes import area
 from tests.oracles.anchors import anchors as slow_anchors
 

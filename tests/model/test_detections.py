@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from maskrcnn.model.detections import DetectionRules, passing, suppress
+from maskrcnn.model.box_head import DetectionRules, passing, suppress
 from tests.oracles.nms import nms as slow_nms
 
 

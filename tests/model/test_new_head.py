@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from maskrcnn.model.detections import Detections
+from maskrcnn.model.box_head import Detections
 from maskrcnn.model.losses import Losses
 from maskrcnn.model.mask_rcnn import Head, MaskRCNN
 from maskrcnn.model.roi_targets import RoITargets

@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from maskrcnn.model.anchors import Anchors
 from maskrcnn.model.losses import smooth_l1
-from maskrcnn.model.rpn import RPN, AnchorRules, Dense, ignore_crowds
+from maskrcnn.model.rpn import RPN, AnchorRules, Anchors, Dense, ignore_crowds
 from maskrcnn.ops.box_deltas import encode_deltas
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets

@@ -14,8 +14,8 @@ from torch import Tensor
 from maskrcnn.checkpoints.families.coco_classes import CATEGORY_IDS, CLASS_NAMES
 from maskrcnn.checkpoints.source import Conventions, Source
 from maskrcnn.config import PRESETS, model_settings
-from maskrcnn.model.anchors import Anchors
 from maskrcnn.model.fpn import STRIDES
+from maskrcnn.model.rpn import Anchors
 
 _LAYERS = {
     "conv1": "backbone.stem.conv",
