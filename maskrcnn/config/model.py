@@ -5,7 +5,7 @@ One field for each fact on which the families disagree, so that a checkpoint car
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from maskrcnn.config.base import Settings
 from maskrcnn.config.bounds import (
@@ -377,7 +377,7 @@ class ModelSettings(Settings):
     """What the heads read (arXiv:1703.06870, section 3.1): `fpn`: a pyramid; `c4`: a ResNet's fourth stage, the fifth
     works on each region; `dc5`: its fifth stage, dilated to the stride of the fourth."""
     fpn: FPNSettings = FPNSettings()
-    anchors: AnchorSettings = AnchorSettings()
+    anchors: Annotated[AnchorSettings, Field(validate_default=True)] = AnchorSettings()
     rpn: RPNSettings = RPNSettings()
     roi: RoISettings = RoISettings()
     box_head: BoxHeadSettings = BoxHeadSettings()
@@ -400,13 +400,19 @@ class ModelSettings(Settings):
     def _body_fits(self) -> "ModelSettings":
         if self.neck != "fpn" and not (isinstance(self.backbone, ResNetSettings) and self.backbone.depth >= 50):
             raise ValueError(f"neck {self.neck} needs a ResNet of depth 50 or more as the backbone")
-        num, num_levels = len(self.anchors.sizes), 5 if self.neck == "fpn" else 1
-        if self.backbone.kind == "timm":  # whose number of maps is known when it is built
-            return self
-        if num != num_levels:
-            levels = "level P2..P6" if self.neck == "fpn" else f"level of neck {self.neck}, [[32, 64, ...]]"
-            raise ValueError(f"anchors.sizes needs {num_levels} entries, one for each {levels}; got {num}")
         return self
+
+    @field_validator("anchors")
+    @classmethod
+    def _sizes_for_every_level(cls, anchors: AnchorSettings, info: ValidationInfo) -> AnchorSettings:
+        body, neck, num = info.data.get("backbone"), info.data.get("neck"), len(anchors.sizes)
+        if body is None or neck is None or body.kind == "timm":  # whose number of maps is known when it is built
+            return anchors
+        if neck == "fpn" and num != 5:
+            raise ValueError(f"sizes needs 5 entries, one for each level P2..P6, got {num}")
+        if neck != "fpn" and num != 1:
+            raise ValueError(f"sizes needs one list for the one level of neck {neck}, as [[32, 64, 128]], got {num}")
+        return anchors
 
     @model_validator(mode="after")
     def _classes(self) -> "ModelSettings":
