@@ -72,7 +72,7 @@ class ResizeSettings(Settings):
 
     @model_validator(mode="after")
     def _square_in_memory(self) -> "ResizeSettings":
-        if self.mode != "scale" and self.shortest_edge > self.longest_edge:
+        if self.mode == "shortest_edge" and self.shortest_edge > self.longest_edge:
             raise ValueError(
                 f"shortest_edge is at most longest_edge, got {self.shortest_edge} above {self.longest_edge}"
             )
