@@ -25,7 +25,7 @@ from maskrcnn.prediction.execution import choose_device
 from maskrcnn.prediction.folder_job import infer_files
 from maskrcnn.prediction.job_names import common_folder
 from maskrcnn.prediction.job_results import JobSummary, describe
-from maskrcnn.prediction.predictor import Predictor
+from maskrcnn.prediction.predictor import COUNTING_SCORE, Predictor
 from maskrcnn.report.count import add_counts
 from maskrcnn.report.export import DRAWING_ENDING, is_ours, write_image
 
@@ -34,8 +34,6 @@ LIKELY = 0.5
 """Score above which a detection of a published model is usually right."""
 OPTION_OF = {"detection.max_detections": "--max-detections", "resize.longest_edge": "--resize"}
 """Options that raise a limit, by the setting that a sentence about it names."""
-FOR_EVALUATION = 0.1
-"""Thresholds up to this are those with which AP is published."""
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -148,7 +146,7 @@ def _load(args: argparse.Namespace) -> Predictor:
         f"looks for {_names(predictor.class_names)}; score above {rule.score_threshold:g}, "
         f"{predictor.execution.description}"
     )
-    if args.score is None and rule.score_threshold <= FOR_EVALUATION:
+    if args.score is None and rule.score_threshold <= COUNTING_SCORE:
         print(f"that low a threshold is for evaluation; --score {LIKELY:g} keeps what is likely")
     return predictor
 

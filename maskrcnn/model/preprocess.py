@@ -33,12 +33,15 @@ class Resize:
     interpolation: Interpolation = "pil"
     rounding: Rounding = "half_up"
 
+    def factor(self, size: Size) -> float:
+        """By which a picture of (height, width) `size` grows, were its longer side not limited."""
+        scale = self.scale if self.mode == "scale" else self.shortest_edge / min(size)
+        return max(1.0, scale) if self.upscale_only else scale
+
     def output_size(self, size: Size) -> Size:
         """(height, width) that a picture of `size` is brought to; at least 1 x 1."""
         shortest, longest = min(size), max(size)
-        scale = self.scale if self.mode == "scale" else self.shortest_edge / shortest
-        if self.upscale_only:
-            scale = max(1.0, scale)
+        scale = self.factor(size)
         if self.mode == "shortest_edge" and self.interpolation == "pil" and not self.upscale_only:
             # detectron2's order of operations: where the limit gives an exact half, as for 149 x 298, it decides.
             sides = [float(self.shortest_edge) if side == shortest else side * scale for side in size]

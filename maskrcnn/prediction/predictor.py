@@ -17,10 +17,16 @@ from maskrcnn.config.model import DetectionSettings, ResizeSettings
 from maskrcnn.data.images import ImageLike, ValueRange, to_rgb
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.prediction.execution import Device, choose_execution, keep_freed_memory, prepare
+from maskrcnn.prediction.tiling import MIN_TILE_PX, KeptTiles, TileSize, Tiling, choose_tiling, find_in_tiles, unasked
 from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.instances import Instances
 
 WORTH_TELLING = 0.9  # of its usual size: a picture that the network saw smaller than this may have lost small objects
+WORTH_TILES = 0.5
+"""The same for weights that see every picture at one size, be it of a cell or a street: what fills a picture should not
+be cut for less."""
+COUNTING_SCORE = 0.1
+"""Up to this, score thresholds are for AP, and limits are reached in every picture."""
 
 
 class Predictor:
@@ -38,10 +44,20 @@ class Predictor:
         precision: of the network; "auto" is bf16 on CUDA (fp16 where it knows no bf16) and fp32 on a CPU. bf16 on a CPU
             that has it is about twice as fast and moves scores by about 0.01.
         score: detections must score more than this, 0..1; None takes what the checkpoint recommends.
-        max_detections: limit for an image; None takes the checkpoint's.
+        max_detections: limit for an image; None takes the checkpoint's, which in tiles is that of a tile.
         resize: how the network's input is made from a picture, in place of the checkpoint's rule: an int is its
             shorter side in px, a float a factor. Bigger finds smaller objects and takes longer.
         exclusive_classes: groups of classes of which a thing can only be one, which suppress one another; or "all".
+        tile: "auto" does a picture in tiles that overlap, and counts every object once, where the network would see it
+            smaller than usual: at less than 0.9 of its usual size where the weights see pictures by a fixed factor
+            (resize.mode "scale"), or at less than half where they bring the shorter side of each to one length
+            ("shortest_edge"). It also does one again in tiles of half the size, or a quarter, in which the network
+            reached a limit (more than `rpn.post_nms_top_n` proposals, or the checkpoint's `max_detections`), unless
+            `score` is so low that it is for AP. An int is the side of every tile in px of the picture, which is then
+            seen as large as a square picture of that side; "off" sees every picture whole.
+            See `maskrcnn.prediction.tiling.choose_tiling`.
+        overlap: of the tiles, px of the picture; None takes the longest side of an object that the anchors allow, at
+            most a third of a tile.
         batch_size: so many pictures of a list are read at a time, and on CUDA those of them that have one size at the
             network's input go through it together. On a CPU they go one after the other, which is no slower there. What
             is found in a picture does not depend on its neighbours.
@@ -67,6 +83,8 @@ class Predictor:
         max_detections: int | None = None,
         resize: int | float | None = None,
         exclusive_classes: Sequence[Sequence[str]] | Literal["all"] | None = None,
+        tile: TileSize = "auto",
+        overlap: int | None = None,
         batch_size: int = 1,
         preset: str | None = None,
         allow_untrained: bool = False,
@@ -74,6 +92,11 @@ class Predictor:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+        if tile not in ("auto", "off") and (isinstance(tile, str) or tile < MIN_TILE_PX):
+            raise ValueError(f"tile: expected auto, off or at least {MIN_TILE_PX} px, got {tile}")
+        if overlap is not None and not 0 <= overlap <= (tile // 3 if isinstance(tile, int) else overlap):
+            limit = f" to {tile // 3} px, a third of a tile" if isinstance(tile, int) else " px or more"
+            raise ValueError(f"overlap: expected 0{limit}, got {overlap}")
         checkpoint = weights if isinstance(weights, Checkpoint) else load_weights(weights, preset=preset)
         if checkpoint.untrained and not allow_untrained:
             raise ValueError(
@@ -95,7 +118,8 @@ class Predictor:
         self.class_names = self.settings.class_names
         self.execution = choose_execution(device, precision)
         self.device, self.precision = self.execution.device, self.execution.precision
-        self.batch_size = batch_size
+        self.batch_size, self.overlap, self._max_detections = batch_size, overlap, max_detections
+        self.tile: TileSize = tile
         if keep_memory and self.device.type == "cpu":
             keep_freed_memory()
         self.model = prepare(replace(checkpoint, settings=self.settings).build(), self.execution)
@@ -125,26 +149,84 @@ class Predictor:
         results: list[Instances] = []
         for first in range(0, len(images), self.batch_size):
             batch = [to_rgb(picture, value_range) for picture in images[first : first + self.batch_size]]
+            whole = [i for i, pixels in enumerate(batch) if not self.needs_tiles(_size(pixels))]
             found: dict[int, Instances] = {}
             with torch.inference_mode():
-                for rows, inputs in network_batches(self.model, batch):
-                    found |= zip(rows, self.model.detect(inputs), strict=True)
+                for rows, inputs in network_batches(self.model, [batch[i] for i in whole]):
+                    found |= zip([whole[row] for row in rows], self.model.detect(inputs), strict=True)
             for i, pixels in enumerate(batch):
+                if i not in found:
+                    results.append(self.in_tiles(pixels))
+                    continue
                 # A copy, made outside the inference mode, is a tensor that autograd knows.
                 own = found[i].to("cpu", copy=True)
-                results.append(replace(own, ceilings=own.ceilings + self._shrinking(pixels)))
+                smaller = self._tiling(_size(pixels)).smaller(_size(pixels)) if self._is_again(own) else None
+                if smaller is not None:
+                    results.append(self._find_in_tiles(pixels, smaller))
+                else:
+                    results.append(replace(own, ceilings=own.ceilings + self._shrinking(pixels)))
         return results[0] if is_one else results
+
+    def needs_tiles(self, image_size: tuple[int, int]) -> bool:
+        """Whether a picture of (height, width) is done in tiles from the start."""
+        if isinstance(self.tile, int):
+            return True
+        least = WORTH_TELLING if self.model.resize.mode == "scale" else WORTH_TILES
+        return self.tile == "auto" and self._part_seen(image_size) < least
+
+    def in_tiles(self, image: np.ndarray, *, kept: KeptTiles | None = None, is_shown: bool = False) -> Instances:
+        """Instances of an RGB uint8 (H, W, 3) picture in tiles, also of one that would not need them.
+
+        Args:
+            kept: results of tiles that are done; it gets those of the others.
+            is_shown: with a progress bar.
+        """
+        return self._find_in_tiles(image, self._tiling(_size(image)), kept, is_shown)
+
+    def _find_in_tiles(
+        self, image: np.ndarray, tiling: Tiling, kept: KeptTiles | None = None, is_shown: bool = False
+    ) -> Instances:
+        return find_in_tiles(self.model, image, tiling, batch_size=self.batch_size, kept=kept, is_shown=is_shown)
+
+    def _tiling(self, image_size: tuple[int, int]) -> Tiling:
+        anchors, is_auto = self.settings.anchors, self.tile == "auto"
+        # An anchor's longer side is its size times the root of its ratio, or of one over that.
+        longest = max(anchors.sizes) * max(max(ratio, 1 / ratio) for ratio in anchors.ratios) ** 0.5
+        is_for_counts = self.model.detection_rules.score_threshold > COUNTING_SCORE
+        return choose_tiling(
+            self.model.resize,
+            longest,
+            image_size,
+            self.tile,
+            self.overlap,
+            is_auto and is_for_counts,
+            self._max_detections,
+        )
+
+    def _is_again(self, found: Instances) -> bool:
+        """Whether a picture that was seen whole is done again in tiles, for a limit that nobody asked for."""
+        is_for_counts = self.model.detection_rules.score_threshold > COUNTING_SCORE
+        may_be = self.tile == "auto" and is_for_counts and bool(found.ceilings)
+        return may_be and bool(unasked(found.ceilings, self._max_detections))
+
+    def _part_seen(self, image_size: tuple[int, int]) -> float:
+        """Of its usual size: what the limit of the input's longer side leaves of a picture."""
+        rule = self.model.resize
+        if rule.mode == "square":
+            return 1.0
+        seen, wanted = rule.output_size(image_size), replace(rule, longest_edge=10**9).output_size(image_size)
+        return max(seen) / max(wanted)
 
     def _shrinking(self, image: np.ndarray) -> tuple[str, ...]:
         """A sentence when the limit of the input's longer side made the network see less than it should."""
-        rule = self.model.resize
-        seen, wanted = rule.output_size(image.shape[:2]), replace(rule, longest_edge=10**9).output_size(image.shape[:2])
-        part = max(seen) / max(wanted)
-        if rule.mode == "square" or part >= WORTH_TELLING:
+        part, limit = self._part_seen(_size(image)), self.model.resize.longest_edge
+        if part >= WORTH_TELLING:
             return ()
-        return (
-            f"the network saw the picture at {part:.0%} of its usual size (resize.longest_edge {rule.longest_edge})",
-        )
+        return (f"the network saw the picture at {part:.0%} of its usual size (resize.longest_edge {limit})",)
+
+
+def _size(image: np.ndarray) -> tuple[int, int]:
+    return image.shape[0], image.shape[1]
 
 
 def network_batches(model: MaskRCNN, images: Sequence[np.ndarray]) -> Iterator[tuple[list[int], ImageBatch]]:

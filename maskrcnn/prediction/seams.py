@@ -326,6 +326,8 @@ def _joined(parts: Sequence[_Part]) -> Instances:
 
 def _with_parts(found: Instances, num: int) -> Instances:
     num_parts = torch.full((len(found),), num, dtype=torch.int64)
+    if "num_parts" in found.extra:  # of a tile that was itself done in tiles
+        num_parts = torch.maximum(num_parts, found.extra["num_parts"])
     return replace(found, extra={**found.extra, "num_parts": num_parts})
 
 

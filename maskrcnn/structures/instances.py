@@ -45,6 +45,8 @@ class Instances:
     """How the masks are laid into the image; see `masks_to_runs`."""
     ceilings: tuple[str, ...] = ()
     """One sentence for each limit that this result touched, and that may have hidden objects."""
+    notes: tuple[str, ...] = ()
+    """How it came about, where that was not the usual way: a sentence each."""
     pixels: Runs | None = None
     """The masks in the image where they are known pixel by pixel, as of objects joined from several tiles; None where
     they are `mask_probs` laid into the image."""
@@ -114,6 +116,7 @@ class Instances:
             extra={name: torch.cat([part.extra[name] for part in parts]) for name in parts[0].extra},
             pixels=Runs.concatenate([part.runs for part in parts]) if any(part.pixels for part in parts) else None,
             ceilings=tuple(dict.fromkeys(sentence for part in parts for sentence in part.ceilings)),
+            notes=tuple(dict.fromkeys(sentence for part in parts for sentence in part.notes)),
         )
 
     def __len__(self) -> int:
@@ -167,7 +170,7 @@ class Instances:
         if wrong:
             raise ValueError(f"expected the fields {', '.join(sorted(known))}; {wrong[0]} is unknown or missing")
         height, width = values["image_size"]
-        names = {name: tuple(values[name]) for name in ("class_names", "ceilings")}
+        names = {name: tuple(values[name]) for name in ("class_names", "ceilings", "notes")}
         pixels = values["pixels"]
         if pixels is not None:
             boundaries, num_runs = (numbers.numpy() for numbers in pixels)

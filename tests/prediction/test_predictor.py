@@ -165,7 +165,7 @@ def test_resize(weights: Path, resize: float | None, seen: tuple[int, int]) -> N
 
 def test_a_picture_that_is_seen_much_smaller_is_told(weights: Path) -> None:
     # 1333 px is the limit of the longer side.
-    predictor = maskrcnn.Predictor(weights, device="cpu", score=0.999)
+    predictor = maskrcnn.Predictor(weights, device="cpu", score=0.999, tile="off")
     told = [
         any("of its usual size" in ceiling for ceiling in predictor(np.zeros((8, width, 3), np.uint8)).ceilings)
         for width in (1333, 1400, 2666)

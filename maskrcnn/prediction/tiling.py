@@ -1,0 +1,217 @@
+"""Pictures larger than the network's input, in tiles that all go through it at one scale.
+
+The network learned its objects at a size. A tile is therefore never brought to a size of its own: its pixels grow by
+the factor by which the weights usually see a picture. What the tiles find is joined by `join_tiles`.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from maskrcnn.model.mask_rcnn import MaskRCNN
+from maskrcnn.model.preprocess import Resize
+from maskrcnn.prediction.seams import join_tiles
+from maskrcnn.prediction.tiles import Grid, Tile, Window
+from maskrcnn.structures.instances import Instances
+
+TileSize = int | Literal["auto", "off"]
+"""Px of a tile's side in the picture; "auto" divides pictures that need it, "off" none."""
+INPUT_PX = 1536
+"""Side of a default tile at the network's input, at most: larger ones take more memory and are no faster."""
+MAX_DETECTIONS = "detection.max_detections"
+"""As sentences about limits name it."""
+MIN_TILE_PX = 32
+"""Side of the smallest tile that may be chosen."""
+LEAST_INPUT_PX = 256
+"""Side below which a tile that reached a limit is not divided again."""
+
+
+class KeptTiles(Protocol):
+    """Results of tiles that are done, for a picture that is gone on with after a kill."""
+
+    def load(self, grid: Grid, number: int) -> Instances | None:
+        """That of a tile, in its own frame; None where there is none."""
+        ...
+
+    def save(self, grid: Grid, number: int, found: Instances) -> None: ...
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How one picture is divided."""
+
+    grid: Grid
+    scale: float
+    """Px of the network's input for each px of the picture."""
+    is_divided_further: bool
+    """Whether a tile that reached a limit, such as that of detections, is done again in smaller ones."""
+    max_detections: int | None = None
+    """Of the whole picture; None keeps all that the tiles give."""
+
+    def smaller(self, image_size: tuple[int, int]) -> "Tiling | None":
+        """Tiles of about half the longer side of a picture (or tile) of that size; None where it is small enough."""
+        side = max(image_size)
+        if side * self.scale < 2 * LEAST_INPUT_PX:
+            return None
+        overlap = min(self.grid.overlap_px, side // 5)
+        return replace(self, grid=Grid(image_size, -(-(side + overlap) // 2), overlap))
+
+
+def choose_tiling(
+    resize: Resize,
+    largest_anchor: float,
+    image_size: tuple[int, int],
+    tile: TileSize = "auto",
+    overlap_px: int | None = None,
+    is_divided_further: bool = True,
+    max_detections: int | None = None,
+) -> Tiling:
+    """The tiles of a picture of (height, width) `image_size`.
+
+    By default they are seen as large as the picture would be without `resize.longest_edge` (in mode "square" with it,
+    since there it is the rule), and have the side that fits the network's input. Tiles of a chosen size are seen as a
+    square picture of that size is. They overlap by the longest side of an object that the anchors allow, or by a third
+    of a tile if that is less.
+
+    Args:
+        largest_anchor: its longer side, px of the network's input.
+
+    Raises:
+        ValueError: an overlap of more than a third of a tile.
+    """
+    if isinstance(tile, int):
+        scale, tile_px = min(resize.factor((tile, tile)), resize.longest_edge / tile), tile
+    else:
+        scale = resize.factor(image_size)
+        if resize.mode == "square":
+            scale = min(scale, resize.longest_edge / max(image_size))
+        tile_px = max(1, int(min(resize.longest_edge, INPUT_PX) / scale))
+    chosen = min(math.ceil(largest_anchor / scale), tile_px // 3) if overlap_px is None else overlap_px
+    return Tiling(Grid(image_size, tile_px, chosen), scale, is_divided_further, max_detections)
+
+
+def find_in_tiles(
+    model: MaskRCNN,
+    image: np.ndarray,
+    tiling: Tiling,
+    *,
+    batch_size: int = 1,
+    kept: KeptTiles | None = None,
+    is_shown: bool = False,
+) -> Instances:
+    """Every object of a picture once, best score first, on the CPU; `extra["num_parts"]` says from how many parts.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        batch_size: tiles that go through the network together, but on a CPU.
+        kept: takes the result of every tile, and gives those it has.
+        is_shown: with a progress bar.
+    """
+    grid, limit, reached = tiling.grid, tiling.max_detections, Counter[str]()
+    batch_size = 1 if model.device.type == "cpu" else batch_size
+
+    def results() -> Iterator[tuple[Tile, Instances]]:
+        with tqdm(total=len(grid), unit="tile", leave=False, disable=None if is_shown else True) as bar:
+            for first in range(0, len(grid), batch_size):
+                numbers = range(first, min(first + batch_size, len(grid)))
+                for number, found in zip(numbers, _finished(model, image, tiling, numbers, kept), strict=True):
+                    reached.update(found.ceilings)
+                    bar.update()
+                    yield grid[number], replace(found, ceilings=(), notes=())
+
+    found = Instances.concatenate(list(join_tiles(grid, results())))
+    found = found[found.scores.sort(descending=True, stable=True).indices]
+    ceilings = [f"{sentence}, in {num} of {len(grid)} tiles" for sentence, num in reached.items()]
+    if limit is not None and len(found) > limit:
+        ceilings.append(f"more than {limit} detections, the best {limit} kept ({MAX_DETECTIONS})")
+        found = found[:limit]
+    return replace(found, ceilings=tuple(ceilings), notes=_notes(grid, found))
+
+
+def unasked(ceilings: tuple[str, ...], max_detections: int | None) -> tuple[str, ...]:
+    """The limits that a picture or tile reached, but for that of detections where somebody chose it."""
+    return tuple(one for one in ceilings if max_detections is None or MAX_DETECTIONS not in one)
+
+
+def _notes(grid: Grid, found: Instances) -> tuple[str, ...]:
+    y0, x0, y1, x1 = grid[0].window
+    size = f"{x1 - x0} x {y1 - y0} px, which overlap by {grid.overlap_px} px or more"
+    notes = [f"done in {len(grid)} tiles of {size}"] if len(grid) > 1 else []
+    num = int((found.extra["num_parts"] > 1).sum())
+    if num:
+        objects = "1 object was" if num == 1 else f"{num} objects were"
+        notes.append(f"{objects} seen whole by no tile, and joined from parts")
+    return tuple(notes)
+
+
+def _finished(
+    model: MaskRCNN, image: np.ndarray, tiling: Tiling, numbers: Sequence[int], kept: KeptTiles | None
+) -> list[Instances]:
+    """What is in the tiles `numbers`, each in its own frame."""
+    done = {number: kept.load(tiling.grid, number) if kept is not None else None for number in numbers}
+    todo = [number for number, found in done.items() if found is None]
+    # In memory of their own, so that nothing keeps the rest of the picture.
+    pixels = [_pixels(image, tiling.grid[number].window) for number in todo]
+    for number, crop, found in zip(todo, pixels, _detected(model, pixels, tiling.scale), strict=True):
+        reached = unasked(found.ceilings, tiling.max_detections)
+        done[number] = _divided(model, crop, tiling, replace(found, ceilings=reached))
+        if kept is not None:
+            kept.save(tiling.grid, number, done[number])  # pyright: ignore[reportArgumentType]
+    return [found for found in done.values() if found is not None]
+
+
+def _pixels(image: np.ndarray, window: Window) -> np.ndarray:
+    y0, x0, y1, x1 = window
+    return image[y0:y1, x0:x1]
+
+
+def _detected(model: MaskRCNN, images: Sequence[np.ndarray], scale: float) -> list[Instances]:
+    """What the network finds in pictures of one size, seen at `scale`; nothing where all pixels are equal."""
+    resize = replace(model.resize, mode="scale", scale=scale, longest_edge=10**9, upscale_only=False)
+    seen = [image for image in images if not _is_of_one_colour(image)]
+    found: list[Instances] = []
+    if seen:
+        with torch.inference_mode():
+            inputs = model.normalise(
+                [resize(image) for image in seen], [(image.shape[0], image.shape[1]) for image in seen], model.device
+            )
+            found = model.detect(inputs)
+    # Copies, made outside the inference mode, are tensors that autograd knows.
+    results = iter([one.to("cpu", copy=True) for one in found])
+    nothing = Instances.empty(
+        (images[0].shape[0], images[0].shape[1]) if images else (1, 1),
+        model.class_names,
+        2 * model.mask_resolution,
+        model.paste_mode,
+    )
+    return [nothing if _is_of_one_colour(image) else next(results) for image in images]
+
+
+def _is_of_one_colour(image: np.ndarray) -> bool:
+    """Whether there is no edge, so that nothing can be outlined: a slide's empty margin."""
+    return bool((image[0] == image[0, 0]).all() and (image == image[0, 0]).all())
+
+
+def _divided(model: MaskRCNN, image: np.ndarray, tiling: Tiling, found: Instances) -> Instances:
+    """`found` in `image`, or what smaller tiles find in it where a limit was reached; with `num_parts`."""
+    is_again = tiling.is_divided_further and found.ceilings
+    smaller = tiling.smaller((image.shape[0], image.shape[1])) if is_again else None
+    if smaller is None:
+        return replace(found, extra={**found.extra, "num_parts": torch.ones(len(found), dtype=torch.int64)})
+    # Limits that the smallest ones reach are told; those that they do not reach are gone.
+    ceilings: dict[str, None] = {}
+
+    def results() -> Iterator[tuple[Tile, Instances]]:
+        for number in range(len(smaller.grid)):
+            (one,) = _finished(model, image, smaller, [number], None)
+            ceilings.update(dict.fromkeys(one.ceilings))
+            yield smaller.grid[number], replace(one, ceilings=())
+
+    joined = Instances.concatenate(list(join_tiles(smaller.grid, results())))
+    return replace(joined, ceilings=tuple(ceilings))

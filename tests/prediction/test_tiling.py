@@ -1,0 +1,249 @@
+"""Pictures in tiles: a network that finds every bright thing and nothing else shows what the tiling makes of it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import maskrcnn
+from maskrcnn.model.preprocess import Resize
+from maskrcnn.prediction import tiling
+from maskrcnn.prediction.predictor import Predictor
+from maskrcnn.prediction.tiles import Grid
+from maskrcnn.prediction.tiling import choose_tiling
+from maskrcnn.structures.image_batch import ImageBatch
+from maskrcnn.structures.instances import Instances
+from tests.tiny import CLASS_NAMES
+
+LIMIT_REACHED = "more than {} detections, the best {} kept (detection.max_detections)"
+
+
+class PerfectNetwork:
+    """In the place of `model.detect`: every bright patch of its input, at most `limit`."""
+
+    def __init__(self, limit: int = 10**6) -> None:
+        self.limit = limit
+        self.seen: list[tuple[int, int]] = []
+        """(height, width) of every input."""
+        self.sides: list[int] = []
+        """Width of everything found, px of the input."""
+
+    def __call__(self, images: ImageBatch) -> list[Instances]:
+        results = []
+        for i, (h, w) in enumerate(images.sizes):
+            self.seen.append((h, w))
+            bright = (images.pixels[i, 0, :h, :w].numpy() > 1).astype(np.uint8)
+            num, labels, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
+            boxes = stats[1:, :4].astype(np.float32)
+            masks = [
+                cv2.resize(
+                    (labels[y : y + b, x : x + a] == k).astype(np.float32), (28, 28), interpolation=cv2.INTER_AREA
+                )
+                for k, (x, y, a, b) in enumerate(stats[1:, :4].tolist(), start=1)
+            ]
+            self.sides += stats[1:, 2].tolist()
+            boxes[:, 2:] += boxes[:, :2]
+            kept = min(num - 1, self.limit)
+            results.append(
+                Instances(
+                    image_size=images.original_sizes[i],
+                    boxes=images.to_original(torch.from_numpy(boxes), torch.full((num - 1,), i), 0.0)[:kept],
+                    labels=torch.zeros(kept, dtype=torch.int64),
+                    scores=torch.from_numpy(0.5 + stats[1:, 4] / 1e6).float()[:kept],
+                    mask_probs=torch.from_numpy(np.array(masks, np.float32).reshape(-1, 28, 28))[:kept],
+                    class_names=CLASS_NAMES,
+                    ceilings=(LIMIT_REACHED.format(self.limit, self.limit),) if num - 1 > self.limit else (),
+                )
+            )
+        return results
+
+
+def squares(size: tuple[int, int], step: int = 30, side: int = 13) -> tuple[np.ndarray, int]:
+    """Black picture with white squares, and how many they are."""
+    image = np.zeros((*size, 3), np.uint8)
+    places = [(y, x) for y in range(5, size[0] - side, step) for x in range(5, size[1] - side, step)]
+    for y, x in places:
+        image[y : y + side, x : x + side] = 255
+    return image, len(places)
+
+
+Make = Callable[..., tuple[Predictor, PerfectNetwork]]
+
+
+@pytest.fixture
+def make(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """A predictor with a perfect network that sees pictures up to `longest_edge` px."""
+
+    def made(longest_edge: int = 1333, limit: int = 10**6, **options: Any) -> tuple[Predictor, PerfectNetwork]:
+        predictor = maskrcnn.Predictor(weights, device="cpu", **options)
+        network = PerfectNetwork(limit)
+        monkeypatch.setattr(predictor.model, "detect", network)
+        monkeypatch.setattr(predictor.model, "resize", replace(predictor.model.resize, longest_edge=longest_edge))
+        return predictor, network
+
+    return made
+
+
+def test_every_object_once_and_all_at_one_scale(make: Make) -> None:
+    image, num = squares((300, 500))
+    predictor, network = make(tile=128, resize=2.0)
+    found = predictor(image)
+    assert (len(found), found.image_size, found.ceilings) == (num, (300, 500), ())
+    assert (found.scores.diff() <= 0).all()
+    assert len(set(network.seen)) == 1
+    assert set(found.extra["num_parts"].tolist()) == {1}
+    assert found.areas().tolist() == [13 * 13] * num
+    # Twice as large wherever they are seen, but for squares that a seam cuts.
+    assert max(network.sides) <= 2 * 13 + 1
+    assert np.median(network.sides) >= 2 * 13 - 1
+    height, width = network.seen[0]
+    note = rf"done in {len(network.seen)} tiles of {width // 2} x {height // 2} px, which overlap by 42 px or more"
+    assert found.notes == (note,)
+
+
+def test_auto_tiles_what_would_be_seen_too_small(make: Make) -> None:
+    image, num = squares((200, 500))
+    predictor, network = make(longest_edge=150)
+    assert [predictor.needs_tiles(size) for size in ((150, 150), (100, 166), (100, 168), (168, 100))] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    found, small = predictor([image, image[:140, :140]])
+    assert len(found) == num
+    assert found.notes
+    assert max(map(max, network.seen)) <= 150
+    assert (len(small), small.notes, small.ceilings) == (25, (), ())
+    whole = make(longest_edge=150, tile="off")[0](image)
+    assert "the network saw the picture at 30% of its usual size (resize.longest_edge 150)" in whole.ceilings
+    assert whole.notes == ()
+
+
+def test_a_limit_that_was_reached_makes_smaller_tiles(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiling, "LEAST_INPUT_PX", 40)
+    image, num = squares((300, 300))
+    assert num == 100
+    predictor, network = make(limit=20)
+    found = predictor(image)
+    assert (len(found), found.ceilings) == (num, ())
+    assert network.seen[0] == (300, 300)
+    assert min(map(max, network.seen)) < 150  # halved more than once
+    assert len(make(limit=20, tile="off")[0](image)) == 20
+    # A limit that somebody asked for is one of the picture; a threshold for AP reaches limits everywhere.
+    few, network = make(limit=20, max_detections=20)
+    assert (len(few(image)), len(network.seen)) == (20, 1)
+    assert len(make(limit=20, score=0.05)[0](image)) == 20
+
+
+def test_limits_of_the_smallest_tiles_are_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiling, "LEAST_INPUT_PX", 10**4)
+    image, num = squares((300, 300))
+    found = make(limit=5, tile=150)[0](image)
+    assert len(found) < num
+    assert found.ceilings == (f"{LIMIT_REACHED.format(5, 5)}, in 9 of 9 tiles",)
+
+
+def test_a_limit_that_was_asked_for_is_that_of_the_picture(make: Make) -> None:
+    image, _ = squares((300, 300))
+    found = make(tile=128, max_detections=30)[0](image)
+    assert (len(found), found.ceilings) == (30, (LIMIT_REACHED.format(30, 30),))
+    assert len(make(tile=128, max_detections=100)[0](image).ceilings) == 0
+
+
+def test_an_object_larger_than_the_tiles_is_joined_and_said(make: Make) -> None:
+    image, num = squares((400, 600), step=200)
+    image[:, 40:60] = image[60:80] = 0
+    image[62:76, 30:570] = 255  # longer than four tiles
+    found = make(tile=128)[0](image)
+    assert len(found) == num + 1
+    assert found.notes[1:] == ("1 object was seen whole by no tile, and joined from parts",)
+    joined = found[found.extra["num_parts"] > 1]
+    np.testing.assert_allclose(joined.boxes.numpy(), [[30, 62, 570, 76]], atol=2)
+
+
+def test_tiles_of_one_colour_are_not_looked_at(make: Make) -> None:
+    image, _ = squares((600, 600))
+    image[150:] = 7
+    predictor, network = make(tile=128)
+    assert len(predictor(image)) == 5 * 20
+    assert len(network.seen) < len(Grid((600, 600), 128, 42)) / 2
+    assert len(predictor(np.zeros((600, 600, 3), np.uint8))) == 0
+
+
+class Kept:
+    """Results of tiles, in memory."""
+
+    def __init__(self) -> None:
+        self.results: dict[int, dict[str, Any]] = {}
+
+    def load(self, grid: Grid, number: int) -> Instances | None:
+        return Instances.from_dict(self.results[number]) if number in self.results else None
+
+    def save(self, grid: Grid, number: int, found: Instances) -> None:
+        self.results[number] = found.to_dict()
+
+
+def test_tiles_that_are_done_are_not_done_again(make: Make) -> None:
+    image, num = squares((300, 500))
+    predictor, network = make(tile=128)
+    kept = Kept()
+    expected = predictor.in_tiles(image, kept=kept)
+    num_tiles = len(network.seen)
+    assert sorted(kept.results) == list(range(num_tiles))
+    for number in (3, 7):
+        del kept.results[number]
+    again = predictor.in_tiles(image, kept=kept)
+    assert len(network.seen) == num_tiles + 2
+    assert len(again) == num
+    assert torch.equal(again.boxes, expected.boxes)
+    assert again.rles() == expected.rles()
+
+
+@pytest.mark.parametrize(
+    ("resize", "size", "tile", "scale", "tile_px"),
+    [
+        (Resize("scale", scale=1.5, longest_edge=3000), (9000, 12000), "auto", 1.5, 1024),  # 1536 px at the input
+        (Resize("scale", scale=1.5, longest_edge=900), (9000, 12000), "auto", 1.5, 600),
+        (Resize("scale", scale=1.5, longest_edge=3000), (9000, 12000), 512, 1.5, 512),
+        (Resize("scale", scale=2.0, longest_edge=1000), (9000, 12000), 1000, 1.0, 1000),
+        (Resize("shortest_edge", 800, 1333), (400, 4000), "auto", 2.0, 666),
+        (Resize("shortest_edge", 800, 1333), (9000, 12000), 400, 2.0, 400),
+        (Resize("square", 800, 1024, upscale_only=True), (2048, 1024), "auto", 0.5, 2048),
+        (Resize("scale", scale=0.5, upscale_only=True), (9000, 12000), "auto", 1.0, 1333),
+    ],
+)
+def test_scale_and_size(resize: Resize, size: tuple[int, int], tile: Any, scale: float, tile_px: int) -> None:
+    chosen = choose_tiling(resize, 90, size, tile)
+    assert chosen.scale == pytest.approx(scale)
+    assert chosen.grid == Grid(size, tile_px, min(int(np.ceil(90 / scale)), tile_px // 3))
+
+
+@pytest.mark.parametrize("side", [*range(1, 200), 1000, 1001, 4095])
+def test_smaller_tiles_are_always_possible_and_smaller(side: int) -> None:
+    big = choose_tiling(Resize("scale", scale=1000.0, longest_edge=10**9), 300_000.0, (side, side))
+    smaller = big.smaller((side, max(1, side // 7)))
+    assert smaller is not None
+    assert len(smaller.grid) <= 3
+    y0, _, y1, _ = smaller.grid[0].window
+    assert y1 - y0 <= 0.6 * side + 1
+    assert choose_tiling(Resize("scale", scale=0.1), 90, (side, side)).smaller((side, side)) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"tile": "on"}, "tile: expected auto, off or at least 32 px, got on"),
+        ({"tile": 8}, "tile: expected auto, off or at least 32 px, got 8"),
+        ({"tile": 300, "overlap": 101}, "overlap: expected 0 to 100 px, a third of a tile, got 101"),
+        ({"overlap": -1}, "overlap: expected 0 px or more, got -1"),
+    ],
+)
+def test_what_is_no_tile(weights: Path, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        maskrcnn.Predictor(weights, device="cpu", **options)
