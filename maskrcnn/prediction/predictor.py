@@ -192,7 +192,7 @@ class Predictor:
         anchors, is_auto = self.settings.anchors, self.tile == "auto"
         # An anchor's longer side is its size times the root of its ratio, or of one over that.
         longest = max(anchors.sizes) * max(max(ratio, 1 / ratio) for ratio in anchors.ratios) ** 0.5
-        is_for_counts = self.model.detection_rules.score_threshold > COUNTING_SCORE
+        is_for_counts = self.model.box_head.rules.score_threshold > COUNTING_SCORE
         return choose_tiling(
             self.model.resize,
             longest,
@@ -205,7 +205,7 @@ class Predictor:
 
     def _is_again(self, found: Instances) -> bool:
         """Whether a picture that was seen whole is done again in tiles, for a limit that nobody asked for."""
-        is_for_counts = self.model.detection_rules.score_threshold > COUNTING_SCORE
+        is_for_counts = self.model.box_head.rules.score_threshold > COUNTING_SCORE
         may_be = self.tile == "auto" and is_for_counts and bool(found.ceilings)
         return may_be and bool(unasked(found.ceilings, self._max_detections))
 

@@ -7,7 +7,7 @@ the factor by which the weights usually see a picture. What the tiles find is jo
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -114,13 +114,14 @@ def find_in_tiles(
         is_shown: with a progress bar.
     """
     grid, limit, reached = tiling.grid, tiling.max_detections, Counter[str]()
+    network = _Network(model, tiling.scale)
     batch_size = 1 if model.device.type == "cpu" else batch_size
 
     def results() -> Iterator[tuple[Tile, Instances]]:
         with tqdm(total=len(grid), unit="tile", leave=False, disable=None if is_shown else True) as bar:
             for first in range(0, len(grid), batch_size):
                 numbers = range(first, min(first + batch_size, len(grid)))
-                for number, found in zip(numbers, _finished(model, image, tiling, numbers, kept), strict=True):
+                for number, found in zip(numbers, _finished(network, image, tiling, numbers, kept), strict=True):
                     reached.update(found.ceilings)
                     bar.update()
                     yield grid[number], replace(found, ceilings=(), notes=())
@@ -151,18 +152,17 @@ def _notes(grid: Grid, found: Instances) -> tuple[str, ...]:
 
 
 def _finished(
-    model: MaskRCNN, image: np.ndarray, tiling: Tiling, numbers: Sequence[int], kept: KeptTiles | None
+    network: "_Network", image: np.ndarray, tiling: Tiling, numbers: Sequence[int], kept: KeptTiles | None
 ) -> list[Instances]:
     """What is in the tiles `numbers`, each in its own frame."""
     done = {number: kept.load(tiling.grid, number) if kept is not None else None for number in numbers}
     todo = [number for number, found in done.items() if found is None]
-    # In memory of their own, so that nothing keeps the rest of the picture.
     pixels = [_pixels(image, tiling.grid[number].window) for number in todo]
-    for number, crop, found in zip(todo, pixels, _detected(model, pixels, tiling.scale), strict=True):
+    for number, crop, found in zip(todo, pixels, network(pixels), strict=True):
         reached = unasked(found.ceilings, tiling.max_detections)
-        done[number] = _divided(model, crop, tiling, replace(found, ceilings=reached))
+        done[number] = result = _divided(network, crop, tiling, replace(found, ceilings=reached))
         if kept is not None:
-            kept.save(tiling.grid, number, done[number])  # pyright: ignore[reportArgumentType]
+            kept.save(tiling.grid, number, result)
     return [found for found in done.values() if found is not None]
 
 
@@ -171,34 +171,47 @@ def _pixels(image: np.ndarray, window: Window) -> np.ndarray:
     return image[y0:y1, x0:x1]
 
 
-def _detected(model: MaskRCNN, images: Sequence[np.ndarray], scale: float) -> list[Instances]:
-    """What the network finds in pictures of one size, seen at `scale`; nothing where all pixels are equal."""
-    resize = replace(model.resize, mode="scale", scale=scale, longest_edge=10**9, upscale_only=False)
-    seen = [image for image in images if not _is_of_one_colour(image)]
-    found: list[Instances] = []
-    if seen:
+@dataclass
+class _Network:
+    """What the network finds in pictures that are seen at `scale`."""
+
+    model: MaskRCNN
+    scale: float
+    nothing: dict[tuple[int, ...], Instances] = field(default_factory=dict)
+    """Results without an object, with the fields that the model's heads give, by the shape of the picture."""
+
+    def __call__(self, images: Sequence[np.ndarray]) -> list[Instances]:
+        """Of pictures of one size. One of a single colour has no edge, so there is nothing to outline."""
+        is_empty = [_is_of_one_colour(image) for image in images]
+        is_known = [empty and image.shape in self.nothing for image, empty in zip(images, is_empty, strict=True)]
+        found = iter(self._detect([image for image, known in zip(images, is_known, strict=True) if not known]))
+        results = [None if known else next(found) for known in is_known]
+        for i, image in enumerate(images):
+            one = results[i]
+            if is_empty[i] and one is not None:
+                self.nothing[image.shape] = replace(one[:0], ceilings=())
+        return [
+            self.nothing[image.shape] if empty or one is None else one
+            for image, empty, one in zip(images, is_empty, results, strict=True)
+        ]
+
+    def _detect(self, images: Sequence[np.ndarray]) -> list[Instances]:
+        if not images:
+            return []
+        resize = replace(self.model.resize, mode="scale", scale=self.scale, longest_edge=10**9, upscale_only=False)
         with torch.inference_mode():
-            inputs = model.normalise(
-                [resize(image) for image in seen], [(image.shape[0], image.shape[1]) for image in seen], model.device
-            )
-            found = model.detect(inputs)
-    # Copies, made outside the inference mode, are tensors that autograd knows.
-    results = iter([one.to("cpu", copy=True) for one in found])
-    nothing = Instances.empty(
-        (images[0].shape[0], images[0].shape[1]) if images else (1, 1),
-        model.class_names,
-        2 * model.mask_resolution,
-        model.paste_mode,
-    )
-    return [nothing if _is_of_one_colour(image) else next(results) for image in images]
+            sizes = [(image.shape[0], image.shape[1]) for image in images]
+            inputs = self.model.normalise([resize(image) for image in images], sizes, self.model.device)
+            found = self.model.detect(inputs)
+        # Copies, made outside the inference mode, are tensors that autograd knows.
+        return [one.to("cpu", copy=True) for one in found]
 
 
 def _is_of_one_colour(image: np.ndarray) -> bool:
-    """Whether there is no edge, so that nothing can be outlined: a slide's empty margin."""
     return bool((image[0] == image[0, 0]).all() and (image == image[0, 0]).all())
 
 
-def _divided(model: MaskRCNN, image: np.ndarray, tiling: Tiling, found: Instances) -> Instances:
+def _divided(network: _Network, image: np.ndarray, tiling: Tiling, found: Instances) -> Instances:
     """`found` in `image`, or what smaller tiles find in it where a limit was reached; with `num_parts`."""
     is_again = tiling.is_divided_further and found.ceilings
     smaller = tiling.smaller((image.shape[0], image.shape[1])) if is_again else None
@@ -209,7 +222,7 @@ def _divided(model: MaskRCNN, image: np.ndarray, tiling: Tiling, found: Instance
 
     def results() -> Iterator[tuple[Tile, Instances]]:
         for number in range(len(smaller.grid)):
-            (one,) = _finished(model, image, smaller, [number], None)
+            (one,) = _finished(network, image, smaller, [number], None)
             ceilings.update(dict.fromkeys(one.ceilings))
             yield smaller.grid[number], replace(one, ceilings=())
 
