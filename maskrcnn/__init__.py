@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from maskrcnn.config import settings
     from maskrcnn.data.images import read_image
     from maskrcnn.evaluation.dataset_check import check_dataset
     from maskrcnn.model.build import build_model
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from maskrcnn.report.measure import measure
     from maskrcnn.report.selection import select
     from maskrcnn.structures.instances import Instances
+    from maskrcnn.training.run import train
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,6 +35,8 @@ __all__ = [
     "measure",
     "read_image",
     "select",
+    "settings",
+    "train",
 ]
 
 _HOMES = {
@@ -46,6 +50,8 @@ _HOMES = {
     "measure": "maskrcnn.report.measure",
     "read_image": "maskrcnn.data.images",
     "select": "maskrcnn.report.selection",
+    "settings": "maskrcnn.config",
+    "train": "maskrcnn.training.run",
 }
 
 

@@ -83,3 +83,12 @@ def gather(value: Any) -> list[Any]:
     values: list[Any] = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def gather_to_first(value: Any) -> list[Any] | None:
+    """What every process has, in their order, for the first one; None in the others; every process must call it."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] | None = [None] * world_size() if is_first() else None
+    dist.gather_object(value, values)
+    return values

@@ -58,12 +58,14 @@ def clear_temporaries(folder: str | Path) -> int:
 def folder_lock(path: str | Path, what: str) -> Iterator[None]:
     """Keep `path` (made if need be) for this process while the block runs; `what` says what it is doing there.
 
-    The kernel holds the lock, so one whose process was killed is free at once. The file that carries it goes with it.
+    The kernel holds the lock, so one whose process was killed is free at once. The file that carries it goes with it,
+    and so does a folder that was made for nothing.
 
     Raises:
         FolderInUseError: another process (or another block of this one) holds it; names what, and the process.
     """
     folder = Path(path)
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / LOCK_NAME
     handle = _locked(file, what)
@@ -80,6 +82,9 @@ def folder_lock(path: str | Path, what: str) -> Iterator[None]:
         if fcntl is None:  # Windows removes no open file, and no other process's
             with suppress(OSError):
                 file.unlink(missing_ok=True)
+        if is_new:
+            with suppress(OSError):  # where the block wrote anything, the folder stays
+                folder.rmdir()
 
 
 def _locked(file: Path, what: str) -> int:

@@ -117,8 +117,10 @@ def test_a_folder_has_one_writer(tmp_path: Path):
             hold(folder)
         hold(tmp_path / "other")
         assert len(os.listdir(folder)) == 1  # the refused one took nothing away
-    assert os.listdir(folder) == []
+    assert not folder.exists()  # it was made for nothing
+    folder.mkdir()
     hold(folder)
+    assert os.listdir(folder) == []
 
 
 def test_a_folder_is_free_when_its_process_was_killed(tmp_path: Path):

@@ -2,6 +2,8 @@
 
 import argparse
 import importlib
+import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -50,6 +52,10 @@ def run_tool(command: str, argv: Sequence[str] | None = None, prog: str | None =
     parser: argparse.ArgumentParser = tool.build_parser(prog)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
+    log = logging.getLogger("maskrcnn")
+    log.setLevel(logging.INFO)
+    if not any(isinstance(handler, _Lines) for handler in log.handlers):
+        log.addHandler(_Lines())
     try:
         return tool.execute(args)
     except KeyboardInterrupt:
@@ -58,3 +64,18 @@ def run_tool(command: str, argv: Sequence[str] | None = None, prog: str | None =
     except (OSError, ValueError, RuntimeError) as error:
         report(error, with_traceback=args.debug)
         return 1
+
+
+class _Lines(logging.Handler):
+    """What the package has to say as plain lines, above a progress bar, once however many processes there are."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if os.environ.get("RANK", "0") != "0":
+            return
+        from tqdm import tqdm  # slow, and `--help` has nothing to say
+
+        with tqdm.external_write_mode():
+            if record.levelno < logging.WARNING:
+                print(record.getMessage(), flush=True)
+            else:
+                print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr, flush=True)

@@ -21,6 +21,7 @@ __all__ = [
     "load_config",
     "model_settings",
     "overlay",
+    "settings",
     "validate",
 ]
 
@@ -42,6 +43,26 @@ def model_settings(preset: str = "maskrcnn", source: str = "model", **difference
     if preset not in PRESETS:
         raise ValueError(f"{source}: unknown preset {excerpt(preset)}; known: {', '.join(PRESETS)}")
     return validate(ModelSettings, overlay(PRESETS[preset], differences), source)
+
+
+def settings(path: str | Path | None = None, preset: str | None = None, **differences: Any) -> Config:
+    """A whole configuration: a YAML file or a preset of the network, with `differences` (nested dicts) laid over it.
+
+    `settings("nuclei.yaml", train={"steps": 500}, data={"val_fraction": 0.1})`; what none of them says is left open,
+    for `train` to decide by the data and the device.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: both a file and a preset, an unknown preset or key, or a value out of range; names the dotted path.
+    """
+    if path is not None and preset is not None:
+        raise ValueError("settings: expected a file or a preset, got both (a file names its own as model.preset)")
+    if preset is not None and preset not in PRESETS:
+        raise ValueError(f"settings: unknown preset {excerpt(preset)}; known: {', '.join(PRESETS)}")
+    below: Mapping[str, Any] = {"model": PRESETS[preset or "maskrcnn"]}
+    if path is not None:
+        below = load_config(path).model_dump(exclude_unset=True)
+    return validate(Config, overlay(below, differences), "settings")
 
 
 def load_config(path: str | Path) -> Config:

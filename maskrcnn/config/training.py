@@ -61,6 +61,14 @@ class AugmentSettings(Settings):
     """Probability of pasting objects of another image over this one (arXiv:2012.07177)."""
 
     @model_validator(mode="after")
+    def _ranges_ascend(self) -> "AugmentSettings":
+        for name in ("jitter", "scale"):
+            value = getattr(self, name)
+            if value is not None and value[0] > value[1]:
+                raise ValueError(f"{name} goes from the smaller factor to the larger, got {value[0]:g} to {value[1]:g}")
+        return self
+
+    @model_validator(mode="after")
     def _jitter_into_a_crop(self) -> "AugmentSettings":
         if self.jitter is not None and self.crop is None:
             raise ValueError("jitter needs crop, the side of the square that it fills")
@@ -79,7 +87,8 @@ class DataSettings(Settings):
     val_images: str | None = None
     """Folder of the val images, where it is another one."""
     val_fraction: FractionBelow1 = 0.0
-    """Part of the images that is divided off to evaluate on, where the data name no such set; by their file names."""
+    """Part of the images that is held out to evaluate on, where the data name no such set; by their file names. A run
+    of which nothing is said here holds out a fifth."""
     group_key: str | None = None
     """Regular expression; images of which it finds the same text in the file name stay on one side of that division."""
     crowd_as_objects: bool = False
@@ -89,7 +98,12 @@ class DataSettings(Settings):
 
 
 class TrainSettings(Settings):
-    """Optimiser, schedule and bookkeeping."""
+    """Optimiser, schedule and bookkeeping.
+
+    What a configuration leaves open a run decides by its data and device, and says so before it starts (see
+    training/plan.py): steps, batch, precision, optimiser, intervals, processes. The defaults here are those of COCO on
+    eight GPUs (arXiv:1703.06870), for whoever makes a `Trainer` without a plan.
+    """
 
     init_from: str | None = None
     """Weights to start from: a shipped name, a name of the zoo, or a checkpoint file of any known package. The network

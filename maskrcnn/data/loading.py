@@ -1,7 +1,14 @@
 """Training batches as a pure function of (seed, step), made in worker processes (B images in a batch)."""
 
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Protocol
 
@@ -15,6 +22,9 @@ from maskrcnn.data.copy_paste import paste_objects
 from maskrcnn.data.transforms import Sample
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets
+
+PR_SET_PDEATHSIG = 1  # Linux: the signal that a process is sent when its parent dies
+PARENT_IS_LOOKED_FOR_S = 1.0  # where there is no such thing
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
 Key = tuple[int, int, int]  # epoch, image index, and which of its copies in the epoch
@@ -104,7 +114,7 @@ def training_batches(
         batch_sampler=schedule,  # pyright: ignore[reportArgumentType]
         num_workers=workers,
         collate_fn=_pack,
-        worker_init_fn=_start_worker,
+        worker_init_fn=partial(_start_worker, os.getpid()),
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # its own, or starting would take a number from the random state of training
     )
@@ -168,8 +178,28 @@ def _epoch(repeats: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, n
     return indices[order], copies[order]
 
 
-def _start_worker(worker: int) -> None:
+def _start_worker(parent: int, worker: int) -> None:
     cv2.setNumThreads(0)  # the workers are the parallelism
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends the workers when it is done
+    _end_with_parent(parent)
+
+
+def _end_with_parent(parent: int) -> None:
+    """A process that was killed, for memory perhaps, leaves no workers behind."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL) == 0:
+            if os.getppid() != parent:  # it ended before that
+                os._exit(1)
+            return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_IS_LOOKED_FOR_S)
+        os._exit(1)
+
+    if hasattr(os, "getppid"):
+        threading.Thread(target=watch, daemon=True).start()
 
 
 @dataclass(frozen=True)

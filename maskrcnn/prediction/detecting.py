@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from maskrcnn.data.annotations import Annotations
-from maskrcnn.distributed import gather, is_first, rank, world_size
+from maskrcnn.distributed import gather_to_first, is_first, rank, world_size
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.prediction.execution import DTYPES, Precision
 from maskrcnn.structures.instances import Instances
@@ -46,14 +46,17 @@ def detect_all(model: MaskRCNN, dataset: Annotations, precision: Precision = "fp
     """Instances of every image of `dataset`, by image id, one image at a time, on the CPU.
 
     `precision` is that in which a model with float32 weights, one in training, is used.
-    Each process of a group takes its share of the images, and all of them get all results.
+    Each process of a group takes its share of the images; the first gets all results, the others none.
     """
     own = {}
     for index in share_of_images(len(dataset), "val"):
         image = dataset.load(index).image
         with autocast(model.device, precision):
             own[dataset.image_ids[index]] = detect(model, [image])[0].to("cpu")
-    results = {image_id: found for part in gather(own) for image_id, found in part.items()}
+    parts = gather_to_first(own)
+    if parts is None:
+        return {}
+    results = {image_id: found for part in parts for image_id, found in part.items()}
     return {image_id: results[image_id] for image_id in dataset.image_ids}
 
 

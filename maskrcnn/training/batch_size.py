@@ -1,5 +1,7 @@
 """How many images a step takes, and the learning rate that belongs to them."""
 
+import logging
+
 import torch
 
 from maskrcnn.config import Config
@@ -8,9 +10,10 @@ from maskrcnn.distributed import gather, world_size
 from maskrcnn.model.build import build_model
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets
-from maskrcnn.training.records import say
 from maskrcnn.training.schedule import build_optimizer
 from maskrcnn.training.step import TrainingStep
+
+log = logging.getLogger("maskrcnn")
 
 LARGEST = 256  # images for a process
 NUM_OBJECTS = 20  # in each of the images that memory is tried with
@@ -27,15 +30,15 @@ def with_batch_size(config: Config, batch_size: int | str, device: torch.device,
     settings = config.train
     if batch_size == "auto":
         if device.type != "cuda":
-            raise ValueError("--batch auto fills the memory of a GPU; on a CPU give a number")
+            raise ValueError("batch_size auto fills the memory of a GPU; on a CPU give a number")
         batch_size = min(gather(_largest_batch(config, device, num_classes))) * world_size()
         if not batch_size:
             raise ValueError(f"not even one image of the largest size fits into the memory of {device}")
     assert isinstance(batch_size, int)
     if batch_size % world_size():
-        raise ValueError(f"--batch {batch_size} is no multiple of the {world_size()} processes")
+        raise ValueError(f"batch_size {batch_size} is no multiple of the {world_size()} processes")
     rate = settings.learning_rate * batch_size / settings.batch_size
-    say(
+    log.info(
         f"{batch_size} images a step in place of {settings.batch_size}, so the learning rate is "
         f"{settings.learning_rate:g} x {batch_size} / {settings.batch_size} = {rate:g}"
     )

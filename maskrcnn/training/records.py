@@ -1,6 +1,7 @@
 """What a training run writes and shows about itself, which survives a kill and a resume without a row twice."""
 
 import csv
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from maskrcnn.config import Config
-from maskrcnn.distributed import is_first
 from maskrcnn.files import atomic_path
 from maskrcnn.report.curves import plot_curves
+
+log = logging.getLogger("maskrcnn")
 
 
 class RunRecords:
@@ -47,7 +49,7 @@ class RunRecords:
     def flush(self, line: str) -> None:
         """Bring the files up to date; `line` is for logs, which have no progress bar."""
         if self.bar.disable:
-            say(line)
+            log.info(line)
         self.losses.flush()
         plot_curves(self.losses.path, self.out / "curves.png", self.metrics.path)
 
@@ -56,14 +58,6 @@ class RunRecords:
         self.bar.close()
         self.board.close()
         self.losses.flush()
-
-
-def say(line: str) -> None:
-    """Print above the progress bar, at once also into a file; once, however many processes there are."""
-    if not is_first():
-        return
-    with tqdm.external_write_mode():
-        print(line, flush=True)
 
 
 def write_config(config: Config, path: Path) -> None:
@@ -92,7 +86,7 @@ class LossRecord:
 
 
 class MetricRecord:
-    """One row for each evaluation, written at once."""
+    """One row for each evaluation, written at once; a column for each name that any of them had."""
 
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
@@ -100,8 +94,17 @@ class MetricRecord:
 
     def append(self, step: int, values: Mapping[str, float | None]) -> None:
         """Write one evaluation; None becomes an empty cell."""
-        row = [step, *("" if value is None else f"{value:.6g}" for value in values.values())]
-        _write_rows(self.path, ("step", *values), [row])
+        new = {"step": str(step)} | {name: "" if v is None else f"{v:.6g}" for name, v in values.items()}
+        rows: list[dict[str, str]] = []
+        if self.path.exists():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+        rows.append(new)
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        with atomic_path(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 def _write_rows(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -57,3 +57,9 @@ def learning_rate_factor(step: int, settings: TrainSettings) -> float:
     if settings.schedule == "cosine":
         return warmup * 0.5 * (1 + math.cos(math.pi * progress))
     return warmup * 0.1 ** sum(progress >= milestone for milestone in settings.milestones)
+
+
+def peak_factor(settings: TrainSettings) -> float:
+    """Largest part of `learning_rate` that any step uses: less than 1 where the warm-up takes too much of the run."""
+    end = min(settings.warmup_steps, settings.steps - 1)
+    return max(learning_rate_factor(step, settings) for step in range(end + 1))

@@ -5,10 +5,11 @@ tensorboard/, last.pt (everything that --resume needs), best.safetensors and las
 """
 
 import json
+import logging
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -19,31 +20,29 @@ from maskrcnn.checkpoints.score_threshold import with_score_threshold
 from maskrcnn.checkpoints.transfer import transfer
 from maskrcnn.config import Config, ModelSettings, load_config, validate
 from maskrcnn.data.annotations import Annotations
-from maskrcnn.data.loading import CopyPaste, training_batches
+from maskrcnn.data.loading import Batch, CopyPaste, training_batches
 from maskrcnn.data.repeat_factors import repeat_factors
 from maskrcnn.distributed import gather, is_first, rank, world_size
-from maskrcnn.evaluation.evaluate import best_threshold, evaluate, threshold_note
 from maskrcnn.evaluation.evaluation import Evaluation, evaluation_line
-from maskrcnn.evaluation.page import write_evaluation
-from maskrcnn.files import atomic_path
 from maskrcnn.model.build import build_model
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.model.state import load_state
-from maskrcnn.prediction.detecting import detect_all, with_low_threshold
-from maskrcnn.report.draw import figure
-from maskrcnn.report.export import write_image
-from maskrcnn.structures.instances import Instances
 from maskrcnn.training.augmentation import build_transforms
 from maskrcnn.training.averaging import WeightAverage
-from maskrcnn.training.records import RunRecords, say
-from maskrcnn.training.schedule import build_optimizer, build_schedule, load_optimizer
-from maskrcnn.training.step import TrainingStep
-from maskrcnn.training.validation import validation_losses
+from maskrcnn.training.records import RunRecords
+from maskrcnn.training.run_state import load_run_state, save_run_state
+from maskrcnn.training.schedule import build_optimizer, build_schedule, load_optimizer, peak_factor
+from maskrcnn.training.step import TrainingStep, unchanged_statistics
+from maskrcnn.training.stopping import RunStopped, StopRequest
+from maskrcnn.training.validation import Judgement, Validation
 
-NUM_PICTURES = 4  # val images that are drawn at every evaluation
-NUM_WORST = 6  # val images that the last report shows
+log = logging.getLogger("maskrcnn")
+
 LOWER_IS_BETTER = ("count_mae",)
 FROZEN_PARTS = {"all": 0, "3+": 2, "4+": 3, "5+": 4, "heads": 5}  # of the stem and the four stages
+SLOW_STEP_S = 10  # one such is enough to tell the time
+FIRST_CHECKPOINT_S = 45
+"""After so long a run saves its first checkpoint, whatever `checkpoint_every` says, so that early kills lose little."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +75,12 @@ class Trainer:
         """`init`: weights to start from, of the settings that `config.model` took from them (see `settings_from`)."""
         settings = config.train
         self.out, self.device = Path(out), torch.device(device)
-        self.train_data, self.val_data = train, val
-        self.val_category_ids = val.category_ids_of(train.class_names) if val is not None else ()
+        self.train_data = train
         model_settings = config.model.model_copy(
             update={"class_names": train.class_names, "category_ids": train.category_ids}
         )
         self.config = config.model_copy(update={"model": model_settings})
+        self.validation = Validation(val, train.class_names, self.config, self.out) if val is not None else None
         torch.manual_seed(settings.seed)
         model = build_model(model_settings)
         self.transfer = transfer(model, model_settings, init) if init is not None else None
@@ -96,7 +95,7 @@ class Trainer:
         self.step = TrainingStep(self.model, settings, self.device)
         self.average = WeightAverage(self.model, settings.average_decay) if settings.average_decay else None
         self.progress = Progress()
-        self.last_summary: dict[str, float | None] | None = None
+        self.last_judgement: Judgement | None = None
 
     def run(self, stop_at: int | None = None) -> Evaluation | None:
         """Train up to the last step (or `stop_at`); gives the last evaluation on val, in the first process.
@@ -111,91 +110,114 @@ class Trainer:
             raise ValueError(f"{self.out}: the run stopped early at step {self.progress.step} (train.patience)")
         if self.progress.step >= settings.steps:
             raise ValueError(f"{self.out}: the run is complete, all {settings.steps} steps are done")
-        batches = training_batches(
-            self.train_data,
-            build_transforms(settings.augment, self.model.resize),
-            settings.batch_size,
-            settings.seed,
-            self.progress.step,
-            last_step - self.progress.step,
-            settings.workers,
-            (rank(), world_size()),
-            CopyPaste(settings.augment.copy_paste, settings.augment.min_visible_px),
-            repeat_factors(self.train_data, settings.repeat_threshold),
-        )
+        peak = peak_factor(settings)
+        if peak < 0.9 and self.progress.step == 0:
+            log.warning(
+                "the learning rate peaks at %.0f%% of train.learning_rate: train.warmup_steps is %d of %d steps",
+                100 * peak,
+                settings.warmup_steps,
+                settings.steps,
+            )
+        batches = self._batches(self.progress.step, last_step - self.progress.step, settings.workers)
         records = RunRecords(self.out, self.config, self.progress.step, self.model.loss_names) if is_first() else None
         evaluation = None
         self.model.train()
+        first_save = time.monotonic() + FIRST_CHECKPOINT_S
         try:
-            for batch in batches:
-                started = time.perf_counter()
-                row = self.step(batch, self.optimizer, self.progress.step + 1)
-                row["lr"] = float(self.schedule.get_last_lr()[0])
-                self.schedule.step()
-                if self.average is not None:
-                    self.average.update(self.model)
-                self.progress = replace(self.progress, step=self.progress.step + 1)
-                step = self.progress.step
-                row["seconds"] = time.perf_counter() - started
-                if records is not None:
-                    records.add(step, row)
-                is_last = step == settings.steps
-                if self.val_data is not None and (step % settings.evaluate_every == 0 or is_last):
-                    evaluation = self._evaluate(records)
-                    is_last = is_last or self.progress.stopped_early
-                if is_last:  # before last.pt, which says that the run is complete
-                    self._export("last.safetensors", self.last_summary, evaluation)
-                if step % settings.checkpoint_every == 0 or step == last_step or is_last:
+            with StopRequest() as request:
+                for batch in batches:
+                    started = time.perf_counter()
+                    row = self.step(batch, self.optimizer, self.progress.step + 1)
+                    row["lr"] = float(self.schedule.get_last_lr()[0])
+                    self.schedule.step()
+                    if self.average is not None:
+                        self.average.update(self.model)
+                    self.progress = replace(self.progress, step=self.progress.step + 1)
+                    step = self.progress.step
+                    row["seconds"] = time.perf_counter() - started
                     if records is not None:
-                        records.flush(f"step {step} of {settings.steps}: loss {row['total']:.3f}")
-                    self.save()
-                if self.progress.stopped_early:
-                    say(f"stopped early: no better {settings.best_by} in {settings.patience} evaluations")
-                    break
+                        records.add(step, row)
+                    is_last = step == settings.steps
+                    if self.validation is not None and (step % settings.evaluate_every == 0 or is_last):
+                        evaluation = self._evaluate(records)
+                        is_last = is_last or self.progress.stopped_early
+                    if is_last:  # before last.pt, which says that the run is complete
+                        self._export("last.safetensors", self.last_judgement, is_recommended=evaluation is not None)
+                    stop = request.agreed(self.device)
+                    is_due = step % settings.checkpoint_every == 0 or time.monotonic() > first_save
+                    if is_due or stop or step == last_step or is_last:
+                        first_save = float("inf")
+                        if records is not None:
+                            records.flush(f"step {step} of {settings.steps}: loss {row['total']:.3f}")
+                        self.save()
+                    if self.progress.stopped_early:
+                        log.info("stopped early: no better %s in %d evaluations", settings.best_by, settings.patience)
+                        break
+                    if stop and not is_last:
+                        log.info("stopped at step %d of %d; all of it is saved in %s", step, settings.steps, self.out)
+                        raise RunStopped(stop)
         finally:
             if records is not None:
                 records.close()
         return evaluation
 
+    def seconds_per_step(self, num_steps: int) -> tuple[float, float]:
+        """Seconds of loading a batch and of its gradients, the least of at most `num_steps`; the run stays as it is."""
+        random = torch.get_rng_state()
+        loading, computing = [], []
+        self.model.train()
+        batches = self._batches(self.progress.step, num_steps, 0)
+        with unchanged_statistics(self.model):
+            for _ in range(num_steps):
+                started = time.perf_counter()
+                batch = next(batches)
+                loaded = time.perf_counter()
+                self.step.gradients(batch)
+                loading.append(loaded - started)
+                computing.append(time.perf_counter() - loaded)
+                self.optimizer.zero_grad(set_to_none=True)
+                if max(gather(computing[-1])) > SLOW_STEP_S:
+                    break
+        torch.set_rng_state(random)
+        return min(loading), min(computing)
+
+    def _batches(self, start: int, num_steps: int, workers: int) -> Iterator[Batch]:
+        settings = self.config.train
+        return training_batches(
+            self.train_data,
+            build_transforms(settings.augment, self.model.resize),
+            settings.batch_size,
+            settings.seed,
+            start,
+            num_steps,
+            workers,
+            (rank(), world_size()),
+            CopyPaste(settings.augment.copy_paste, settings.augment.min_visible_px),
+            repeat_factors(self.train_data, settings.repeat_threshold),
+        )
+
     def _evaluate(self, records: RunRecords | None) -> Evaluation | None:
         """Judge the (averaged) weights on val; keep them if they are the best so far."""
-        assert self.val_data is not None
+        assert self.validation is not None
         settings, step = self.config.train, self.progress.step
-        model = self._model_for_use()
-        losses = validation_losses(model, self.val_data, settings.precision) if settings.val_loss else {}
-        results = detect_all(with_low_threshold(model), self.val_data, settings.precision)
-        evaluation = None
-        if is_first():
-            evaluation = evaluate(
-                results,
-                self.val_data,
-                self.val_category_ids,
-                self.config.model.detection.max_detections,
-                self.config.model.detection.score_threshold,
-            )
-        summary = gather(evaluation.summary() if evaluation is not None else None)[0] | losses
-        value = summary[settings.best_by]
+        judged = self.validation.judge(self._model_for_use())
+        value = judged.summary[settings.best_by]
         sign = -1 if settings.best_by in LOWER_IS_BETTER else 1
         if value is not None and (self.progress.best is None or sign * value > sign * self.progress.best):
             self.progress = Progress(step, value)
-            self._export("best.safetensors", summary, evaluation)
+            self._export("best.safetensors", judged, is_recommended=True)
         else:
             since_best = self.progress.evaluations_since_best + 1
             is_enough = 0 < settings.patience <= since_best
             self.progress = Progress(step, self.progress.best, since_best, is_enough)
         if records is not None:
-            records.add_evaluation(step, summary)
-            self._draw(results)
-            assert evaluation is not None
-            is_end = step == settings.steps or self.progress.stopped_early
-            if is_end:
-                title = f"{self.out.name} at step {step}"
-                write_evaluation(
-                    self.out / "evaluation", evaluation, results, self.val_data, self.val_category_ids, NUM_WORST, title
-                )
-        say(f"step {step}: {evaluation_line(summary)}")
-        self.last_summary = summary
-        return evaluation
+            records.add_evaluation(step, judged.summary)
+            self.validation.draw(judged, step)
+            if step == settings.steps or self.progress.stopped_early:
+                self.validation.write_report(judged, step)
+        log.info("step %d: %s", step, evaluation_line(judged.summary))
+        self.last_judgement = Judgement(judged.summary, judged.evaluation)
+        return judged.evaluation
 
     def _model_for_use(self) -> MaskRCNN:
         """A copy in eval mode with the averaged weights, or with the current ones where there is no average."""
@@ -203,18 +225,8 @@ class Trainer:
         load_state(model, self.average.tensors if self.average else self.model.state_dict())
         return model.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore
 
-    def _draw(self, results: dict[int, Instances]) -> None:
-        assert self.val_data is not None
-        threshold = self.config.model.detection.score_threshold
-        for index in range(min(NUM_PICTURES, len(self.val_data))):
-            found = results[self.val_data.image_ids[index]]
-            picture = figure(self.val_data.load(index).image, found[found.scores > threshold])
-            # With its folders, since files in two of them may have one name.
-            name = Path(self.val_data.file_names[index]).with_suffix("").as_posix().replace("/", "_")
-            write_image(self.out / "predictions" / f"{name}_{self.progress.step:06d}.png", picture)
-
-    def _export(self, name: str, summary: dict[str, float | None] | None, evaluation: Evaluation | None) -> None:
-        """Weights for use. With an evaluation, the score threshold is the one that counts best on val."""
+    def _export(self, name: str, judged: Judgement | None, *, is_recommended: bool) -> None:
+        """Weights for use; `is_recommended`: with the score threshold that counts best on val by this judgement."""
         if not is_first():
             return
         settings = self.config.model
@@ -222,14 +234,13 @@ class Trainer:
             "training": self.config.train.model_dump(mode="json"),
             "steps_done": self.progress.step,
             "num_train_images": len(self.train_data),
-            "val": summary,
-            "num_val_images": len(self.val_data) if self.val_data is not None else 0,
+            "val": judged.summary if judged is not None else None,
+            "num_val_images": len(self.validation.data) if self.validation is not None else 0,
         }
-        if evaluation is not None and evaluation.overall.count.total_true:
-            assert self.val_data is not None
-            was = settings.detection.score_threshold
-            card["score_threshold"] = threshold_note(evaluation, Path(self.val_data.source).name, was)
-            settings = with_score_threshold(settings, best_threshold(evaluation))
+        found = self.validation.score_threshold(judged) if self.validation and judged and is_recommended else None
+        if found is not None:
+            threshold, card["score_threshold"] = found
+            settings = with_score_threshold(settings, threshold)
         tensors = self.average.tensors if self.average else self.model.state_dict()
         save_checkpoint(self.out / name, tensors, settings, card)
 
@@ -248,40 +259,47 @@ class Trainer:
             "torch_random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
         }
-        with atomic_path(self.out / "last.pt") as temporary:
-            torch.save(state, temporary)
+        save_run_state(state, self.out)
 
     def restore(self) -> None:
         """Bring back what `save` wrote to the run's folder; the run then goes on as if it had not stopped.
 
         Raises:
             FileNotFoundError: there is no checkpoint in the folder.
-            ValueError: it is damaged, or of a model with other settings.
+            ValueError: it is damaged, no checkpoint of a run, or of a model with other settings.
         """
-        path = self.out / "last.pt"
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no checkpoint to resume from")
+        state = load_run_state(self.out, self.device)
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except (UnpicklingError, EOFError, RuntimeError) as error:
-            raise ValueError(f"{path}: not a checkpoint of a run, or a damaged one ({error})") from None
+            self._compare(json.loads(state["config"]))
+            self.model.load_state_dict(state["model"])
+            load_optimizer(self.optimizer, state["optimizer"])
+            self.schedule.last_epoch = state["schedule"]["last_epoch"]
+            self.schedule._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+            self.step.scaler.load_state_dict(state["scaler"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+            torch.set_rng_state(state["torch_random"].cpu())
+            if state["cuda_random"] and self.device.type == "cuda":  # a run may go on on a CPU
+                torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda_random"]])
+            self.progress = Progress(**state["progress"])
+        except (KeyError, TypeError, AttributeError, IndexError, RuntimeError, AssertionError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise ValueError(f"{self.out / 'last.pt'}: not the state of this run ({said})") from None
+
+    def _compare(self, saved: dict[str, Any]) -> None:
+        """Refuse another model; name what else the configuration of the run says otherwise than its checkpoint."""
+        own = self.config.model_dump(mode="json")
         # Through the settings, which know how older versions wrote them.
-        saved = validate(ModelSettings, json.loads(state["config"])["model"], f"{path}: model").model_dump(mode="json")
-        own = self.config.model.model_dump(mode="json")
-        changed = [key for key in own if own[key] != saved.get(key)]
+        model = validate(ModelSettings, saved["model"], f"{self.out / 'last.pt'}: model")
+        saved["model"] = model.model_dump(mode="json")
+        changed = [key for key in own["model"] if own["model"][key] != saved["model"].get(key)]
         if changed:
-            raise ValueError(f"{path}: the model has changed since this checkpoint: {', '.join(changed)} differ")
-        self.model.load_state_dict(state["model"])
-        load_optimizer(self.optimizer, state["optimizer"])
-        self.schedule.last_epoch = state["schedule"]["last_epoch"]
-        self.schedule._last_lr = [group["lr"] for group in self.optimizer.param_groups]
-        self.step.scaler.load_state_dict(state["scaler"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        torch.set_rng_state(state["torch_random"].cpu())
-        if state["cuda_random"] and self.device.type == "cuda":  # a run may go on on a CPU
-            torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda_random"]])
-        self.progress = Progress(**state["progress"])
+            raise ValueError(
+                f"{self.out / 'last.pt'}: the model has changed since this checkpoint: {', '.join(changed)} differ"
+            )
+        for key, value in own["train"].items():
+            if value != saved["train"].get(key, value):
+                log.warning("config.yaml was changed: train.%s is %s, it was %s", key, value, saved["train"][key])
 
 
 def saved_config(run: str | Path) -> Config:

@@ -23,7 +23,9 @@ STEPS = {"batch_size": 2, "workers": 0, "warmup_steps": 1, "learning_rate": 0.01
 def write_config(**differences: object) -> Path:
     """config.yaml in the working folder."""
     model = tiny_settings("maskrcnn", **SMALL).model_dump(mode="json", exclude_defaults=True)
-    Path("config.yaml").write_text(yaml.safe_dump({"model": model, "train": STEPS, **differences}))
+    Path("config.yaml").write_text(
+        yaml.safe_dump({"model": model, "train": STEPS, "data": {"val_fraction": 0.0}, **differences})
+    )
     return Path("config.yaml")
 
 
@@ -47,7 +49,7 @@ def test_train_then_evaluate_then_infer(tool: Tool, coco: Path, monkeypatch: pyt
     assert saved_config("run").train.steps == 2
     assert saved_config("run").data.train == str(coco / "train.json")
 
-    assert error(tool("train", "--out", "run", *data)).startswith("run holds a run already; continue it with --resume")
+    assert error(tool("train", "--out", "run", *data)).startswith("run holds a run already; resume it")
     monkeypatch.chdir(coco)  # a run can be resumed from any folder
     assert error(tool("train", "--resume", "../run")) == "../run: the run is complete, all 2 steps are done"
     monkeypatch.chdir("..")
@@ -126,13 +128,13 @@ def test_mistakes_are_one_sentence(tool: Tool, coco: Path) -> None:
         (("--config", config, *data, "--train", "haeds"), "haeds: there is no such file or folder"),
         (
             ("--config", config, *data, "--preset", "mmdet_caffe"),
-            "--preset mmdet_caffe is for the file of --init, and there is none",
+            "preset mmdet_caffe is for the weights to start from, and there are none",
         ),
         (("--resume", "run", "--preset", "mmdet_caffe"), "leave out --preset"),
-        (("--config", config, *data, "--val-fraction", "1"), "command line: data.val_fraction: "),
-        (("--config", config, *data, "--batch", "auto"), "--batch auto fills the memory of a GPU; on a CPU give a"),
-        (("--config", config, *data, "--steps", 0), "command line: train.steps: "),
-        (("--config", config, *data, "--device", "tpu"), "device: expected auto, cpu, cuda, cuda:N"),
+        (("--config", config, *data, "--val-fraction", "1"), "settings: data.val_fraction: "),
+        (("--config", config, *data, "--batch", "auto"), "batch_size auto fills the memory of a GPU; on a CPU give a"),
+        (("--config", config, *data, "--steps", 0), "settings: train.steps: "),
+        (("--config", config, *data, "--device", "tpu"), "device: expected auto, cpu, cuda or cuda:N"),
         (("--resume", "gone"), "gone/config.yaml: not found, so gone is no folder of a training run"),
         (
             ("--resume", "run", "--steps", 5, "--val-images", "x"),
@@ -145,7 +147,7 @@ def test_mistakes_are_one_sentence(tool: Tool, coco: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite(tool: Tool, coco: Path) -> None:
-    config = write_config(train={**STEPS, "learning_rate": 1e12, "warmup_steps": 0})
+    config = write_config(train={**STEPS, "learning_rate": 100.0, "warmup_steps": 0})
     said = tool("train", "--config", config, "--train", "data/train.json", "--images", "data/images", "--out", "run")
     sentence = error(said)
     assert "the loss is not finite at step " in sentence

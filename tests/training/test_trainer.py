@@ -14,7 +14,7 @@ from maskrcnn.config import Config, validate
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.loading import Batch
 from maskrcnn.data.reading import load_annotations
-from maskrcnn.training import trainer as trainer_module
+from maskrcnn.training import validation as validation_module
 from maskrcnn.training.schedule import learning_rate_factor
 from maskrcnn.training.step import NonFiniteLossError, TrainingStep
 from maskrcnn.training.trainer import Trainer, saved_config
@@ -201,7 +201,7 @@ def test_a_loss_that_is_not_finite_names_the_images(train: Annotations, tmp_path
 
 
 def test_the_steps_before_a_loss_that_is_not_finite_are_on_record(train: Annotations, tmp_path: Path) -> None:
-    trainer = Trainer(config(steps=50, learning_rate=1e12, warmup_steps=0), train, None, tmp_path)
+    trainer = Trainer(config(steps=50, learning_rate=100.0, warmup_steps=0), train, None, tmp_path)
     with pytest.raises(NonFiniteLossError):
         trainer.run()
     assert [row["step"] for row in rows(tmp_path / "losses.csv")][:1] == ["1"]
@@ -238,10 +238,10 @@ def test_the_best_weights_are_kept(
         value = next(left)
         return fake_figures(best_by, value)
 
-    monkeypatch.setattr(trainer_module, "NUM_PICTURES", 0)
-    monkeypatch.setattr(trainer_module, "detect_all", lambda *_: {})
-    monkeypatch.setattr(trainer_module, "evaluate", fake_evaluation)
-    monkeypatch.setattr(trainer_module, "write_evaluation", lambda *_: None)
+    monkeypatch.setattr(validation_module, "NUM_PICTURES", 0)
+    monkeypatch.setattr(validation_module, "detect_all", lambda *_: {})
+    monkeypatch.setattr(validation_module, "evaluate", fake_evaluation)
+    monkeypatch.setattr(validation_module, "write_evaluation", lambda *_: None)
     run = config(steps=4, evaluate_every=1, best_by=best_by, val_loss=False)
     Trainer(run, train, val, tmp_path).run(stop_at=3)
     trainer = Trainer(run, train, val, tmp_path)
@@ -332,10 +332,10 @@ def test_a_run_without_progress_stops_early(
     train: Annotations, val: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = iter([0.3, 0.2, 0.1, 0.4])
-    monkeypatch.setattr(trainer_module, "NUM_PICTURES", 0)
-    monkeypatch.setattr(trainer_module, "detect_all", lambda *_: {})
-    monkeypatch.setattr(trainer_module, "evaluate", lambda *_: fake_figures("mask_ap", next(left)))
-    monkeypatch.setattr(trainer_module, "write_evaluation", lambda *_: None)
+    monkeypatch.setattr(validation_module, "NUM_PICTURES", 0)
+    monkeypatch.setattr(validation_module, "detect_all", lambda *_: {})
+    monkeypatch.setattr(validation_module, "evaluate", lambda *_: fake_figures("mask_ap", next(left)))
+    monkeypatch.setattr(validation_module, "write_evaluation", lambda *_: None)
     run = config(steps=4, evaluate_every=1, patience=2, val_loss=False)
     trainer = Trainer(run, train, val, tmp_path)
     trainer.run()

@@ -12,6 +12,10 @@ from maskrcnn.data.annotations import Annotations
 NUM_NAMED = 3
 
 
+class OneSidedError(ValueError):
+    """So few pictures, or groups of them, that all came to one side."""
+
+
 def split_dataset(
     annotations: Annotations, val_fraction: float, seed: int = 0, group_of: Callable[[str], str] | None = None
 ) -> tuple[Annotations, Annotations]:
@@ -22,7 +26,8 @@ def split_dataset(
     as they are; problems go with their pictures, and those of no picture with train.
 
     Raises:
-        ValueError: a fraction not between 0 and 1, or a side without pictures.
+        ValueError: a fraction not between 0 and 1.
+        OneSidedError: a side without pictures.
     """
     if not 0 < val_fraction < 1:
         raise ValueError(f"expected a fraction for validation between 0 and 1, got {val_fraction:g}")
@@ -31,7 +36,7 @@ def split_dataset(
     is_val = np.array([_place(group_of(name), seed) < val_fraction for name in names], bool)
     if is_val.all() or not is_val.any():
         groups = len({group_of(name) for name in names})
-        raise ValueError(
+        raise OneSidedError(
             f"all {len(names)} pictures ({groups} groups) came to one side; "
             "another seed or fraction for validation divides them"
         )
