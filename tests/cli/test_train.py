@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import yaml
 import maskrcnn
 from maskrcnn.config import model_settings
 from maskrcnn.data.loading import Batch
+from maskrcnn.files import folder_lock
 from maskrcnn.model.build import build_model
 from maskrcnn.training.step import TrainingStep
 from maskrcnn.training.trainer import saved_config
@@ -98,6 +101,35 @@ def test_an_interrupted_run_is_resumed(tool: Tool, coco: Path, monkeypatch: pyte
     assert "resuming run at step 2 of 3\n" in said.out
     assert "use the model with --weights run/last.safetensors" in said.out
     assert maskrcnn.Predictor("run/last.safetensors", device="cpu").class_names == ("square", "disc")
+
+
+def test_a_terminated_run_saves_its_step_and_goes_on(tool: Tool, coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = ("--train", "data/train.json", "--images", "data/images", "--device", "cpu")
+    config = write_config(train={**STEPS, "steps": 3})
+    real_step = TrainingStep.__call__
+
+    def terminated(self: TrainingStep, batch: Batch, optimizer: torch.optim.Optimizer, step: int) -> dict[str, float]:
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real_step(self, batch, optimizer, step)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingStep, "__call__", terminated)
+        said = tool("train", "--config", config, *data, "--out", "run")
+    assert said.status == 128 + signal.SIGTERM
+    assert "stopped at step 2 of 3; all of it is saved in run" in said.out
+    assert said.err.splitlines() == ["--resume run goes on from here"]
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert "resuming run at step 2 of 3\n" in tool("train", "--resume", "run", "--device", "cpu").out
+
+
+def test_a_folder_has_one_run(tool: Tool, coco: Path) -> None:
+    data = ("--train", "data/train.json", "--images", "data/images", "--device", "cpu")
+    with folder_lock("run", "training"):
+        assert error(tool("train", "--config", write_config(), *data, "--out", "run")).startswith(
+            "run is in use by train"
+        )
 
 
 def test_mistakes_are_one_sentence(tool: Tool, coco: Path) -> None:

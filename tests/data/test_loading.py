@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import dataclass
 from itertools import islice
 
@@ -176,3 +178,37 @@ def test_objects_are_pasted_with_the_given_probability():
 
     assert num_objects(0.0) == 20 * (0 + 1 + 2) * 2
     assert num_objects(1.0) != num_objects(0.0)
+
+
+KILLED_WITH_WORKERS = """
+import os, signal, sys
+import numpy as np
+import torch
+from maskrcnn.data.loading import training_batches
+from maskrcnn.data.transforms import Sample
+from maskrcnn.structures.mask_crops import MaskCrops
+from maskrcnn.structures.targets import Targets
+
+class Blank:
+    def __len__(self):
+        return 4
+
+    def load(self, index):
+        no_boxes, no_labels = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
+        nothing = Targets(no_boxes, no_labels, MaskCrops.from_bitmaps([]), no_boxes)
+        return Sample(np.zeros((8, 8, 3), np.uint8), nothing, "blank.png", 1)
+
+batches = training_batches(Blank(), [], 2, 0, 0, 1000, 2)
+next(batches)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are not forked there")
+def test_workers_end_with_a_killed_parent():
+    """They hold the pipe open as long as they live, so that reading it to its end waits for them."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED_WITH_WORKERS], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == -9, said.decode()

@@ -1,0 +1,88 @@
+"""What a run does where its configuration is silent; a configuration that speaks is not touched."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from maskrcnn.config import Config, load_config, settings, validate
+from maskrcnn.training.plan import available_memory, duration, plan_model, plan_training
+
+CPU = torch.device("cpu")
+GB = 2**30
+ROOT = Path(__file__).parents[2]
+
+
+def planned(config: Config, num_images: int = 12, memory: int = 16 * GB, **options: Any) -> Config:
+    sizes = options.pop("sizes", [(480, 640)])
+    return plan_training(
+        plan_model(config, CPU).config, num_images, sizes, CPU, memory, **({"is_size_open": True} | options)
+    ).config
+
+
+def test_a_few_images_on_a_cpu():
+    run = planned(Config())
+    # 50 times through 12 images in batches of 2.
+    assert (run.train.batch_size, run.train.steps, run.train.warmup_steps) == (2, 300, 30)
+    assert (run.train.evaluate_every, run.train.optimizer, run.model.backbone.kind) == (30, "adamw", "resnet")
+    assert run.model.resize.shortest_edge == 416
+    assert run.train.checkpoint_every == 10
+
+
+def test_little_memory_gives_smaller_images_then_smaller_batches():
+    # At 416 px an image of 480 x 640 is 416 x 555 px x 1300 bytes = 0.28 GB; two of them in half the memory need 1.12.
+    assert planned(Config(), memory=2 * GB).model.resize.shortest_edge == 416
+    small = planned(Config(), memory=GB)
+    assert (small.model.resize.shortest_edge, small.train.batch_size) == (320, 2)
+    tiny = planned(Config(), memory=GB // 4)
+    assert (tiny.model.resize.shortest_edge, tiny.train.batch_size) == (320, 1)
+
+
+def test_large_sets_are_seen_less_often():
+    assert planned(Config(), num_images=1000).train.steps == 25_000
+    assert planned(Config(), num_images=118_000).train.steps == 118_000 * 12 // 2
+    assert planned(Config(), num_images=1).train.steps == 100
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted((ROOT / "configs").glob("*.yaml"))])
+def test_configurations_keep_their_meaning(name: str):
+    config = load_config(ROOT / "configs" / name)
+    run = planned(config, is_size_open=False)
+    for field in config.train.model_fields_set:
+        assert getattr(run.train, field) == getattr(config.train, field), field
+    assert {"steps", "batch_size", "learning_rate", "warmup_steps"} <= config.train.model_fields_set
+    assert run.train.learning_rate == config.train.learning_rate
+    if config.model.model_fields_set:  # else it is for weights to start from, which say it
+        assert run.model == config.model
+
+
+def test_what_is_said_wins_and_the_rate_follows_a_planned_batch():
+    run = planned(settings(train={"optimizer": "sgd", "steps": 500, "warmup_steps": 400}))
+    assert (run.train.steps, run.train.warmup_steps, run.train.optimizer) == (500, 400, "sgd")
+    assert run.train.learning_rate == pytest.approx(0.02 * 2 / 16)
+    assert run.train.schedule == "step"  # as SGD's defaults have it
+    assert planned(settings(train={"steps": 500})).train.warmup_steps == 50
+
+
+def test_memory_and_durations():
+    assert available_memory(CPU) > 2**20
+    assert [duration(s) for s in (0.2, 50, 120, 5400, 3 * 86400)] == ["1 s", "50 s", "2 min", "1.5 h", "3.0 days"]
+
+
+@pytest.mark.parametrize("augment", [{"scale": [1.2, 0.8]}, {"jitter": [2.0, 0.1], "crop": 64}])
+def test_reversed_ranges_are_errors(augment: dict[str, Any]):
+    with pytest.raises(ValueError, match=r"train\.augment: (scale|jitter) goes from the smaller factor to the larger"):
+        validate(Config, {"train": {"augment": augment}}, "test")
+
+
+def test_settings_from_python(tmp_path: Path):
+    (tmp_path / "a.yaml").write_text("train: {steps: 7, batch_size: 3}\n")
+    config = settings(tmp_path / "a.yaml", train={"steps": 9}, data={"val_fraction": 0.1})
+    assert (config.train.steps, config.train.batch_size, config.data.val_fraction) == (9, 3, 0.1)
+    assert config.train.model_fields_set == {"steps", "batch_size"}
+    assert settings(preset="torchvision_v1").model.family == "torchvision_v1"
+    with pytest.raises(ValueError, match="a file or a preset"):
+        settings(tmp_path / "a.yaml", preset="matterport")
+    with pytest.raises(ValueError, match=r"settings: unknown key train\.step; did you mean steps"):
+        settings(train={"step": 9})

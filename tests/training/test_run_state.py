@@ -1,0 +1,72 @@
+"""last.pt is believed only as a whole."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from maskrcnn.training.run_state import KEYS, load_run_state, save_run_state
+
+CPU = torch.device("cpu")
+
+
+def state() -> dict[str, Any]:
+    model = {"a": torch.arange(300.0), "b": torch.ones(3, 4)}
+    return dict.fromkeys(KEYS, 1) | {"config": "{}", "model": model}
+
+
+def test_comes_back(tmp_path: Path):
+    save_run_state(state(), tmp_path)
+    found = load_run_state(tmp_path, CPU)
+    assert tuple(found) == KEYS
+    assert torch.equal(found["model"]["a"], torch.arange(300.0))
+
+
+def test_a_flipped_bit_is_noticed_or_without_effect(tmp_path: Path):
+    save_run_state(state(), tmp_path)
+    whole = (tmp_path / "last.pt").read_bytes()
+    num_refused, rng = 0, np.random.default_rng(0)
+    for position in rng.integers(len(whole) * 8, size=300).tolist():
+        damaged = bytearray(whole)
+        damaged[position // 8] ^= 1 << position % 8
+        (tmp_path / "last.pt").write_bytes(damaged)
+        try:
+            found = load_run_state(tmp_path, CPU)
+        except ValueError:
+            num_refused += 1
+        else:
+            assert all(torch.equal(found["model"][name], value) for name, value in state()["model"].items())
+            assert {k: v for k, v in found.items() if k != "model"} == {
+                k: v for k, v in state().items() if k != "model"
+            }
+    assert num_refused > 250
+
+
+def test_a_checkpoint_of_an_older_version_is_still_read(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    torch.save(state(), tmp_path / "last.pt")
+    caplog.set_level("INFO", "maskrcnn")
+    assert tuple(load_run_state(tmp_path, CPU)) == KEYS
+    assert "without a checksum of the whole" in caplog.text
+    whole = bytearray((tmp_path / "last.pt").read_bytes())
+    whole[whole.index(torch.arange(8.0).numpy().tobytes()) + 6] ^= 1
+    (tmp_path / "last.pt").write_bytes(whole)
+    with pytest.raises(ValueError, match=r"damaged, the checksum of .* does not fit"):
+        load_run_state(tmp_path, CPU)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (torch.zeros(3), "expected the checkpoint of a run, got a Tensor"),
+        ({k: v for k, v in state().items() if k != "optimizer"}, "got a file without optimizer"),
+        (state() | {"epoch": 3}, "got a file with epoch"),
+        ({"model": {}}, "without config, progress, optimizer"),
+    ],
+)
+def test_other_files_are_one_sentence(tmp_path: Path, content: Any, sentence: str):
+    torch.save(content, tmp_path / "last.pt")
+    with pytest.raises(ValueError, match=sentence) as caught:
+        load_run_state(tmp_path, CPU)
+    assert "\n" not in str(caught.value)
