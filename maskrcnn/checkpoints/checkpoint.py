@@ -19,8 +19,10 @@ from maskrcnn.model.build import NoInitialWeights, build_model
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.model.state import StateFit, compare_state, load_state
 
-METADATA_KEY, SUM_KEY = "maskrcnn", "maskrcnn_sha256"
-"""Of the file's metadata: everything but the tensors, as JSON, and a checksum of both."""
+METADATA_KEY = "maskrcnn"
+"""Of the file's metadata: everything but the tensors, as JSON. One key: safetensors writes several in any order."""
+SUM_KEY = "sha256"
+"""In that JSON: a checksum of all the rest and of the tensors."""
 MAX_VALUES = 500_000_000
 """Of a model that is made where the file does not have it; an X152 has 150 million."""
 MAX_HEADER_BYTES = 10 << 20
@@ -85,8 +87,8 @@ def save_checkpoint(
         for name, t in tensors.items()
     }
     content = {"settings": settings.model_dump(mode="json"), "card": dict(card), "untrained": list(untrained)}
-    text = json.dumps(content)
-    metadata = {METADATA_KEY: text, SUM_KEY: checksum_of(stored, text)}
+    checksum = checksum_of(stored, json.dumps(content))
+    metadata = {METADATA_KEY: json.dumps({**content, SUM_KEY: checksum})}
     with atomic_path(path) as temporary:
         temporary.write_bytes(save(stored, metadata))
 
@@ -111,17 +113,16 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     except SafetensorError as error:
         raise ValueError(f"{path}: no checkpoint of maskrcnn, or a damaged one ({str(error)[:300]})") from None
     try:
-        text = metadata[METADATA_KEY]
-        content = json.loads(text)
+        content = json.loads(metadata[METADATA_KEY])
+        told = content.pop(SUM_KEY, None)  # files of version 0.1 have none
         settings, card = dict(content["settings"]), dict(content["card"])
         untrained = tuple(content.get("untrained", ()))
         are_entries = all(isinstance(name, str) for name in untrained) and isinstance(content["settings"], dict)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-        are_entries = False
+        content, told, are_entries = {}, None, False
     if not are_entries:
         raise ValueError(f"{path}: a safetensors file without maskrcnn's settings in its metadata") from None
-    told = metadata.get(SUM_KEY)  # files of version 0.1 have none
-    if told is not None and told != checksum_of(tensors, text):
+    if told is not None and told != checksum_of(tensors, json.dumps(content)):
         raise ValueError(f"{path}: damaged: its content is not what its checksum says; copy or download it again")
     damage = damage_in(tensors)
     if damage:

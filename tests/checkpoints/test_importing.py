@@ -179,7 +179,7 @@ def test_the_user_can_say_what_the_file_does_not(tmp_path: Path) -> None:
     assert told.settings.class_names == ("cat", "dog")
     with pytest.raises(ValueError, match=r"x\.pth"):
         import_checkpoint(tmp_path / "x.pth", preset="matterport")
-    with pytest.raises(ValueError, match="unknown preset 'mmdet'; known: "):
+    with pytest.raises(ValueError, match=r"unknown preset 'mmdet'; did you mean mmdet_\w+\?; known: "):
         load_weights(tmp_path / "x.pth", preset="mmdet")
 
 
