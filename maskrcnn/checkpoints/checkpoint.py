@@ -46,7 +46,9 @@ class Checkpoint:
         Raises:
             ValueError: tensors are missing, unexpected or of the wrong shape; with a table.
         """
-        with torch.device("meta"):  # settings of a stranger may ask for any size: first compared, then made
+        # Settings of a stranger may ask for any size, so they are compared before memory is taken; drawing weights on
+        # the meta device would import torch's compiler, which takes seconds.
+        with torch.device("meta"), NoInitialWeights():
             fit = compare_state(build_model(self.settings), self.tensors)
         if not fit.is_exact:
             raise ValueError(f"the weights do not fit the model\n{fit.table()}")
