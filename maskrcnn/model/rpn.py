@@ -40,7 +40,8 @@ class Anchors:
     @property
     def per_cell(self) -> int:
         """Anchors of a cell: the RPN's outputs."""
-        return len(self._cell(0))
+        sizes = self.sizes[0]
+        return len(self.ratios) * (len(sizes) if isinstance(sizes, Sequence) else 1)
 
     def __call__(self, padded_size: Size, grids: Sequence[Size], device: torch.device) -> list[Tensor]:
         """Anchors (h * w * per_cell, 4) for each grid (h, w), cell after cell in rows, those of a cell together.
