@@ -2,6 +2,7 @@
 
 import argparse
 import glob
+import math
 import os
 import sys
 from contextlib import nullcontext, redirect_stdout
@@ -28,12 +29,15 @@ from maskrcnn.prediction.job_results import JobSummary, describe
 from maskrcnn.prediction.predictor import COUNTING_SCORE, Predictor
 from maskrcnn.report.count import add_counts
 from maskrcnn.report.export import DRAWING_ENDING, is_ours, write_image
+from maskrcnn.report.selection import Selection
 
 DEFAULT_IS_FOR = "the default is for cell nuclei in micrographs, and what it counts in other pictures means nothing"
 LIKELY = 0.5
 """Score above which a detection of a published model is usually right."""
 OPTION_OF = {"detection.max_detections": "--max-detections", "resize.longest_edge": "--resize"}
 """Options that raise a limit, by the setting that a sentence about it names."""
+UNITS = {"nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "mm": 1e3}
+"""Of --pixel-size, in micrometres; both signs that are read as micro."""
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -65,6 +69,15 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         help="do also what an earlier run with these settings did (one picture alone is always done)",
     )
     add("--overwrite", action="store_true", help="replace files in the --out folder that infer did not write")
+    add("--min-area", type=float, metavar="PX", help="leave out objects of fewer pixels")
+    add("--max-area", type=float, metavar="PX", help="leave out objects of more pixels")
+    add("--exclude-border", action="store_true", help="leave out objects that touch the border of their picture")
+    add(
+        "--pixel-size",
+        type=_micrometres,
+        metavar="SIZE",
+        help="side of a pixel, such as 0.25um or 65nm: measurements.csv has micrometres, too",
+    )
     add_max_pixels(parser)
     add_channel(parser)
     add_model_arguments(parser)
@@ -76,6 +89,7 @@ def execute(args: argparse.Namespace) -> int:
     fail = partial(_report, with_traceback=args.debug)
     if args.batch < 1:
         raise ValueError(f"--batch: expected at least 1, got {args.batch}")
+    selection = Selection(args.min_area, args.max_area, args.exclude_border)
     if args.out.exists() and not args.out.is_dir():
         raise ValueError(f"--out: expected a folder, {args.out} is a file")
     found = _find(args.paths)
@@ -91,6 +105,8 @@ def execute(args: argparse.Namespace) -> int:
         args.device = str(device)
         with nullcontext() if is_first() else redirect_stdout(None):  # of several processes one says what all do
             predictor = _load(args)
+            if selection:
+                print(f"counts only objects {selection}")
             for path, number in found.num_skipped.items():
                 _say(
                     f"skipped in {path}: {number} drawing{'s' * (number > 1)} of earlier runs (name one to count in it)"
@@ -110,6 +126,8 @@ def execute(args: argparse.Namespace) -> int:
                     overwrite=args.overwrite,
                     max_pixels=args.max_pixels,
                     channel=args.channel,
+                    selection=selection,
+                    pixel_size_um=args.pixel_size,
                     say=_say,
                     on_failure=fail,
                 )
@@ -236,7 +254,7 @@ def _print_summary(args: argparse.Namespace, class_names: tuple[str, ...], summa
         _say(
             f"files are named from {'the folder they share' if summary.root else 'their drive'}: {summary.root or '/'}"
         )
-    written = "counts.csv and instances.json" if args.no_draw else "pictures, counts.csv and instances.json"
+    written = "pictures, " * (not args.no_draw) + "counts.csv, measurements.csv and instances.json"
     _say(f"{written} are in {args.out}")
 
 
@@ -259,6 +277,18 @@ def _print_counts(args: argparse.Namespace, class_names: tuple[str, ...], summar
             f"the default weights look for {_names(class_names)} only and found none; "
             "--weights coco is for everyday photographs, maskrcnn zoo lists more"
         )
+
+
+def _micrometres(text: str) -> float:
+    """The side of a pixel, "0.25um" or "65nm", in micrometres."""
+    number, factor = next(((text.removesuffix(unit), f) for unit, f in UNITS.items() if text.endswith(unit)), ("", 1.0))
+    try:
+        size = float(number) * factor
+    except ValueError:
+        size = 0.0
+    if not 0 < size < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a size such as 0.25um, 65nm or 0.001mm, got {text!r}")
+    return size
 
 
 def _names(class_names: tuple[str, ...]) -> str:

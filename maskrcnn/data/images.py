@@ -17,8 +17,8 @@ from torch import Tensor
 from maskrcnn.data.pictures.finding import missing_file, shown
 from maskrcnn.data.pictures.kinds import START_BYTES, recognise
 from maskrcnn.data.pictures.limits import ImageError, ImageTooLargeError, expect_within
-from maskrcnn.data.pictures.pixels import ValueRange, numbers_to_rgb, scale_to_uint8, stretch_to_uint8
-from maskrcnn.data.pictures.raster import num_frames, open_raster, pil_to_rgb, read_raster
+from maskrcnn.data.pictures.pixels import Stored, ValueRange, numbers_to_rgb, scale_to_uint8, stretch_to_uint8
+from maskrcnn.data.pictures.raster import num_frames, open_raster, pil_numbers, read_raster
 from maskrcnn.data.pictures.tiff import TiffLayout, layout, open_tiff, read_plane
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "PartOfFile",
     "ValueRange",
     "read_image",
+    "read_picture",
     "stretch_to_uint8",
     "to_rgb",
 ]
@@ -61,10 +62,23 @@ def read_image(path: str | Path, *, max_pixels: int | None = None, channel: int 
         FileNotFoundError: there is no such file.
         ImageError: not a regular file, empty, not an image, damaged, or beyond a limit (`ImageTooLargeError`).
     """
+    return read_picture(path, max_pixels=max_pixels, channel=channel)[0]
+
+
+def read_picture(
+    path: str | Path, *, max_pixels: int | None = None, channel: int | str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """`read_image`, and beside it the numbers that the file stores, to be measured: (H, W, 1) or (H, W, 3).
+
+    The latter are of the file's own type, as `Stored.channels` gives them. Arguments and errors are those of
+    `read_image`.
+    """
     path = Path(path)
     name = shown(path)
     with _opened(path, name) as file:
-        return _read(file, name, path.suffix, max_pixels, channel)
+        stored = _read(file, name, path.suffix, max_pixels, channel)
+        with _one_sentence(name):
+            return stored.rgb(), stored.channels()
 
 
 def to_rgb(image: ImageLike, value_range: ValueRange | None = None, *, max_pixels: int | None = None) -> np.ndarray:
@@ -86,7 +100,9 @@ def to_rgb(image: ImageLike, value_range: ValueRange | None = None, *, max_pixel
         if value_range is not None:
             raise ImageError("value_range is for arrays and tensors of numbers; a picture file says its range itself")
         if isinstance(image, bytes):
-            return _read(io.BytesIO(image), "encoded image", "", max_pixels, None)
+            stored = _read(io.BytesIO(image), "encoded image", "", max_pixels, None)
+            with _one_sentence("encoded image"):
+                return stored.rgb()
         if isinstance(image, Image.Image):
             return _pil_to_rgb(image, max_pixels)
         return read_image(image, max_pixels=max_pixels)
@@ -121,7 +137,7 @@ def _pil_to_rgb(image: Image.Image, max_pixels: int | None) -> np.ndarray:
     name = shown(getattr(image, "filename", "") or "PIL image")
     with _one_sentence(name):
         expect_within(name, (image.height, image.width), len(image.getbands()), max_pixels, 0, "")
-        return pil_to_rgb(image)
+        return pil_numbers(image).rgb()
 
 
 @contextmanager
@@ -144,7 +160,7 @@ def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def _read(file: BinaryIO, name: str, extension: str, max_pixels: int | None, channel: int | str | None) -> np.ndarray:
+def _read(file: BinaryIO, name: str, extension: str, max_pixels: int | None, channel: int | str | None) -> Stored:
     with _one_sentence(name):
         format = _recognise(file, extension, name)
         if format != "TIFF":

@@ -20,6 +20,7 @@ from maskrcnn.prediction.job_records import Records, settings_key
 from maskrcnn.prediction.job_results import (
     COUNTS,
     INSTANCES,
+    MEASUREMENTS,
     JobSummary,
     count_rows,
     describe,
@@ -29,6 +30,7 @@ from maskrcnn.prediction.job_results import (
 from maskrcnn.prediction.pipeline import OutputError, PictureError, finished
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.export import is_ours
+from maskrcnn.report.selection import Selection
 from maskrcnn.spelling import did_you_mean
 
 LOGGER = logging.getLogger("maskrcnn")
@@ -48,10 +50,12 @@ def infer_files(
     overwrite: bool = False,
     max_pixels: int | None = None,
     channel: int | str | None = None,
+    selection: Selection | None = None,
+    pixel_size_um: float | None = None,
     say: Callable[[str], None] = LOGGER.info,
     on_failure: Callable[[Exception], None] | None = None,
 ) -> JobSummary:
-    """Write `<stem>_instances.png` for each file, counts.csv and instances.json, all into `out`.
+    """Write `<stem>_instances.png` for each file, counts.csv, measurements.csv and instances.json, all into `out`.
 
     A file that cannot be read, or on which anything else fails, is reported, and its row of counts.csv says why; the
     others are finished. Other threads read the next pictures and draw the last ones while the network runs.
@@ -66,6 +70,8 @@ def infer_files(
         redo: do also what was done before.
         overwrite: replace files in `out` that no earlier job wrote.
         max_pixels, channel: of `read_image`.
+        selection: which objects count; None takes all.
+        pixel_size_um: the side of a pixel in micrometres, which measurements.csv then has columns in, too.
         say: takes one line for each file that was done; the logger "maskrcnn" where none is given.
         on_failure: takes the error of each file that could not be done; its text names the file. None logs a warning.
 
@@ -86,14 +92,14 @@ def infer_files(
     drawings = _drawings(names, "" if root is None else root.absolute().name, out) if is_drawn else {}
     folder = out / RECORDS if len(files) > 1 else None
     _expect_same_files(files)
-    settings = _from_first(lambda: settings_key(predictor, labels.tolist(), channel) if folder else "")
+    settings = _from_first(lambda: settings_key(predictor, labels.tolist(), channel, selection) if folder else "")
     with Records(folder, settings) as records, ExitStack() as stack:
 
         def prepare() -> list[int]:
             stack.enter_context(folder_lock(out, "infer"))
             clear_temporaries(out)
             if not overwrite:
-                _expect_ours([out / COUNTS, out / INSTANCES, *drawings.values()])
+                _expect_ours([out / COUNTS, out / INSTANCES, out / MEASUREMENTS, *drawings.values()])
             return _find_todo(records, files, drawings, redo, say)
 
         def progress() -> str:
@@ -106,7 +112,9 @@ def infer_files(
         try:
             with (
                 tqdm(total=len(own), unit="image", disable=None if len(own) > 1 and is_first() else True) as bar,
-                closing(finished(predictor, own, drawings, labels, records, reading)) as results,
+                closing(
+                    finished(predictor, own, drawings, labels, records, reading, selection or Selection())
+                ) as results,
             ):
                 for file, result in results:
                     bar.update()
@@ -134,7 +142,8 @@ def infer_files(
             summary = summarise(records, files, failures, class_names, root)
             try:
                 rows = count_rows(records, names, failures)
-                write_results(out, rows, class_names, records, names, predictor.class_names, category_ids)
+                all_names = predictor.class_names
+                write_results(out, rows, class_names, records, names, all_names, category_ids, pixel_size_um)
             except OSError as error:
                 raise _unwritable(out, error, progress()) from error
             with suppress(OSError):  # the records are right as they are, this only makes them smaller

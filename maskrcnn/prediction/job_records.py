@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 import maskrcnn
 from maskrcnn.files import atomic_path
 from maskrcnn.prediction.predictor import Predictor
+from maskrcnn.report.selection import Selection
 
 HASHED_BYTES = 64 << 20
 """Of files up to this size the content is compared; larger ones count as changed when their inode was (ctime)."""
@@ -76,6 +77,7 @@ class _Record(_Strict):
     ceilings: list[str]
     doubles: Number
     annotations: list[_Annotation]
+    measured: dict[str, list[int | float | None]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class Done:
     ceilings: tuple[str, ...]
     num_doubles: int
     """Pairs of objects that may be one."""
+    measured: tuple[str, ...]
+    """Names of what was measured of each object."""
     source: Path | io.BytesIO
     offset: int
     """Where the record begins in `source`, bytes."""
@@ -121,8 +125,11 @@ class Records:
         annotations: Sequence[Mapping[str, Any]],
         ceilings: Sequence[str] = (),
         num_doubles: int = 0,
+        measured: Mapping[str, Sequence[int | float | None]] | None = None,
     ) -> None:
         """Record that `file`, which was in that `state_of` when it was read, is done and drawn in `drawing`.
+
+        `measured` has, by name, a number for each of the `annotations`.
 
         Raises:
             ValueError: a NaN or an infinity among the annotations.
@@ -137,6 +144,7 @@ class Records:
             "ceilings": ceilings,
             "doubles": num_doubles,
             "annotations": annotations,
+            "measured": measured or {},
         }
         text = json.dumps(record, allow_nan=False, separators=(",", ":")).encode()
         with self._lock:
@@ -145,7 +153,8 @@ class Records:
             offset = self._own.tell()
             _append(self._own, b"%08x %s\n" % (zlib.crc32(text), text))
             source = self._own if isinstance(self._own, io.BytesIO) else Path(self._own.name)
-            self.done[file] = Done(image_size, record["counts"], tuple(ceilings), num_doubles, source, offset)
+            names = tuple(record["measured"])
+            self.done[file] = Done(image_size, record["counts"], tuple(ceilings), num_doubles, names, source, offset)
 
     def load(self, files: Iterable[Path], drawings: Mapping[Path, Path]) -> int:
         """Take up the records on disk of those `files` that have not changed since; gives how many are damaged.
@@ -164,9 +173,8 @@ class Records:
                         file = by_path.get(record.file.path)
                         if file is not None and _is_current(record, file, drawings.get(file)):
                             size = (record.size[0], record.size[1])
-                            self.done[file] = Done(
-                                size, record.counts, tuple(record.ceilings), record.doubles, source, offset
-                            )
+                            limits, names = tuple(record.ceilings), tuple(record.measured)
+                            self.done[file] = Done(size, record.counts, limits, record.doubles, names, source, offset)
                     offset += len(line)
         return num_damaged
 
@@ -181,10 +189,15 @@ class Records:
         Raises:
             RuntimeError: the record was changed meanwhile.
         """
-        record = _parse(self._line(self.done[file]))
-        if record is None:
-            raise RuntimeError(f"{self._folder}: a record was changed while it was in use; start again")
-        return [annotation.model_dump() for annotation in record.annotations]
+        return [annotation.model_dump() for annotation in self._record(file).annotations]
+
+    def measured(self, file: Path) -> dict[str, list[int | float | None]]:
+        """What was measured of a file that is done, by name; a number for each of its annotations.
+
+        Raises:
+            RuntimeError: the record was changed meanwhile.
+        """
+        return self._record(file).measured
 
     def compact(self) -> None:
         """Leave on disk only what is done, in one file; this object is of no use any more."""
@@ -205,6 +218,12 @@ class Records:
     def __exit__(self, *_: object) -> None:
         if self._own is not None:
             self._own.close()
+
+    def _record(self, file: Path) -> _Record:
+        record = _parse(self._line(self.done[file]))
+        if record is None:
+            raise RuntimeError(f"{self._folder}: a record was changed while it was in use; start again")
+        return record
 
     def _line(self, done: Done) -> bytes:
         if isinstance(done.source, Path):
@@ -244,14 +263,16 @@ def state_of(file: Path) -> FileState:
     )
 
 
-def settings_key(predictor: Predictor, labels: Sequence[int], channel: int | str | None = None) -> str:
-    """A hash of what decides on the results: weights, settings, precision, the `labels` that are kept, the version
-    and the `channel` that is read.
+def settings_key(
+    predictor: Predictor, labels: Sequence[int], channel: int | str | None = None, selection: Selection | None = None
+) -> str:
+    """A hash of what decides on the results: weights, settings, precision, the `labels` that are kept, the version,
+    the `channel` that is read and the `selection` of what is counted.
 
     The device and the batch size, which change the last digits, are not in it.
     """
     settings = [maskrcnn.__version__, predictor.precision, predictor.settings.model_dump(mode="json"), sorted(labels)]
-    settings += [] if channel is None else [channel]
+    settings += ["measured", channel, str(selection or "")]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for name, tensor in predictor.model.state_dict().items():
         digest.update(name.encode())

@@ -1,16 +1,20 @@
-"""What a job over many pictures gives at the end: a summary, counts.csv and instances.json, made from its records."""
+"""What a job over many pictures gives at the end: a summary, its tables and instances.json, made from its records."""
 
+import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskrcnn.files import atomic_path
-from maskrcnn.names import printable, utf8
-from maskrcnn.prediction.job_records import Records
-from maskrcnn.report.export import CountRow, coco_dict, counts_csv, json_text
+import numpy as np
 
-COUNTS, INSTANCES = "counts.csv", "instances.json"
+from maskrcnn.files import atomic_path
+from maskrcnn.names import printable, table_cell, utf8
+from maskrcnn.prediction.job_records import Records
+from maskrcnn.report.export import MEASURED_FIRST, CountRow, coco_dict, counts_csv, json_text
+from maskrcnn.report.measure import METRIC, cell, in_micrometres
+
+COUNTS, INSTANCES, MEASUREMENTS = "counts.csv", "instances.json", "measurements.csv"
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,10 @@ def write_results(
     names: Mapping[Path, str],
     class_names: Sequence[str],
     category_ids: Sequence[int] | None,
+    pixel_size_um: float | None,
 ) -> None:
-    """Write counts.csv of `rows` with a column for each class that was `counted`, and instances.json of the files that
-    are done, one after the other in memory. Both name and order the files as `names` does."""
+    """Write counts.csv of `rows` with a column for each class that was `counted`, measurements.csv and instances.json
+    of the files that are done, one after the other in memory. All name and order the files as `names` does."""
     done = [file for file in names if file in records.done]
     document = coco_dict([], class_names, category_ids)
     document |= {"images": _images(records, done, names), "annotations": _annotations(records, done)}
@@ -100,6 +105,9 @@ def write_results(
                 text.write("," * bool(i) + json_text(one))
             text.write("]")
         text.write("}")
+    class_of = {one["id"]: one["name"] for one in document["categories"]}
+    with atomic_path(out / MEASUREMENTS) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+        csv.writer(text, lineterminator="\n").writerows(_measurements(records, done, names, class_of, pixel_size_um))
     counts_csv(out / COUNTS, rows, counted)
 
 
@@ -115,3 +123,28 @@ def _annotations(records: Records, done: Sequence[Path]) -> Iterator[dict[str, A
         for annotation in records.annotations(file):
             number += 1
             yield {"id": number, "image_id": image_id, **annotation}
+
+
+def _measurements(
+    records: Records,
+    done: Sequence[Path],
+    names: Mapping[Path, str],
+    class_of: Mapping[int, str],
+    pixel_size_um: float | None,
+) -> Iterator[list[object]]:
+    """The lines of measurements.csv; files with other channels have their own columns, and empty cells in others."""
+    measured = list(dict.fromkeys(name for file in done for name in records.done[file].measured))
+    metric = list(METRIC) if pixel_size_um is not None else []
+    yield [*MEASURED_FIRST, *measured, *metric]
+    number = 0
+    for file in done:
+        columns = records.measured(file)
+        if pixel_size_um is not None and columns:
+            numbers = {name: np.array(values, float) for name, values in columns.items()}
+            columns |= {name: values.tolist() for name, values in in_micrometres(numbers, pixel_size_um).items()}
+        for i, annotation in enumerate(records.annotations(file)):
+            number += 1
+            x, y, width, height = annotation["bbox"]
+            about = [number, class_of[annotation["category_id"]], annotation["score"], x, y, x + width, y + height]
+            rest = [columns[name][i] if name in columns else None for name in (*measured, *metric)]
+            yield [table_cell(names[file]), *map(cell, about + rest)]

@@ -1,6 +1,7 @@
 """Pictures on their way: read by other threads, through the network in the caller's, drawn and recorded by others."""
 
 import errno
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskrcnn.data.images import ImageError, read_image
+from maskrcnn.data.images import ImageError, read_picture
 from maskrcnn.data.pictures.finding import shown
 from maskrcnn.distributed import num_cores
 from maskrcnn.names import printable
@@ -24,6 +25,8 @@ from maskrcnn.report.count import count
 from maskrcnn.report.double_counts import double_counts
 from maskrcnn.report.draw import figure
 from maskrcnn.report.export import coco_dict, write_drawing
+from maskrcnn.report.measure import measure
+from maskrcnn.report.selection import Selection
 from maskrcnn.structures.instances import Instances
 
 MAX_THREADS = 4
@@ -34,6 +37,9 @@ one at a time."""
 
 MAX_REASON = 500
 """Letters of the reason why a picture was not done; OpenCV gives its source files, too."""
+
+IN_ANNOTATION = ("id", "class", "score", "box_x0", "box_y0", "box_x1", "box_y1")
+"""Columns of `measure` that are made from an annotation."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -63,6 +69,9 @@ class _Picture(NamedTuple):
     file: Path
     state: FileState
     image: np.ndarray
+    """RGB uint8 (H, W, 3)."""
+    numbers: np.ndarray
+    """As stored, (H, W, C)."""
 
 
 def finished(
@@ -72,12 +81,13 @@ def finished(
     labels: Tensor,
     records: Records,
     reading: Mapping[str, Any],
+    selection: Selection,
 ) -> Generator[tuple[Path, dict[str, int] | PictureError], None, None]:
     """Each file and the counts of `labels` in it, in order, when it is drawn and on record; or why it is not.
 
     Counts leave out classes of which there is none. A file with a place in `drawings` is drawn there. Whatever goes
     wrong with one picture is given in its place. Closing the generator still records what went through the network.
-    `reading` are options of `read_image`.
+    `reading` are options of `read_picture`, `selection` says which objects count.
 
     Raises:
         OutputError: a drawing or a record cannot be written.
@@ -92,19 +102,20 @@ def finished(
         nonlocal largest_bytes
         for picture in ahead(partial(_read, reading), files, readers, limit):
             if isinstance(picture, _Picture):
-                largest_bytes = max(largest_bytes, picture.image.nbytes)
+                largest_bytes = max(largest_bytes, picture.image.nbytes + picture.numbers.nbytes)
             yield picture
 
     def finish(detected: tuple[_Picture, Instances] | PictureError) -> tuple[Path, dict[str, int] | PictureError]:
         if isinstance(detected, PictureError):
             return detected.file, detected
-        (file, state, image), found = detected
+        (file, state, image, numbers), found = detected
         try:
-            instances = found[torch.isin(found.labels, labels)]
+            instances = selection(found[torch.isin(found.labels, labels)])
             path = drawings.get(file)
             if path is not None:
                 _write_drawing(path, figure(image, instances))
-            return file, _record(records, file, state, path, instances, predictor.settings.category_ids or None)
+            category_ids = predictor.settings.category_ids or None
+            return file, _record(records, file, state, path, instances, numbers, category_ids)
         except OutputError:
             raise
         except Exception as error:
@@ -122,10 +133,10 @@ def _read(reading: Mapping[str, Any], file: Path) -> _Picture | PictureError:
     try:
         # The state before: should the file be written anew in between, the next job does it again.
         state = state_of(file) if os.path.isfile(file) else None
-        image = read_image(file, **reading)
+        image, numbers = read_picture(file, **reading)
         if state is None:
             raise ImageError(f"{file}: expected a file")
-        return _Picture(file, state, image)
+        return _Picture(file, state, image, numbers)
     except Exception as error:  # the libraries that decode raise what they like
         return PictureError(file, "unreadable", error)
 
@@ -167,6 +178,7 @@ def _record(
     state: FileState,
     path: Path | None,
     instances: Instances,
+    numbers: np.ndarray,
     category_ids: Sequence[int] | None,
 ) -> dict[str, int]:
     counts = {name: number for name, number in count(instances).items() if number}
@@ -174,11 +186,24 @@ def _record(
     # Numbers are given when all pictures are there.
     annotations = [{key: value for key, value in one.items() if key not in ("id", "image_id")} for one in found]
     num_doubles = len(double_counts(instances))
+    measured = _measured(instances, numbers)
     try:
-        records.add(file, state, path, instances.image_size, counts, annotations, instances.ceilings, num_doubles)
+        records.add(
+            file, state, path, instances.image_size, counts, annotations, instances.ceilings, num_doubles, measured
+        )
     except OSError as error:
         raise OutputError(*error.args) from error
     return counts
+
+
+def _measured(instances: Instances, numbers: np.ndarray) -> dict[str, list[int | float | None]]:
+    """What `measure` says of each object and its annotation does not; None for what is not a finite number."""
+    table = measure(instances, numbers)
+    columns = {name: table[name].tolist() for name in table if name not in IN_ANNOTATION}
+    return {
+        name: [int(value) if isinstance(value, bool) else value if math.isfinite(value) else None for value in values]
+        for name, values in columns.items()
+    }
 
 
 def ahead(

@@ -20,6 +20,8 @@ from maskrcnn.structures.instances import Instances
 MAX_HEADER_BYTES = 1 << 20
 """Of a table's first line, for `is_ours`: thousands of class names."""
 DESCRIPTION = "Objects found by Mask R-CNN"
+MEASURED_FIRST = ("file", "id", "class", "score", "box_x0", "box_y0", "box_x1", "box_y1")
+"""The first columns of a job's table of measurements."""
 DRAWING_ENDING = "_instances.png"
 """How the file name of a drawing of a job ends."""
 _PNG_HEADER_BYTES = 33  # signature and IHDR, which is always the first chunk
@@ -153,7 +155,8 @@ def is_ours(path: str | Path) -> bool:
         with path.open("rb") as file:
             if path.suffix == ".csv":
                 header = next(csv.reader([file.readline(MAX_HEADER_BYTES).decode()]), [])
-                return header[:1] == ["file"] and header[-2:] == ["total", "status"]
+                is_of_counts = header[:1] == ["file"] and header[-2:] == ["total", "status"]
+                return is_of_counts or header[: len(MEASURED_FIRST)] == list(MEASURED_FIRST)
             start = file.read(_PNG_HEADER_BYTES + 4 + len(_MARK))  # enough of a JSON, too
     except (OSError, ValueError, csv.Error):
         return False

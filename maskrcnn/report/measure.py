@@ -16,6 +16,8 @@ from maskrcnn.structures.instances import Instances
 
 LENGTHS = ("equivalent_diameter", "perimeter", "major_axis", "minor_axis")
 """Columns that are lengths, without their unit."""
+METRIC = ("area_um2", *(f"{name}_um" for name in LENGTHS))
+"""Columns that need the size of a pixel."""
 MAX_CHANNELS = 64
 """An array with more is taken for one with other axes."""
 

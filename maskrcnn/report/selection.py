@@ -36,8 +36,8 @@ class Selection:
 
     def __str__(self) -> str:
         """Such as "of at least 50 px, not at the border"."""
-        said = [f"of at least {self.min_area:g} px"] * (self.min_area is not None)
-        said += [f"of at most {self.max_area:g} px"] * (self.max_area is not None)
+        limits = (("least", self.min_area), ("most", self.max_area))
+        said = [f"of at {end} {area:g} px" for end, area in limits if area is not None]
         return ", ".join(said + ["not at the border"] * self.exclude_border)
 
     def __call__(self, instances: Instances) -> Instances:

@@ -66,7 +66,14 @@ def test_files_are_done_and_bad_ones_skipped(predictor: maskrcnn.Predictor, file
     names = sorted(path.name for path in out.iterdir() if path.is_file())
     # Two files are called a, so each is given its folder too.
     assert names == sorted(
-        [f"{tmp_path.name}_a_instances.png", "b_a_instances.png", "c_instances.png", "counts.csv", "instances.json"]
+        [
+            f"{tmp_path.name}_a_instances.png",
+            "b_a_instances.png",
+            "c_instances.png",
+            "counts.csv",
+            "instances.json",
+            "measurements.csv",
+        ]
     )
     assert Image.open(out / "c_instances.png").width >= 80
 
@@ -118,7 +125,11 @@ def test_a_file_that_cannot_be_read_is_in_the_table(
 ) -> None:
     summary = infer_files(predictor, [files[1]], tmp_path / "out")
     assert (summary.counts, list(summary.failures)) == ([], [files[1]])
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["counts.csv", "instances.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "counts.csv",
+        "instances.json",
+        "measurements.csv",
+    ]
     assert (tmp_path / "out" / "counts.csv").read_text().splitlines()[1].startswith("text.jpg,,,,unreadable: not an")
     assert caplog.messages[0].startswith(f"{files[1]}: not an image")
 

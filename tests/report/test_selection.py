@@ -42,6 +42,7 @@ def test_nothing_to_leave_out() -> None:
 def test_in_words() -> None:
     assert not Selection()
     assert str(Selection(50, 900.5, True)) == "of at least 50 px, of at most 900.5 px, not at the border"
+    assert str(Selection(max_area=9)) == "of at most 9 px"
 
 
 @pytest.mark.parametrize("limits", [{"min_area": -1}, {"max_area": float("nan")}, {"min_area": 5, "max_area": 4}])

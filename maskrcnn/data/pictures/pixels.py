@@ -6,7 +6,7 @@
 - An alpha channel is never stretched: full scale is opaque (1.0 for floats). The colours are laid over white.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -24,6 +24,34 @@ ROWS = 256
 ValueRange = tuple[float, float]
 """The numbers of an array that are black and full intensity."""
 Alpha = Literal["none", "straight", "premultiplied"]
+
+
+class Stored(NamedTuple):
+    """A picture as its file stores it."""
+
+    numbers: np.ndarray
+    """(H, W) or (H, W, S), any type."""
+    alpha: Alpha = "straight"
+    is_zero_white: bool = False
+    orientation: int = 1
+    """EXIF number."""
+
+    def rgb(self) -> np.ndarray:
+        """RGB uint8 (H, W, 3), upright."""
+        return orient(numbers_to_rgb(self.numbers, self.alpha, self.is_zero_white), self.orientation)
+
+    def channels(self) -> np.ndarray:
+        """The numbers upright (H, W, 1) or (H, W, 3), neither stretched nor laid over white, bright ones large.
+
+        Alpha is left out; three equal channels, a grey picture saved as colour, are one.
+        """
+        numbers = self.numbers[..., None] if self.numbers.ndim == 2 else self.numbers
+        numbers = numbers[..., : 1 if numbers.shape[2] < 3 else 3]
+        if numbers.shape[2] == 3 and all(np.array_equal(numbers[..., 0], numbers[..., i]) for i in (1, 2)):
+            numbers = numbers[..., :1]
+        if self.is_zero_white:
+            numbers = -numbers if numbers.dtype.kind == "f" else ~numbers
+        return orient(numbers, self.orientation)
 
 
 def numbers_to_rgb(pixels: np.ndarray, alpha: Alpha = "straight", is_zero_white: bool = False) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Pictures that Pillow opens, everything but TIFF: one frame as RGB uint8 (H, W, 3). 16-bit colour goes to OpenCV."""
+"""Pictures that Pillow opens, everything but TIFF: one frame as it is stored. 16-bit colour goes to OpenCV."""
 
 import contextlib
 import threading
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from maskrcnn.data.pictures.limits import MAX_JPEG_SCANS, ImageError, expect_within
-from maskrcnn.data.pictures.pixels import numbers_to_rgb, orient
+from maskrcnn.data.pictures.pixels import Stored
 
 DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 ROWS = 1024
@@ -45,16 +45,16 @@ def open_raster(file: BinaryIO, format: str, name: str, max_pixels: int | None) 
     return image
 
 
-def read_raster(image: Image.Image, file: BinaryIO) -> np.ndarray:
-    """The first frame of what `open_raster` opened, upright."""
+def read_raster(image: Image.Image, file: BinaryIO) -> Stored:
+    """The first frame of what `open_raster` opened."""
     if not _loses_depth(image):
-        return pil_to_rgb(image)
+        return pil_numbers(image)
     file.seek(0)
     # Not imread: on Windows it cannot open a path with letters outside the code page.
     pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("16-bit colour that OpenCV does not decode")
-    return orient(numbers_to_rgb(rgb_order(pixels)), orientation(image))
+    return Stored(rgb_order(pixels), orientation=orientation(image))
 
 
 def num_frames(image: Image.Image) -> int:
@@ -65,17 +65,17 @@ def num_frames(image: Image.Image) -> int:
     return getattr(image, "n_frames", 1) if getattr(image, "is_animated", False) else 1
 
 
-def pil_to_rgb(image: Image.Image) -> np.ndarray:
-    """A PIL image of any mode as RGB uint8 (H, W, 3), upright; its pixels are decoded here."""
+def pil_numbers(image: Image.Image) -> Stored:
+    """The numbers of a PIL image of any mode; its pixels are decoded here."""
     with _unlimited_pillow():
         image.load()
     # After load: Pillow turns TIFF itself while decoding and then forgets the tag.
     turn = orientation(image)
     if image.mode in DEEP_MODES:
-        return orient(numbers_to_rgb(np.asarray(image)), turn)
+        return Stored(np.asarray(image), orientation=turn)
     transparent = image.has_transparency_data
     mode = "RGBA" if transparent else image.mode if image.mode in ("1", "L", "RGB") else "RGB"
-    return orient(numbers_to_rgb(pil_to_array(image, mode)), turn)
+    return Stored(pil_to_array(image, mode), orientation=turn)
 
 
 def pil_to_array(image: Image.Image, mode: str) -> np.ndarray:

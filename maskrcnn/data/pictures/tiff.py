@@ -15,7 +15,7 @@ from PIL import Image
 
 from maskrcnn.data.pictures.kinds import CAMERA_RAW
 from maskrcnn.data.pictures.limits import ImageError, expect_within
-from maskrcnn.data.pictures.pixels import Alpha, numbers_to_rgb, orient
+from maskrcnn.data.pictures.pixels import Alpha, Stored
 from maskrcnn.data.pictures.raster import DEEP_MODES, pil_to_array, rgb_order
 
 NO_PAGES = frozenset("YXSCZ")
@@ -76,10 +76,8 @@ def layout(tiff: Any, name: str) -> TiffLayout:
     return TiffLayout(axes, tuple(shape), np.dtype(series.dtype), names, _pixel_size(tiff, series), others)
 
 
-def read_plane(
-    tiff: Any, file: BinaryIO, name: str, page: int, channel: int | None, max_pixels: int | None
-) -> np.ndarray:
-    """One page as RGB uint8 (H, W, 3), upright: depth as its maximum, of several channels one (None: the maximum).
+def read_plane(tiff: Any, file: BinaryIO, name: str, page: int, channel: int | None, max_pixels: int | None) -> Stored:
+    """One page as it is stored: depth as its maximum, of several channels one (None: the maximum).
 
     Raises:
         ImageError: beyond a limit, cut off, a codec that is not there, numbers that are no picture.
@@ -95,7 +93,7 @@ def read_plane(
     if is_interleaved:
         for one in series.pages:
             _expect_whole(one, tiff, name)
-        return numbers_to_rgb(series.asarray())
+        return Stored(series.asarray())
     num_inner = len(key.shape)
     if tuple(held.shape[-num_inner:]) != tuple(key.shape):
         raise ImageError(f"{name}: its pages {key.shape} do not make up the {held.axes} of {held.shape} that it claims")
@@ -118,7 +116,7 @@ def read_plane(
         numbers_, is_ready = _inner(plane.numbers, inner, channel), plane.is_ready
         total = numbers_ if total is None else np.maximum(total, numbers_)
     assert total is not None
-    return _to_rgb(total, key, is_ready)
+    return _stored(total, key, is_ready)
 
 
 def _inner(numbers: np.ndarray, axes: str, channel: int | None) -> np.ndarray:
@@ -139,9 +137,9 @@ def _inner(numbers: np.ndarray, axes: str, channel: int | None) -> np.ndarray:
     return numbers.transpose([axes.index(axis) for axis in "YXS" if axis in axes])
 
 
-def _to_rgb(numbers: np.ndarray, page: Any, is_ready: bool) -> np.ndarray:
+def _stored(numbers: np.ndarray, page: Any, is_ready: bool) -> Stored:
     if is_ready:
-        return numbers_to_rgb(numbers)
+        return Stored(numbers)
     photometric = int(page.photometric)
     if photometric == 3:
         table = np.asarray(page.colormap)  # (3, colours)
@@ -149,9 +147,9 @@ def _to_rgb(numbers: np.ndarray, page: Any, is_ready: bool) -> np.ndarray:
         numbers = table[np.minimum(numbers, len(table) - 1)]
     elif page.bitspersample < 8 and numbers.dtype == np.uint8:
         numbers = numbers * np.uint8(255 // (2**page.bitspersample - 1))
-    rgb = numbers_to_rgb(numbers[..., :4] if numbers.ndim == 3 else numbers, _alpha(page), photometric == 0)
     tag = page.tags.get(274)
-    return orient(rgb, tag.value if tag is not None and tag.value in range(1, 9) else 1)
+    turn = tag.value if tag is not None and tag.value in range(1, 9) else 1
+    return Stored(numbers[..., :4] if numbers.ndim == 3 else numbers, _alpha(page), photometric == 0, turn)
 
 
 def _alpha(page: Any) -> Alpha:
