@@ -12,6 +12,7 @@ from maskrcnn.report.labels import MIN_FONT_PX, LabelMode, draw_labels
 from maskrcnn.report.palette import palette_for, spread_colors
 from maskrcnn.report.text import Color, shorten, text_block
 from maskrcnn.structures.instances import Instances
+from maskrcnn.structures.runs import Runs
 
 ColorMode = Literal["instance", "class"]
 
@@ -104,7 +105,8 @@ def _draw_on(
         # Masks live in their boxes, so on the enlarged picture they are drawn at its resolution, without steps.
         canvas[:] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
         scale = height // image.shape[0]
-        instances = replace(instances, image_size=(height, width), boxes=instances.boxes * scale)
+        pixels = instances.pixels and _enlarged(instances.pixels, scale)
+        instances = replace(instances, image_size=(height, width), boxes=instances.boxes * scale, pixels=pixels)
 
     boxes = instances.boxes.cpu().numpy().astype(np.float64)
     object_colors = _object_colors(image, instances, boxes, colors)
@@ -121,6 +123,16 @@ def _draw_on(
         x0, y0, x1, y1 = taken[0]
         # The larger of the two, so that what shines through darkens the ground and not the letters.
         canvas[y0:y1, x0:x1] = np.maximum(panel, cv2.addWeighted(canvas[y0:y1, x0:x1], 0.2, panel, 0.8, 0))
+
+
+def _enlarged(pixels: Runs, scale: int) -> Runs:
+    """The masks with every pixel `scale` times as wide and high."""
+    height, width = pixels.image_size
+    crops = [
+        (x0 * scale, y0 * scale, bitmap.repeat(scale, axis=0).repeat(scale, axis=1))
+        for x0, y0, bitmap in pixels.crops()
+    ]
+    return Runs.of_crops(crops, (height * scale, width * scale))
 
 
 def _font_px(size: tuple[int, ...]) -> int:

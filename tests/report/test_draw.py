@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -218,3 +219,12 @@ def test_a_legend_covers_nothing_where_there_is_room_at_the_border() -> None:
     assert changed.any()
     for x0, y0, x1, y1 in corners:
         assert not changed[y0:y1, x0:x1].any()
+
+
+def test_masks_known_pixel_by_pixel_are_enlarged() -> None:
+    boxes = torch.tensor([[2.0, 3, 6, 8]])
+    labels, scores, probs = torch.zeros(1, dtype=torch.int64), torch.ones(1), torch.ones(1, 28, 28)
+    found = Instances((20, 30), boxes, labels, scores, probs, ("a",))
+    image = np.zeros((20, 30, 3), np.uint8)
+    joined = replace(found, pixels=found.runs)
+    assert np.array_equal(draw(image, joined, scale=2, labels="none"), draw(image, found, scale=2, labels="none"))
