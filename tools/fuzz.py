@@ -7,6 +7,7 @@ hypothesis, under the MPL, shrinks better but takes several times as long for a 
 """
 
 import argparse
+import math
 import sys
 from collections import Counter
 from pathlib import Path
@@ -29,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="python tools/fuzz.py -n 500",
     )
     add = parser.add_argument
-    add("-n", "--cases", type=int, default=20_000, help="in all, divided over the targets")
+    add("-n", "--cases", type=int, default=20_000, help="in all, divided over the targets by their shares")
     add("--seed", type=int, default=0)
     add("--targets", nargs="+", choices=TARGETS, default=list(TARGETS), metavar="NAME", help=", ".join(TARGETS))
     add("--only", type=int, metavar="INDEX", help="one case of each target, by its number")
@@ -43,22 +44,25 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     args = build_parser().parse_args(argv)
     limits = Limits(args.seconds, int(args.gigabytes * 2**30))
-    per_target = max(1, args.cases // len(args.targets))
-    indices = [args.only] if args.only is not None else range(per_target)
+    per_share = args.cases / sum(TARGETS[name].share for name in args.targets)
     num_bad = 0
+    totals: Counter[str] = Counter()
     print(
         f"{'target':24} {'cases':>6} {'read':>6} {'refused':>8} {' '.join(f'{kind:>9}' for kind in BAD)} {'slowest':>9}"
     )
     for name in args.targets:
+        num = math.ceil(per_share * TARGETS[name].share)
+        indices = [args.only] if args.only is not None else range(num)
         outcomes = list(run_cases(TARGETS[name], indices, args.seed, limits, args.keep))
         kinds = Counter(outcome.kind for outcome in outcomes)
+        totals += kinds
         slowest = max(outcome.seconds for outcome in outcomes)
         columns = " ".join(f"{kinds[kind]:9}" for kind in BAD)
         print(
             f"{name:24} {len(outcomes):6} {kinds['read']:6} {kinds['refused']:8} {columns} {slowest:7.1f} s", flush=True
         )
         num_bad += _show([outcome for outcome in outcomes if outcome.kind in BAD])
-    print(f"{num_bad} findings")
+    print(f"{totals.total()} cases: {totals['read']} read, {totals['refused']} refused, {num_bad} findings")
     return int(num_bad > 0)
 
 

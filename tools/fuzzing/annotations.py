@@ -1,10 +1,10 @@
 """The seven annotation formats, through what checks, converts and trains on them."""
 
+import hashlib
 import io
 import json
 import random
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fuzzing.children import Target
+from fuzzing.children import MAX_MESSAGE, SilentDifferenceError, Target
 from fuzzing.mutations import damaged_bytes, damaged_tree
-from maskrcnn.cli.main import run_tool
 from maskrcnn.config import DataSettings
+from maskrcnn.data.formats.recognise import read_dataset
+from maskrcnn.data.problems import KINDS, MEANINGS, DataError
+from maskrcnn.data.reading import load_annotations
+from maskrcnn.evaluation.dataset_check import check_dataset
+from maskrcnn.report.dataset_text import problems_text
+from maskrcnn.report.export import write_json
 from maskrcnn.training.data import prepare_data
 
 HEIGHT, WIDTH = 30, 40
+PICTURES = (1, 2, 3, 4)
+SPLIT_SEED = 0
+ALLOWED = tuple(name for name, kind in KINDS.items() if kind.severity == "error" and kind.can_be_allowed)
 SQUARE = [5.0, 5.0, 20.0, 5.0, 20.0, 20.0, 5.0, 20.0]
 Files = dict[str, Any]
 """By path: a tree for JSON, bytes for all else."""
@@ -31,8 +39,8 @@ def _png(values: np.ndarray) -> bytes:
 
 
 @cache
-def _photo() -> bytes:
-    return _png(np.random.RandomState(0).randint(0, 255, (HEIGHT, WIDTH, 3), np.uint8))
+def _photo(number: int) -> bytes:
+    return _png(np.random.RandomState(number).randint(0, 255, (HEIGHT, WIDTH, 3), np.uint8))
 
 
 def _mask(value: int = 255) -> np.ndarray:
@@ -43,13 +51,15 @@ def _mask(value: int = 255) -> np.ndarray:
 
 def _coco() -> Files:
     size = {"height": HEIGHT, "width": WIDTH}
-    images = [{"id": i, "file_name": f"{i}.png", **size} for i in (1, 2)]
+    images = [{"id": i, "file_name": f"{i}.png", **size} for i in PICTURES]
     common = {"category_id": 1, "bbox": [5, 5, 15, 15], "area": 225, "iscrowd": 0}
     runs = {"size": [HEIGHT, WIDTH], "counts": [155, 15, HEIGHT * WIDTH - 170]}
     annotations = [
         {"id": 1, "image_id": 1, "segmentation": [SQUARE], **common},
         {"id": 2, "image_id": 2, "segmentation": runs, **common, "iscrowd": 1},
         {"id": 3, "image_id": 2, "segmentation": [SQUARE, SQUARE[:6]], **common},
+        {"id": 4, "image_id": 3, "segmentation": [SQUARE], **common},
+        {"id": 5, "image_id": 4, "segmentation": [SQUARE], **common},
     ]
     categories = [{"id": 1, "name": "cell", "supercategory": ""}]
     return {"set.json": {"images": images, "annotations": annotations, "categories": categories}}
@@ -63,10 +73,8 @@ def _via() -> Files:
         {"name": "rect", "x": 3, "y": 3, "width": 9, "height": 9},
     ]
     regions = [{"shape_attributes": shape, "region_attributes": {"class": "cell"}} for shape in shapes]
-    files = {
-        f"{i}.png1": {"filename": f"{i}.png", "size": 1, "regions": regions, "file_attributes": {}} for i in (1, 2)
-    }
-    return {"via.json": files}
+    record = {"size": 1, "regions": regions, "file_attributes": {}}
+    return {"via.json": {f"{i}.png1": {"filename": f"{i}.png", **record} for i in PICTURES}}
 
 
 def _labelme() -> Files:
@@ -78,35 +86,39 @@ def _labelme() -> Files:
     ]
     record = {"version": "5.0", "flags": {}, "shapes": shapes, "imageData": None}
     record |= {"imageHeight": HEIGHT, "imageWidth": WIDTH}
-    return {f"{i}.json": record | {"imagePath": f"{i}.png"} for i in (1, 2)}
+    return {f"{i}.json": record | {"imagePath": f"{i}.png"} for i in PICTURES}
 
 
 def _yolo() -> Files:
     line = "0 " + " ".join(str(round(value / 40, 3)) for value in SQUARE) + "\n"
-    names = b"path: .\ntrain: images\nval: images\nnames:\n  0: cell\n  1: other\n"
-    labels = {f"labels/{i}.txt": (line * 2).encode() for i in (1, 2)}
-    return {"data.yaml": names, **labels, **{f"images/{i}.png": _photo() for i in (1, 2)}}
+    names = b"path: .\ntrain: images/train\nval: images/val\nnames:\n  0: cell\n  1: other\n"
+    places = {i: f"{'val' if i == PICTURES[-1] else 'train'}/{i}" for i in PICTURES}
+    labels = {f"labels/{place}.txt": (line * 2).encode() for place in places.values()}
+    return {"data.yaml": names, **labels, **{f"images/{place}.png": _photo(i) for i, place in places.items()}}
 
 
 def _voc() -> Files:
     files: Files = {"labelmap.txt": b"# label:color_rgb:parts:actions\nbackground:0,0,0::\ncell:128,0,0::\n"}
-    files["ImageSets/Segmentation/train.txt"] = b"1\n2\n"
-    for i in (1, 2):
-        color = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-        color[5:20, 5:20] = (128, 0, 0)
-        files |= {f"JPEGImages/{i}.png": _photo(), f"SegmentationObject/{i}.png": _png(color)}
+    files["ImageSets/Segmentation/train.txt"] = b"1\n2\n3\n4\n"
+    color = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    color[5:20, 5:20] = (128, 0, 0)
+    for i in PICTURES:
+        files |= {f"JPEGImages/{i}.png": _photo(i), f"SegmentationObject/{i}.png": _png(color)}
         files[f"SegmentationClass/{i}.png"] = _png(color)
     return files
 
 
 def _label_images() -> Files:
-    names = ("images", "masks")
-    return {f"{name}/{i}.png": _photo() if name == "images" else _png(_mask(1)) for name in names for i in (1, 2)}
+    mask = _png(_mask(1))
+    return {
+        f"{part}/{i}.png": _photo(i) if part == "images" else mask for part in ("images", "masks") for i in PICTURES
+    }
 
 
 def _object_masks() -> Files:
-    parts = (("images/a", _photo()), ("masks/a", _png(_mask())), ("masks/b", _png(_mask())))
-    return {f"{i}/{place}{i if place[0] == 'i' else ''}.png": data for i in ("p", "q") for place, data in parts}
+    mask = _png(_mask())
+    photos = {f"p{i}/images/a{i}.png": _photo(i) for i in PICTURES}
+    return photos | {f"p{i}/masks/{letter}.png": mask for i in PICTURES for letter in "ab"}
 
 
 SETS: dict[str, Callable[[], Files]] = {
@@ -122,8 +134,8 @@ SETS: dict[str, Callable[[], Files]] = {
 
 def _make(name: str, folder: Path, rng: random.Random) -> None:
     files = SETS[name]()
-    photos = {} if any(path.startswith(("images/", "JPEG", "p/")) for path in files) else {"1.png": 0, "2.png": 0}
-    bad = rng.choice(sorted(path for path, content in files.items() if content is not _photo()))
+    has_photos = any(path.endswith(".png") for path in files)
+    bad = rng.choice(sorted(files))
     for path, content in files.items():
         if isinstance(content, dict):
             content = damaged_tree(content, rng) if path == bad and rng.random() < 0.7 else content
@@ -133,41 +145,72 @@ def _make(name: str, folder: Path, rng: random.Random) -> None:
             data = damaged_bytes(content, rng) if path == bad else content
         (folder / "set" / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / "set" / path).write_bytes(data)
-    for path in photos:
-        (folder / "set" / path).write_bytes(_photo())
+    if not has_photos:
+        for i in PICTURES:
+            (folder / "set" / f"{i}.png").write_bytes(_photo(i))
 
 
-def _run(command: str, *argv: str) -> str:
-    """What a command says, with its status; a sentence on stderr is no exception."""
-    out = io.StringIO()
-    with redirect_stdout(out), redirect_stderr(out):
-        status = run_tool(command, list(argv))
-    return f"{status} {out.getvalue()}"
-
-
-def _data(folder: Path) -> str:
+def _data(folder: Path) -> Path:
     files = sorted((folder / "set").glob("*.json"))
-    return str(files[0] if len(files) == 1 else folder / "set")
+    return files[0] if len(files) == 1 else folder / "set"
 
 
 def _check(folder: Path) -> str:
-    return _run("check_dataset", "--data", _data(folder), "--out", str(folder / "out"))
+    check = check_dataset(_data(folder))
+    told = f"{check.verdict} {_digest(check.text())}"
+    if not check.is_usable:
+        raise ValueError(told)
+    return told
+
+
+def _page(folder: Path) -> str:
+    check = check_dataset(_data(folder))
+    return check.write(folder / "out").read_text(encoding="utf-8")[-300:] + check.verdict
 
 
 def _convert(folder: Path) -> str:
-    told = _run("convert_dataset", _data(folder), str(folder / "converted"), "--val-fraction", "0.5")
-    return told + "".join(path.read_text() for path in sorted((folder / "converted").glob("*.json")))
+    """Written as COCO and read again, which must be the same objects."""
+    told = ""
+    splits = read_dataset(_data(folder), None)
+    for split, annotations in splits.items():
+        annotations = annotations.without_missing_images().usable()
+        path = folder / f"{split}.json"
+        write_json(path, annotations.coco)
+        again = load_annotations(path, annotations.image_folder)
+        numbers = (len(annotations), len(annotations.names)), (len(again), len(again.names))
+        if numbers[0] != numbers[1]:
+            raise SilentDifferenceError(f"{split}: (pictures, objects) were {numbers[0]}, read from COCO {numbers[1]}")
+        told += f"{split} {_digest(path.read_text(encoding='utf-8'))} "
+    rows = [problem.row_of_table() for one in splits.values() for problem in one.problems]
+    told += problems_text(rows, MEANINGS) if rows else ""
+    if any(row[0] == "error" for row in rows):
+        raise ValueError(_digest(told))
+    return told
 
 
 def _train(folder: Path) -> str:
-    told = io.StringIO()
-    with redirect_stdout(told), redirect_stderr(told):
-        prepare_data(DataSettings(train=_data(folder), val_fraction=0.5), 0, folder / "prepared")
-    return told.getvalue()
+    """As it is, and where that is refused without what has errors that may be allowed."""
+    settings = DataSettings(train=str(_data(folder)), val_fraction=0.5)
+    try:
+        told, sets = "", prepare_data(settings, SPLIT_SEED, folder / "prepared")
+    except DataError as error:
+        if len(str(error)) > MAX_MESSAGE:
+            raise
+        allowed = settings.model_copy(update={"allow": ALLOWED})
+        told, sets = str(error), prepare_data(allowed, SPLIT_SEED, folder / "prepared")
+    _, (train, val) = sets
+    return f"{told} {len(train)} {len(train.names)} {len(val) if val is not None else None}"
 
 
-ANNOTATION_TARGETS = tuple(
-    Target(f"{door}-{name}", partial(_make, name), read)
-    for name in SETS
-    for door, read in (("check", _check), ("convert", _convert), ("train", _train))
+def _digest(text: str) -> str:
+    return hashlib.md5(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+ANNOTATION_TARGETS = (
+    *(
+        Target(f"{door}-{name}", partial(_make, name), read)
+        for name in SETS
+        for door, read in (("check", _check), ("convert", _convert), ("train", _train))
+    ),
+    *(Target(f"page-{name}", partial(_make, name), _page, share=0.05) for name in SETS),
 )

@@ -1,9 +1,11 @@
 """Checkpoints of every kind, and the settings inside ours."""
 
+import collections
 import hashlib
 import io
 import json
 import pickle
+import pickletools
 import random
 from functools import cache
 from pathlib import Path
@@ -19,11 +21,13 @@ from fuzzing.children import Target
 from fuzzing.mutations import damaged_bytes, damaged_tree
 from maskrcnn.checkpoints.checkpoint import save_checkpoint
 from maskrcnn.checkpoints.families.detectron2_config import config_beside
+from maskrcnn.checkpoints.families.detectron2_keys import settings_in as detectron2_settings
 from maskrcnn.checkpoints.families.mmdetection_config import config_of
+from maskrcnn.checkpoints.families.mmdetection_keys import settings_in as mmdetection_settings
 from maskrcnn.checkpoints.reading import read_source
 from maskrcnn.checkpoints.source import Source
 from maskrcnn.checkpoints.weights import load_weights
-from maskrcnn.config import Config, ModelSettings, load_config, model_settings
+from maskrcnn.config import Config, ModelSettings, load_config, model_settings, validate
 from maskrcnn.model.build import build_model
 
 WEIGHT = torch.arange(12.0).reshape(3, 4)
@@ -76,10 +80,42 @@ _PIECES = (
 
 
 def _make_pickle(folder: Path, rng: random.Random) -> None:
-    """Opcodes in any order."""
-    parts = [b"\x80\x02"]
-    parts += [rng.choice(_PIECES) for _ in range(rng.choice((5, 20, 80, 400)))]
-    (folder / "a.pkl").write_bytes(b"".join(parts) + b".")
+    """Opcodes in any order; or a valid pickle, in which a few more stand."""
+    if rng.random() < 0.4:
+        parts = [b"\x80\x02", *(rng.choice(_PIECES) for _ in range(rng.choice((5, 20, 80, 400)))), b"."]
+        (folder / "a.pkl").write_bytes(b"".join(parts))
+        return
+    data = pickle.dumps({"model": _state(rng), "note": _plain(rng, 3)}, rng.choice((2, 3, 4, 5)))
+    for _ in range(rng.choice((0, 0, 1, 2))):
+        places = [place for _, _, place in pickletools.genops(data) if place]
+        at = rng.choice(places)
+        piece = rng.choice(_PIECES)
+        data = data[:at] + piece + data[at:]
+        try:
+            list(pickletools.genops(data))
+        except ValueError:  # no more to count in
+            break
+    (folder / "a.pkl").write_bytes(data)
+
+
+def _state(rng: random.Random) -> dict[str, Any]:
+    """Arrays of any type and layout, some of them twice."""
+    arrays: dict[str, Any] = collections.OrderedDict() if rng.random() < 0.5 else {}
+    for i in range(rng.randrange(1, 6)):
+        shape = tuple(rng.randrange(5) for _ in range(rng.randrange(4)))
+        array = np.ones(shape, rng.choice(("f4", "f8", "f2", "i8", "i4", "u1", "?", ">f4", "i2")))
+        arrays[f"layer{i}.weight"] = np.asfortranarray(array) if rng.random() < 0.3 else array
+    if rng.random() < 0.3:
+        arrays["again"] = next(iter(arrays.values()))
+    return arrays
+
+
+def _plain(rng: random.Random, depth: int) -> Any:
+    kind = rng.randrange(8 if depth else 5)
+    if kind < 5:
+        return rng.choice((None, True, 3, -(2**40), 0.5, "text", b"bytes", "", 2**100))
+    parts = [_plain(rng, depth - 1) for _ in range(rng.randrange(4))]
+    return parts if kind == 5 else tuple(parts) if kind == 6 else {str(i): part for i, part in enumerate(parts)}
 
 
 def _read_source(folder: Path) -> str:
@@ -89,7 +125,9 @@ def _read_source(folder: Path) -> str:
 
 
 def _digest(tensor: torch.Tensor) -> str:
-    return hashlib.md5(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
+    return hashlib.md5(
+        tensor.reshape(-1).clone(memory_format=torch.contiguous_format).view(torch.uint8).numpy().tobytes()
+    ).hexdigest()
 
 
 @cache
@@ -140,33 +178,58 @@ test_pipeline = [dict(type='Normalize', **norm), dict(type='Pad', size_divisor=3
 """
 
 
-def _make_config(folder: Path, rng: random.Random) -> None:
+def _make_run_config(folder: Path, rng: random.Random) -> None:
+    run = {"model": _small().model_dump(mode="json"), "train": Config().train.model_dump(mode="json"), "data": {}}
+    if rng.random() < 0.5:  # of hundreds of settings few are hit
+        run = {"model": {"class_names": ["a"]}, "train": {"steps": 3, "augment": {"crop": 48}}, "data": {"train": "a"}}
+    text = yaml.safe_dump(damaged_tree(run, rng)).encode("utf-8", "replace")
+    (folder / "run.yaml").write_bytes(text if rng.random() < 0.7 else damaged_bytes(text, rng))
+
+
+def _read_run_config(folder: Path) -> str:
+    return load_config(folder / "run.yaml").model_dump_json()
+
+
+def _make_settings(folder: Path, rng: random.Random) -> None:
+    settings = damaged_tree(_small().model_dump(mode="json"), rng)
+    (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def _read_settings(folder: Path) -> str:
+    """As they stand in a checkpoint."""
+    values = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+    return validate(ModelSettings, values, "settings.json").model_dump_json()
+
+
+def _make_detectron2(folder: Path, rng: random.Random) -> None:
     text = yaml.safe_dump(damaged_tree(_D2, rng), allow_unicode=True).encode("utf-8", "replace")
     (folder / "a.yaml").write_bytes(text if rng.random() < 0.5 else damaged_bytes(text, rng))
+
+
+def _read_detectron2(folder: Path) -> str:
+    config, notes = config_beside(folder / "a.pth")
+    if config is None:
+        raise ValueError(str(notes))
+    return str((detectron2_settings(config, {}, 80, "detectron2_msra"), notes))
+
+
+def _make_mmdetection(folder: Path, rng: random.Random) -> None:
     (folder / "a.py").write_bytes(damaged_bytes(_MMDET.encode(), rng))
-    run = {"model": _small().model_dump(mode="json"), "train": Config().train.model_dump(mode="json"), "data": {}}
-    (folder / "run.yaml").write_text(yaml.safe_dump(damaged_tree(run, rng)), encoding="utf-8", errors="replace")
 
 
-def _read_config(folder: Path) -> str:
-    told = []
-    for read in (
-        lambda: config_beside(folder / "a.pth")[0],
-        lambda: config_of(Source(folder / "a.pth", {}))[0],
-        lambda: load_config(folder / "run.yaml"),
-    ):
-        try:
-            told.append(hashlib.md5(str(read()).encode("utf-8", "replace")).hexdigest())
-        except (OSError, ValueError) as error:
-            told.append(str(error)[:300])
-            if len(str(error)) > 3000:
-                raise
-    return " | ".join(told)
+def _read_mmdetection(folder: Path) -> str:
+    config, notes = config_of(Source(folder / "a.pth", {}))
+    if config is None:
+        raise ValueError(str(notes))
+    return str((mmdetection_settings(config, {}, "mmdet_pytorch", False), notes))
 
 
 CHECKPOINT_TARGETS = (
-    Target("checkpoint", _make_any, _read_source),
-    Target("pickle", _make_pickle, _read_source),
+    Target("checkpoint", _make_any, _read_source, share=2.0),
+    Target("pickle", _make_pickle, _read_source, share=2.0),
     Target("own-checkpoint", _make_own, _read_own),
-    Target("config", _make_config, _read_config),
+    Target("settings", _make_settings, _read_settings),
+    Target("run-config", _make_run_config, _read_run_config),
+    Target("detectron2-config", _make_detectron2, _read_detectron2),
+    Target("mmdetection-config", _make_mmdetection, _read_mmdetection),
 )
