@@ -6,6 +6,7 @@ Letters: N images, H W the padded frame.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import cv2
@@ -16,6 +17,14 @@ from PIL import Image
 from torch import Tensor
 
 from maskrcnn.structures.image_batch import ImageBatch, Size
+from maskrcnn.untrusted.machine_memory import memory_bytes
+
+MAX_INPUT_PIXELS = 8192 * 8192
+"""That the network sees of one picture, on a machine that has room for them; tiles are for larger pictures."""
+BYTES_PER_PIXEL = 300
+"""Of the network's input, at the peak of a ResNet with FPN in float32: 280 measured with 50 layers."""
+MEMORY_SHARE = 0.5
+"""Of the machine's memory that one picture may take."""
 
 Interpolation = Literal["pil", "cv2", "torch", "skimage"]
 Rounding = Literal["half_up", "floor", "half_even"]
@@ -64,7 +73,11 @@ class Resize:
         """(h, w, 3) of `size` from an RGB uint8 (H, W, 3) array; the array itself where it has that size.
 
         uint8, except that "torch" gives float32 0..255. Training brings its pictures to their random sizes by this too.
+
+        Raises:
+            ValueError: `size` has more pixels than `max_input_pixels` allows.
         """
+        _expect_room(image.shape[:2], size)
         if size == image.shape[:2]:
             return image
         height, width = size
@@ -76,6 +89,22 @@ class Resize:
         if self.interpolation == "cv2":
             return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
         return _resize_order1(image, size).astype(np.uint8)
+
+
+@cache
+def max_input_pixels() -> int:
+    """`MAX_INPUT_PIXELS`, or fewer on a machine whose memory the network's maps of so many would fill."""
+    return int(min(MAX_INPUT_PIXELS, MEMORY_SHARE * memory_bytes() / BYTES_PER_PIXEL))
+
+
+def _expect_room(size: Size, seen: Size) -> None:
+    """Before memory is taken: a thin picture, or one that is enlarged, can become a huge input."""
+    if seen[0] * seen[1] > max_input_pixels():
+        raise ValueError(
+            f"the network would see this picture of {size[1]} x {size[0]} px at {seen[1]} x {seen[0]}, more than the "
+            f"{max_input_pixels() / 1e6:.3g} million pixels that are allowed on this machine; a smaller "
+            "resize.longest_edge limits it"
+        )
 
 
 def _round(value: float, rounding: Rounding) -> int:

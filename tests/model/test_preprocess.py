@@ -2,12 +2,14 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
+from maskrcnn.model import preprocess
 from maskrcnn.model.preprocess import Normalise, Resize
 from tests.oracles.resize_order1 import resize_order1
 
@@ -162,3 +164,38 @@ class TestNormalise:
         ours = [Normalise()([x], [(5, 6)], device).pixels for x in (image, image.float())]
         assert torch.equal(ours[0], ours[1])
         assert ours[0].device.type == device.type
+
+
+@pytest.mark.parametrize(
+    ("rule", "size"),
+    [
+        (Resize("scale", scale=16.0, longest_edge=1_000_000), (3000, 4000)),
+        (Resize(shortest_edge=800, longest_edge=1_000_000), (1, 2000)),
+    ],
+)
+def test_a_picture_never_becomes_an_input_that_fills_the_memory(
+    rule: Resize, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv2, "resize", None)  # nothing is made
+    monkeypatch.setattr(Image, "fromarray", None)
+    height, width = rule.output_size(size)
+    image = np.broadcast_to(np.uint8(0), (*size, 3))
+    with pytest.raises(ValueError, match=f"{size[1]} x {size[0]} px at {width} x {height}, .*longest_edge"):
+        rule(image)
+
+
+def test_the_limit_of_an_input_follows_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 bytes for each of at most half the memory: 600 bytes have room for one pixel."""
+    for memory, limit in ((600.0, 1), (float("inf"), preprocess.MAX_INPUT_PIXELS)):
+        monkeypatch.setattr(preprocess, "memory_bytes", lambda memory=memory: memory)
+        preprocess.max_input_pixels.cache_clear()
+        assert preprocess.max_input_pixels() == limit
+    monkeypatch.undo()
+    preprocess.max_input_pixels.cache_clear()
+
+
+def test_a_large_picture_that_fits_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preprocess, "max_input_pixels", lambda: 100)
+    assert Resize("scale", scale=1.0)(np.zeros((10, 10, 3), np.uint8)).shape == (3, 10, 10)
+    with pytest.raises(ValueError, match=r"more than the 0\.0001 million"):
+        Resize("scale", scale=1.0)(np.zeros((10, 11, 3), np.uint8))

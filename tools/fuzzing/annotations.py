@@ -39,7 +39,8 @@ def _png(values: np.ndarray) -> bytes:
 
 
 @cache
-def _photo(number: int) -> bytes:
+def photo(number: int) -> bytes:
+    """PNG of noise, another for each number."""
     return _png(np.random.RandomState(number).randint(0, 255, (HEIGHT, WIDTH, 3), np.uint8))
 
 
@@ -94,7 +95,7 @@ def _yolo() -> Files:
     names = b"path: .\ntrain: images/train\nval: images/val\nnames:\n  0: cell\n  1: other\n"
     places = {i: f"{'val' if i == PICTURES[-1] else 'train'}/{i}" for i in PICTURES}
     labels = {f"labels/{place}.txt": (line * 2).encode() for place in places.values()}
-    return {"data.yaml": names, **labels, **{f"images/{place}.png": _photo(i) for i, place in places.items()}}
+    return {"data.yaml": names, **labels, **{f"images/{place}.png": photo(i) for i, place in places.items()}}
 
 
 def _voc() -> Files:
@@ -103,21 +104,19 @@ def _voc() -> Files:
     color = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     color[5:20, 5:20] = (128, 0, 0)
     for i in PICTURES:
-        files |= {f"JPEGImages/{i}.png": _photo(i), f"SegmentationObject/{i}.png": _png(color)}
+        files |= {f"JPEGImages/{i}.png": photo(i), f"SegmentationObject/{i}.png": _png(color)}
         files[f"SegmentationClass/{i}.png"] = _png(color)
     return files
 
 
 def _label_images() -> Files:
     mask = _png(_mask(1))
-    return {
-        f"{part}/{i}.png": _photo(i) if part == "images" else mask for part in ("images", "masks") for i in PICTURES
-    }
+    return {f"{part}/{i}.png": photo(i) if part == "images" else mask for part in ("images", "masks") for i in PICTURES}
 
 
 def _object_masks() -> Files:
     mask = _png(_mask())
-    photos = {f"p{i}/images/a{i}.png": _photo(i) for i in PICTURES}
+    photos = {f"p{i}/images/a{i}.png": photo(i) for i in PICTURES}
     return photos | {f"p{i}/masks/{letter}.png": mask for i in PICTURES for letter in "ab"}
 
 
@@ -147,7 +146,7 @@ def _make(name: str, folder: Path, rng: random.Random) -> None:
         (folder / "set" / path).write_bytes(data)
     if not has_photos:
         for i in PICTURES:
-            (folder / "set" / f"{i}.png").write_bytes(_photo(i))
+            (folder / "set" / f"{i}.png").write_bytes(photo(i))
 
 
 def _data(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from fuzzing.annotations import SETS
+from fuzzing.annotations import PICTURES, SETS, photo
 from fuzzing.children import SilentDifferenceError, Target
 from fuzzing.mutations import damaged_bytes, damaged_tree
 from maskrcnn.config import Config, model_settings, validate
@@ -61,6 +61,8 @@ def _trainer() -> tuple[Trainer, bytes, str]:
     with tempfile.TemporaryDirectory() as folder:
         for path, content in SETS["coco"]().items():
             (Path(folder) / path).write_text(json.dumps(content))
+        for i in PICTURES:
+            (Path(folder) / f"{i}.png").write_bytes(photo(i))
         trainer = Trainer(config, load_annotations(Path(folder) / "set.json", folder).light(), None, folder)
         _step(trainer)  # the optimiser has buffers then
         trainer.save()

@@ -1,8 +1,8 @@
 """What one picture may take, decided from its header before any pixel is decoded; and the errors of this package."""
 
-import os
 from functools import cache
-from pathlib import Path
+
+from maskrcnn.untrusted.machine_memory import memory_bytes
 
 MAX_PIXELS = 200_000_000
 """Pixels of a picture, on a machine that can hold them: a 14,000 x 14,000 scan. Larger ones are read when asked for."""
@@ -31,7 +31,7 @@ class ImageTooLargeError(ImageError):
 @cache
 def default_max_pixels() -> int:
     """`MAX_PIXELS`, or fewer on a machine whose memory such a picture would fill."""
-    return int(min(MAX_PIXELS, MACHINE_SHARE * _memory_bytes() / PEAK_BYTES_PER_PIXEL))
+    return int(min(MAX_PIXELS, MACHINE_SHARE * memory_bytes() / PEAK_BYTES_PER_PIXEL))
 
 
 def expect_within(
@@ -69,15 +69,3 @@ def expect_within(
 
 def _millions(number: float) -> str:
     return f"{number / 1e6:.3g}" if number < 1e8 else f"{number / 1e6:,.0f}"
-
-
-def _memory_bytes() -> float:
-    known = [float("inf")]
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            known.append(float(Path(file).read_text()))
-        except (OSError, ValueError):  # no container, or "max"
-            continue
-    if hasattr(os, "sysconf"):  # not on Windows
-        known.append(float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES"))
-    return min(known)

@@ -165,7 +165,7 @@ def test_limits_by_hand() -> None:
 
 @pytest.mark.parametrize("memory", [1e9, 1e12])
 def test_the_default_is_what_the_machine_holds(monkeypatch: pytest.MonkeyPatch, memory: float) -> None:
-    monkeypatch.setattr(limits, "_memory_bytes", lambda: memory)
+    monkeypatch.setattr(limits, "memory_bytes", lambda: memory)
     default_max_pixels.cache_clear()
     try:
         assert default_max_pixels() == min(200_000_000, int(memory * 0.5 / 15))
