@@ -1,5 +1,6 @@
 """The annotations of one split as a table of flat arrays (I images, A annotations, K classes)."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -197,8 +198,8 @@ class Annotations:
     def without_missing_images(self) -> "Annotations":
         """Only images whose file is there; the others become problems."""
         paths = [self.image_path(image) for image in range(len(self))]
-        is_there = np.array([path.is_file() for path in paths], bool)
-        missing = [found("missing-image", "there is no such file", path) for path in paths if not path.is_file()]
+        is_there = np.array([os.path.isfile(path) for path in paths], bool)
+        missing = [found("missing-image", "there is no such file", path) for path in paths if not os.path.isfile(path)]
         kept = self.select(is_there, np.ones(len(self.names), bool))
         return replace(kept, problems=(*kept.problems, *missing))
 

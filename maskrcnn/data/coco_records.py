@@ -147,7 +147,7 @@ def _is_file_name(name: str) -> bool:
 
 def _spelt_as_on_disk(name: str, folder: Path | None) -> tuple[str, str]:
     """The name under which the file is there, and how it differs; as it is where there is no such file."""
-    if folder is None or (folder / name).is_file():
+    if folder is None or os.path.isfile(folder / name):
         return name, ""
     forward = name.replace("\\", "/")
     candidates = {
@@ -155,7 +155,7 @@ def _spelt_as_on_disk(name: str, folder: Path | None) -> tuple[str, str]:
         **{f"its letters in the Unicode form {form}": unicodedata.normalize(form, forward) for form in ("NFC", "NFD")},
     }
     for spelling, candidate in candidates.items():
-        if candidate != name and _is_file_name(candidate) and (folder / candidate).is_file():
+        if candidate != name and _is_file_name(candidate) and os.path.isfile(folder / candidate):
             return candidate, spelling
     return name, ""
 

@@ -41,7 +41,7 @@ def look_at_images(paths: Iterable[Path], *, pixels: bool = True, progress: bool
 
 def look_at_image(path: Path, *, pixels: bool) -> ImageFacts:
     """The facts of one file."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return ImageFacts(is_missing=True)
     header = _read_header(path)
     if header is not None and not pixels:

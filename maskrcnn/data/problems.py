@@ -4,6 +4,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+MAX_NAME = 1000
+"""Letters of a file or an id in a table; a stranger's may have any number."""
+
 Severity = Literal["error", "warning", "fixed"]
 
 
@@ -159,7 +162,11 @@ def found(
     kind: str, reason: str, file: object = "", annotation_id: object = "", *, row: int = -1, image: int = -1
 ) -> Problem:
     """A problem of one of `KINDS`, with that kind's verdict."""
-    return Problem(KINDS[kind].severity, kind, reason, str(file), str(annotation_id), row, image)
+    return Problem(KINDS[kind].severity, kind, reason, _cut(str(file)), _cut(str(annotation_id)), row, image)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 3]}..."
 
 
 def blocking(problems: Iterable[Problem], allowed: Collection[str] = ()) -> list[Problem]:

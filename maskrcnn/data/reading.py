@@ -1,6 +1,7 @@
 """The annotations of one split, of any format, ready to train on or to evaluate with."""
 
 import logging
+import os
 from pathlib import Path
 
 from maskrcnn.data.annotations import Annotations
@@ -43,7 +44,7 @@ def load_annotations(
         raise ValueError(f"{path}: expected the split {split}, there is {', '.join(splits)}")
     table = splits[split] if split is not None else next(iter(splits.values()))
     require_usable(table, drop_unusable=drop_unusable)
-    missing = [name for i, name in enumerate(table.file_names) if not table.image_path(i).is_file()]
+    missing = [name for i, name in enumerate(table.file_names) if not os.path.isfile(table.image_path(i))]
     if missing:
         raise FileNotFoundError(
             f"{len(missing)} of {len(table)} images of {table.source} are not in {table.image_folder}, "

@@ -243,3 +243,17 @@ def test_a_class_that_looks_like_a_formula_is_drawn_as_it_is(tmp_path: Path):
     )
     page = check_dataset(path, tmp_path).write(tmp_path / "out")
     assert r"$\frac{$" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["x" * 100_000 + ".png", "a\0.png"])
+def test_a_name_that_no_file_can_have_is_a_picture_that_is_not_there(tmp_path: Path, name: str):
+    """The other pictures stay, and the message has no more of the name than a page has room for."""
+    Image.new("RGB", (60, 40)).save(tmp_path / "1.png")
+    shape = {"name": "polygon", "all_points_x": SQUARE[::2], "all_points_y": SQUARE[1::2]}
+    regions = [{"shape_attributes": shape, "region_attributes": {}}]
+    files = {str(i): {"filename": file, "size": 1, "regions": regions} for i, file in enumerate(("1.png", name))}
+    (tmp_path / "via.json").write_text(json.dumps(files))
+    check = check_dataset(tmp_path / "via.json")
+    assert [problem.kind for problem in check.problems if problem.severity == "error"] == ["missing-image"]
+    assert sum(map(len, check.splits.values())) >= 1
+    assert len(check.text()) < 3000

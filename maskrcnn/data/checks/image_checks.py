@@ -1,5 +1,6 @@
 """The image files: whether they are there and can be read, their size, and which show the same (I images)."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ def check_images(annotations: Annotations, facts: Mapping[Path, ImageFacts]) -> 
         fact = facts[path]
         if fact.is_missing:
             elsewhere = path.parent.parent / path.name, annotations.image_folder / path.name
-            hint = next((f"; {other} is there" for other in elsewhere if other != path and other.is_file()), "")
+            hint = next((f"; {other} is there" for other in elsewhere if other != path and os.path.isfile(other)), "")
             problems.append(found("missing-image", f"there is no such file{hint}", path, image=image))
         elif fact.size is None:
             problems.append(found("unreadable-image", fact.error, path, image=image))

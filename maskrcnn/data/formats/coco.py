@@ -81,7 +81,7 @@ def _image_folder(file: Path, coco: dict[str, Any], split: str) -> Path:
     names = [record["file_name"].replace("\\", "/") for record in images]
     sample = names[:: max(1, len(names) // NUM_TRIED)]
     near = list(dict.fromkeys(_near(file.parent, split)))
-    found = {folder: sum((folder / name).is_file() for name in sample) for folder in near}
+    found = {folder: sum(os.path.isfile(folder / name) for name in sample) for folder in near}
     best = max(near, key=lambda folder: found[folder])
     if sample and not found[best]:
         looked = ", ".join(str(folder) for folder in near[:5])

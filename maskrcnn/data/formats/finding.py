@@ -98,7 +98,9 @@ def picture_named(name: str, folders: Iterable[Path]) -> Path:
     relative = PurePosixPath(name.replace("\\", "/"))
     folders = list(folders)
     places = [folder / part for folder in folders for part in (relative, relative.name)]
-    return next((Path(os.path.normpath(place)) for place in places if place.is_file()), folders[0] / relative.name)
+    return next(
+        (Path(os.path.normpath(place)) for place in places if os.path.isfile(place)), folders[0] / relative.name
+    )
 
 
 def sizes_of(

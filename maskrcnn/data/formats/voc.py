@@ -3,6 +3,7 @@
 Also what CVAT ("Segmentation mask") and LabelMe (labelme2voc) write in this layout, where a file names the classes.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,7 +135,7 @@ def _read_split(path: Path, stems: list[str], pictures: dict[str, Path], folder:
         if picture not in sizes:
             continue
         object_file, class_file = (path / name / f"{stem}.png" for name in ("SegmentationObject", "SegmentationClass"))
-        missing = [file for file in (object_file, class_file) if not file.is_file()]
+        missing = [file for file in (object_file, class_file) if not os.path.isfile(file)]
         if missing:
             problems.append(found("missing-mask", f"there is no {missing[0].parent.name}/{missing[0].name}", picture))
             continue

@@ -1,6 +1,7 @@
 """YOLO segmentation: data.yaml, and for each picture a text file of polygons in shares of its sides."""
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ def _split_folders(root: Path) -> dict[str, list[Path]]:
     splits: dict[str, list[Path]] = {}
     for key, split in SPLIT_KEYS.items():
         places = (root / "images" / key, root / key / "images")
-        found = [place for place in places if place.is_dir()]
+        found = [place for place in places if os.path.isdir(place)]
         if found:
             splits.setdefault(split, []).extend(found)
     whole = root / "images" if (root / "images").is_dir() else root
@@ -147,14 +148,14 @@ def _existing(name: str, roots: Iterable[Path]) -> Path | None:
     """A place that data.yaml names; exports that say ../train/images mean train/images beside the file."""
     name = name.replace("\\", "/")
     places = [root / part for part in (name, name.removeprefix("../")) for root in roots]
-    return next((place for place in places if place.is_dir() or place.is_file()), None)
+    return next((place for place in places if os.path.isdir(place) or os.path.isfile(place)), None)
 
 
 def _pictures(places: Iterable[Path], file: Path, images: Path | None) -> tuple[list[Path], list[Problem]]:
     pictures: list[Path] = []
     problems: list[Problem] = []
     for place in places:
-        if place.is_dir():
+        if os.path.isdir(place):
             try:
                 pictures += find_images(place)
             except ValueError as error:
@@ -169,7 +170,7 @@ def _pictures(places: Iterable[Path], file: Path, images: Path | None) -> tuple[
 def _listed(line: str, folders: list[Path]) -> Path:
     """A picture of a list, whose paths are from the list's folder; absolute ones are often another machine's."""
     line = line.replace("\\", "/").removeprefix("./")
-    return next((folder / line for folder in folders if (folder / line).is_file()), folders[0] / line)
+    return next((folder / line for folder in folders if os.path.isfile(folder / line)), folders[0] / line)
 
 
 def _label_file(picture: Path) -> Path:
@@ -190,9 +191,9 @@ def _read_split(paths: list[Path], names: tuple[str, ...], problems: list[Proble
         if path not in sizes:
             continue
         file = _label_file(path)
-        if not file.is_file():
+        if not os.path.isfile(file):
             unlabelled.append(path.name)
-        shapes = _read_labels(file, names, sizes[path], reading.problems) if file.is_file() else []
+        shapes = _read_labels(file, names, sizes[path], reading.problems) if os.path.isfile(file) else []
         reading.pictures.append(Picture(path, sizes[path], shapes))
     if unlabelled:
         reason = f"{finding.count_and_names(unlabelled)} without label file"
