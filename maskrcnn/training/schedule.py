@@ -33,14 +33,48 @@ def build_optimizer(model: nn.Module, settings: TrainSettings) -> Optimizer:
 
 
 def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Go on from a `state_dict`, also one of another kernel, device or memory order."""
+    """Go on from a `state_dict`, also one of another kernel, device or memory order.
+
+    Raises:
+        TypeError: it is not the state of such an optimiser.
+    """
     kernels = [{key: group[key] for key in ("fused", "foreach")} for group in optimizer.param_groups]
     groups = [{**saved, **own} for saved, own in zip(state["param_groups"], kernels, strict=True)]
+    for own, saved in zip(optimizer.param_groups, groups, strict=True):
+        wrong = [key for key in own if key != "params" and not _is_alike(saved.get(key), own[key])]
+        if wrong:
+            raise TypeError(f"the optimiser's {', '.join(wrong)} cannot be that of a run")
     optimizer.load_state_dict({**state, "param_groups": groups})
+    _expect_buffers(optimizer)
     for parameter, values in optimizer.state.items():
         for name, value in values.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 values[name] = torch.empty_like(parameter).copy_(value)
+
+
+def _is_alike(saved: object, own: object) -> bool:
+    """Whether two values are of a kind: numbers, all else by type; in tuples one by one."""
+    if isinstance(own, tuple | list):
+        is_as_long = isinstance(saved, tuple | list) and len(saved) == len(own)
+        return is_as_long and all(_is_alike(*pair) for pair in zip(saved, own, strict=True))
+    if isinstance(own, int | float) and not isinstance(own, bool):
+        return isinstance(saved, int | float) and not isinstance(saved, bool) and math.isfinite(saved)
+    return type(saved) is type(own)
+
+
+def _expect_buffers(optimizer: Optimizer) -> None:
+    """For each parameter tensors of its shape; where one kernel takes all of them, for all or for none."""
+    for group in optimizer.param_groups:
+        kinds = set()
+        for parameter in group["params"]:
+            buffers = {name: value for name, value in optimizer.state.get(parameter, {}).items() if value is not None}
+            kinds.add(frozenset(buffers))
+            for name, value in buffers.items():
+                shape = torch.Size() if name == "step" else parameter.shape
+                if not isinstance(value, Tensor) or value.shape != shape or not value.is_floating_point():
+                    raise TypeError(f"the optimiser's {name} is not that of a parameter of shape {tuple(shape)}")
+        if group["fused"] and len(kinds) > 1:
+            raise TypeError("the optimiser's buffers are there for some parameters only")
 
 
 def build_schedule(optimizer: Optimizer, settings: TrainSettings) -> LambdaLR:

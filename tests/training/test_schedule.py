@@ -41,6 +41,32 @@ class TestOptimizer:
         assert len(ids) < len(list(model.parameters()))
 
 
+class TestAStateThatIsNotOfTheOptimiser:
+    @pytest.mark.parametrize(
+        ("kind", "change", "sentence"),
+        [
+            ("sgd", lambda state: state["param_groups"][1].update(lr="fast"), "lr cannot be"),
+            ("sgd", lambda state: state["param_groups"][1].update(momentum=float("nan")), "momentum cannot be"),
+            ("sgd", lambda state: state["param_groups"][0].pop("nesterov"), "nesterov cannot be"),
+            ("adamw", lambda state: state["param_groups"][0].update(betas=(0.9,)), "betas cannot be"),
+            ("sgd", lambda state: state["state"].pop(1), "for some parameters only"),
+            ("sgd", lambda state: state["state"][1].update(momentum_buffer=torch.ones(1)), r"of shape \(2, 4\)"),
+            ("sgd", lambda state: state["state"][1].update(momentum_buffer=3), r"momentum_buffer is not"),
+            ("adamw", lambda state: state["state"][1].update(step=torch.ones(2)), r"step is not"),
+        ],
+    )
+    def test_is_refused_before_a_step_is_done_with_it(self, kind, change, sentence: str):
+        net = small_net()
+        optimizer = build_optimizer(net, TrainSettings(optimizer=kind))
+        net(torch.ones(2, 3, 1, 1)).sum().backward()
+        optimizer.step()
+        state = copy.deepcopy(optimizer.state_dict())
+        load_optimizer(optimizer, state)
+        change(state)
+        with pytest.raises(TypeError, match=sentence):
+            load_optimizer(optimizer, state)
+
+
 class TestOneKernelForAll:
     """Fused kernels read memory in order, whatever the strides say: networks here are channels-last."""
 
