@@ -52,7 +52,7 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
                 values[name] = torch.empty_like(parameter).copy_(value)
 
 
-def _is_alike(saved: object, own: object) -> bool:
+def _is_alike(saved: Any, own: Any) -> bool:
     """Whether two values are of a kind: numbers, all else by type; in tuples one by one."""
     if isinstance(own, tuple | list):
         is_as_long = isinstance(saved, tuple | list) and len(saved) == len(own)
