@@ -45,7 +45,9 @@ def fetch(entry: Entry) -> Path:
     if not _is_verified(path, entry):
         wrong = _what_is_wrong(path, entry)
         if wrong:
-            raise ValueError(f"{path}: {wrong}; remove it to download {entry.name}, or give your file with --weights")
+            raise ValueError(
+                f"{path}: {wrong}; remove it to download {entry.name}, or give your file in place of the name"
+            )
         _note_verified(path, entry)
     return path
 
@@ -166,7 +168,7 @@ def _failure(entry: Entry, path: Path, error: Exception) -> str:
     resume = f"; {kept / 1e6:.1f} MB are kept, run again to go on from there" if kept else ""
     return (
         f"could not download {entry.name} from {entry.url} ({_reason(error)}){resume}; download it by other means and "
-        f"put it at {path}, or give its path with --weights"
+        f"put it at {path}, or give its path in place of the name"
     )
 
 

@@ -112,7 +112,7 @@ def _check_whole(tensors: Mapping[str, Tensor], family: ModuleType) -> None:
         what = f"not a whole Mask R-CNN: it has {named}"
     else:
         what = f"not a whole Mask R-CNN: it lacks {', '.join(family.ENTRIES[entry] for entry in lacking)}"
-    raise ValueError(f"{what}; --partial loads what there is, the rest is random")
+    raise ValueError(f"{what}; partial loading takes what there is, the rest is random")
 
 
 def _classes(

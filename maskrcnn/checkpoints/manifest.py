@@ -27,9 +27,9 @@ class Entry(Settings):
     """One public file: a table of `weights/manifest.toml`."""
 
     name: str
-    """For --weights."""
+    """By which it is asked for."""
     aliases: tuple[str, ...] = ()
-    """Other names for --weights, among them the one its publisher uses."""
+    """Other names for it, among them the one its publisher uses."""
     url: str
     size_bytes: PositiveInt | None = None
     sha256: str | None = Field(None, pattern="^[0-9a-f]{8,64}$")

@@ -44,7 +44,7 @@ def load_weights(
         raise ValueError(f"{path}: damaged: not the file that came with the package; install it again")
     if is_own_checkpoint(path):
         if preset is not None or class_names is not None:
-            raise ValueError(f"{path}: carries its own settings and class names; --preset is for other packages' files")
+            raise ValueError(f"{path}: carries its own settings and class names; a preset is for other packages' files")
         return load_checkpoint(path)
     entry = None if Path(str(name)).is_file() else find(str(name))  # a file may be called as an entry is
     imported = import_checkpoint(
@@ -54,7 +54,9 @@ def load_weights(
         with torch.device("meta"):
             fit = compare_state(build_model(imported.settings), imported.tensors)
         if not fit.is_exact:
-            raise ValueError(f"{path}: the weights do not fit the model; --partial loads what does\n{fit.table()}")
+            raise ValueError(
+                f"{path}: the weights do not fit the model; partial loading takes what does\n{fit.table()}"
+            )
     return Checkpoint(imported.settings, imported.tensors, {"imported": imported.sentence})
 
 

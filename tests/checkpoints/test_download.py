@@ -204,7 +204,7 @@ def test_a_cut_download_goes_on_where_it_stopped(site: Site, first: Answer, cond
     entry = entry_for(site)
     assert failure(entry) == (
         f"could not download tiny from {site.url} (the connection was lost); 0.1 MB are kept, run again to go on from "
-        f"there; download it by other means and put it at {cached_path(entry)}, or give its path with --weights"
+        f"there; download it by other means and put it at {cached_path(entry)}, or give its path in place of the name"
     )
     assert part_path(entry).read_bytes() == CONTENT[:100_000]
     assert fetch(entry).read_bytes() == CONTENT
@@ -280,7 +280,7 @@ def test_an_error_of_the_server(site: Site, status: int) -> None:
     entry = entry_for(site)
     said = failure(entry)
     assert said.startswith(f"could not download tiny from {site.url} (HTTP {status} ")
-    assert said.endswith(f"put it at {cached_path(entry)}, or give its path with --weights")
+    assert said.endswith(f"put it at {cached_path(entry)}, or give its path in place of the name")
     assert visible(cache_folder()) == []
 
 
@@ -363,7 +363,7 @@ def test_a_wrong_file_put_there_by_hand_is_named_and_left(site: Site, content: b
     for _ in range(2):
         said = failure(entry)
         assert said.startswith(f"{cached_path(entry)}: {reason}")
-        assert said.endswith("; remove it to download tiny, or give your file with --weights")
+        assert said.endswith("; remove it to download tiny, or give your file in place of the name")
     assert cached_path(entry).read_bytes() == content
     assert site.ranges == []
 

@@ -14,8 +14,9 @@ from torch import Tensor
 from maskrcnn.checkpoints.families.coco_classes import CATEGORY_IDS, CLASS_NAMES
 from maskrcnn.checkpoints.families.detectron2_config import config_beside
 from maskrcnn.checkpoints.families.detectron2_keys import settings_in
+from maskrcnn.checkpoints.families.in_file import expect_anchors, pixels_in
 from maskrcnn.checkpoints.source import USUAL, Conventions, Source, in_words, renamed
-from maskrcnn.config import PRESETS, ModelSettings, overlay
+from maskrcnn.config import PRESETS, overlay
 
 _MOST = 16  # layers of a head
 _CONVS = (
@@ -64,8 +65,7 @@ _OTHER_NETWORKS = (
     (r"sem_seg_head\..*", "a head for semantic segmentation (panoptic FPN)"),
 )
 """What else detectron2 publishes, by an entry that only it has."""
-_MEAN_BGR, _STD_BGR, _NO_STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395), (1.0, 1.0, 1.0)
-_NEAR = 2.0  # a mean this near to ImageNet's, 0..255, is ImageNet's; Detectron1's is 1 away
+_STD_BGR, _NO_STD = (57.375, 57.12, 58.395), (1.0, 1.0, 1.0)
 _BATCH_NORMS = ("bn", "frozen_bn")
 _LVIS = (1203, 1230)  # classes of its versions 1 and 0.5
 
@@ -118,11 +118,11 @@ def conventions(source: Source, num_classes: int, structure: dict[str, Any], pre
             be built; the anchors cannot be told.
     """
     if preset not in (None, "detectron2_msra", "detectron2_lsj"):
-        raise ValueError(f"{source.path}: weights of detectron2, so --preset detectron2_msra or detectron2_lsj")
+        raise ValueError(f"{source.path}: weights of detectron2, so the preset is detectron2_msra or detectron2_lsj")
     config, notes = config_beside(source.path)
     has_batch_norms = structure.get("fpn", {}).get("norm") in _BATCH_NORMS
     chosen = preset or ("detectron2_lsj" if has_batch_norms else "detectron2_msra")
-    in_file = overlay(_pixels_in(source), _anchors_in(source))
+    in_file = overlay(pixels_in(source, "pixel_mean", "pixel_std"), _anchors_in(source))
     is_told = config is not None and config.missing_base is None
     published, model = ({}, "") if is_told else _published(structure, in_file, preset)
     said = settings_in(config, structure, num_classes, chosen) if config else {}
@@ -137,7 +137,13 @@ def conventions(source: Source, num_classes: int, structure: dict[str, Any], pre
     if num_classes in _LVIS and not config:
         differences = overlay(differences, {"detection": {"score_threshold": 0.0001, "max_detections": 300}})
         assumptions.append("score threshold 0.0001 and 300 detections (as in the published LVIS models)")
-    _check_anchors(source, differences)
+    expect_anchors(
+        source,
+        "proposal_generator.rpn_head.objectness_logits.weight",
+        differences,
+        "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS",
+        "the YAML of its training, put beside it under the same name, must say them",
+    )
     is_coco = num_classes == len(CLASS_NAMES) and (not config or config.is_coco is not False)
     if is_coco:
         (facts if config and config.is_coco else assumptions).append("the class names of COCO")
@@ -150,18 +156,6 @@ def conventions(source: Source, num_classes: int, structure: dict[str, Any], pre
         facts=tuple(facts),
         assumptions=(*assumptions, *notes),
     )
-
-
-def _pixels_in(source: Source) -> dict[str, Any]:
-    """What `pixel_mean` and `pixel_std` of the file say; their order tells the channels' where they are ImageNet's."""
-    pixels: dict[str, Any] = {}
-    for entry, key in (("pixel_mean", "mean"), ("pixel_std", "std")):
-        if entry in source.tensors and source.tensors[entry].numel() == 3:
-            pixels[key] = tuple(round(value, 4) for value in source.tensors[entry].flatten().tolist())
-    for order, mean in (("bgr", _MEAN_BGR), ("rgb", _MEAN_BGR[::-1])):
-        if "mean" in pixels and all(abs(a - b) < _NEAR for a, b in zip(pixels["mean"], mean, strict=True)):
-            pixels["order"] = order
-    return {"pixels": pixels} if pixels else {}
 
 
 def _anchors_in(source: Source) -> dict[str, Any]:
@@ -214,17 +208,6 @@ def _norms(source: Source, structure: dict[str, Any], preset: str) -> dict[str, 
         ("mask_head", "norm", "bn"),
     )
     return {group: {key: norm} for group, key, norm in places if structure.get(group, {}).get(key) in _BATCH_NORMS}
-
-
-def _check_anchors(source: Source, differences: dict[str, Any]) -> None:
-    objectness = source.tensors.get("proposal_generator.rpn_head.objectness_logits.weight")
-    ratios = differences.get("anchors", {}).get("ratios", ModelSettings().anchors.ratios)
-    if objectness is not None and objectness.ndim == 4 and len(objectness) != len(ratios):
-        raise ValueError(
-            f"{source.path}: weights for {len(objectness)} anchors at a place, but {len(ratios)} ratios (MODEL."
-            f"ANCHOR_GENERATOR.ASPECT_RATIOS: {', '.join(map(str, ratios))}); the YAML of its training, put beside it "
-            "under the same name, must say them"
-        )
 
 
 def _input_in_words(

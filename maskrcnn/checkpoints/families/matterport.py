@@ -116,7 +116,7 @@ def conventions(source: Source, num_classes: int, structure: dict[str, Any], pre
         ValueError: `preset` is not matterport's, or the anchors are such that they can't be told or built.
     """
     if preset not in (None, "matterport"):
-        raise ValueError(f"{source.path}: weights of matterport, so --preset matterport")
+        raise ValueError(f"{source.path}: weights of matterport, so the preset is matterport")
     facts, assumptions = ["RGB", "stride in 1x1"], []
     differences = _anchors_in(source)
     settings = model_settings("matterport", **differences)

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from maskrcnn.checkpoints.families.coco_classes import CATEGORY_IDS, CLASS_NAMES
+from maskrcnn.checkpoints.families.in_file import expect_anchors, pixels_in
 from maskrcnn.checkpoints.families.mmdetection_config import MMDetectionConfig, config_of
 from maskrcnn.checkpoints.families.mmdetection_keys import is_of_1x, settings_in, style_of
 from maskrcnn.checkpoints.source import Conventions, Source, in_words, renamed
-from maskrcnn.config import PRESETS, ModelSettings, overlay
+from maskrcnn.config import PRESETS, overlay
 from maskrcnn.untrusted.excerpt import excerpt
 
 _STYLES = {"mmdet_pytorch": "pytorch", "mmdet_caffe": "caffe"}
@@ -86,8 +87,6 @@ _OTHER_NETWORKS = (
     (r"rpn_head\.(conv_loc|conv_shape|feature_adaption\w*|stages)\..*", "another region proposal network"),
 )
 """What else mmdetection publishes, by an entry that only it has."""
-_MEAN_RGB = (123.675, 116.28, 103.53)
-_NEAR = 2.0  # a mean this near to ImageNet's, 0..255, is ImageNet's
 _BATCH_NORMS = ("bn", "frozen_bn")
 _1X: dict[str, Any] = {"anchors": {"rounded": True, "offset": 0.5}, "roi": {"aligned": False, "sampling_ratio": 2}}
 """In 1.x a box ends on its last pixel and is one wider than the difference: with the edge of that pixel for its end,
@@ -140,21 +139,23 @@ def conventions(source: Source, num_classes: int, structure: dict[str, Any], pre
             what cannot be built; the anchors cannot be told.
     """
     if preset not in (None, *_STYLES):
-        raise ValueError(f"{source.path}: weights of mmdetection, so --preset {' or '.join(_STYLES)}")
+        raise ValueError(f"{source.path}: weights of mmdetection, so the preset is {' or '.join(_STYLES)}")
     config, notes = config_of(source)
     style = style_of(config) if config else None
     if config and preset and style not in (None, _STYLES[preset]):
-        raise ValueError(f"{source.path}: --preset {preset}, but {config.name} has style {excerpt(style)}")
+        raise ValueError(f"{source.path}: preset {preset}, but {config.name} has style {excerpt(style)}")
     chosen = preset or ("mmdet_caffe" if style == "caffe" else "mmdet_pytorch")
     is_legacy = _has_layout_of_1x(source.tensors) or (config is not None and is_of_1x(config))
     differences = overlay(_norms(structure), _1X if is_legacy else {})
     has_bottlenecks = structure.get("backbone", {}).get("depth", 50) >= 50
     if not has_bottlenecks:  # then there is no 1x1 for a stride
         differences = overlay(differences, {"backbone": {"stride_in_1x1": False}})
-    in_file = _pixels_in(source)
+    in_file = pixels_in(source, "data_preprocessor.mean", "data_preprocessor.std")
     said, replaced = settings_in(config, structure, chosen, is_legacy) if config else ({}, ())
     differences = overlay(overlay(differences, in_file), said)
-    _check_anchors(source, differences)
+    beside = source.path.with_suffix(".py").name
+    remedy = f"the config of its training must say them, in the file or beside it as {beside}"
+    expect_anchors(source, "rpn_head.rpn_cls.weight", differences, "", remedy)
     words = _input_in_words(said, config, in_file, chosen, preset is not None, has_bottlenecks)
     names, of_classes = _class_names(source, num_classes)
     of_1x = [_UNLIKE_1X, *_slip_of_upgrade(source.tensors)] if is_legacy else []
@@ -192,30 +193,6 @@ def _norms(structure: dict[str, Any]) -> dict[str, Any]:
     """Those of the body are fixed in the presets; those that a pyramid or head has are trained."""
     places = (("fpn", "norm"), ("box_head", "conv_norm"), ("mask_head", "norm"))
     return {group: {key: "bn"} for group, key in places if structure.get(group, {}).get(key) in _BATCH_NORMS}
-
-
-def _pixels_in(source: Source) -> dict[str, Any]:
-    """What `data_preprocessor` of the file says; the order of its means tells the channels' where it is ImageNet's."""
-    pixels: dict[str, Any] = {}
-    for key in ("mean", "std"):
-        tensor = source.tensors.get(f"data_preprocessor.{key}")
-        if tensor is not None and tensor.numel() == 3:
-            pixels[key] = tuple(round(value, 4) for value in tensor.flatten().tolist())
-    for order, mean in (("rgb", _MEAN_RGB), ("bgr", _MEAN_RGB[::-1])):
-        if "mean" in pixels and all(abs(a - b) < _NEAR for a, b in zip(pixels["mean"], mean, strict=True)):
-            pixels["order"] = order
-    return {"pixels": pixels} if pixels else {}
-
-
-def _check_anchors(source: Source, differences: dict[str, Any]) -> None:
-    objectness = source.tensors.get("rpn_head.rpn_cls.weight")
-    ratios = differences.get("anchors", {}).get("ratios", ModelSettings().anchors.ratios)
-    if objectness is not None and objectness.ndim == 4 and len(objectness) != len(ratios):
-        raise ValueError(
-            f"{source.path}: weights for {len(objectness)} anchors at a place, but {len(ratios)} ratios "
-            f"({', '.join(map(str, ratios))}); the config of its training must say them, in the file or beside it "
-            f"as {source.path.with_suffix('.py').name}"
-        )
 
 
 def _input_in_words(

@@ -94,7 +94,7 @@ def conventions(source: Source, num_classes: int, structure: dict[str, Any], pre
         ValueError: `preset` is not torchvision's.
     """
     if preset not in (None, *_PRESETS):
-        raise ValueError(f"{source.path}: weights of torchvision, so --preset {' or '.join(_PRESETS)}")
+        raise ValueError(f"{source.path}: weights of torchvision, so the preset is {' or '.join(_PRESETS)}")
     has_fpn_norm = structure.get("fpn", {}).get("norm", "none") != "none"
     chosen = preset or ("torchvision_v2" if has_fpn_norm else "torchvision_v1")
     if _is_backbone(source.tensors):
@@ -116,7 +116,7 @@ def conventions(source: Source, num_classes: int, structure: dict[str, Any], pre
         elif "rpn.head.conv.weight" in source.tensors and is_coco:
             facts.append("norm eps 0: the spelling of the published file")
         else:
-            assumptions.append("norm eps 0 as when fine-tuned from the published file (else --preset torchvision_own)")
+            assumptions.append("norm eps 0 as when fine-tuned from the published file (else preset torchvision_own)")
     if is_coco:
         assumptions.append("the class names of COCO")
     return Conventions(

@@ -219,7 +219,9 @@ class TestWithoutAConfig:
             (f"BGR, stride in 1x1, {USUAL} (preset detectron2_lsj)",),
             (),
         )
-        with pytest.raises(ValueError, match=r"weights of detectron2, so --preset detectron2_msra or detectron2_lsj"):
+        with pytest.raises(
+            ValueError, match=r"weights of detectron2, so the preset is detectron2_msra or detectron2_lsj"
+        ):
             tell(tmp_path, preset="torchvision_v1")
 
     def test_a_part_of_a_network_is_enough(self, tmp_path: Path) -> None:

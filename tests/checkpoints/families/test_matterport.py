@@ -297,7 +297,7 @@ def test_what_cannot_be_told_or_built_is_refused() -> None:
         return conventions(Source(Path("x.h5"), named), 3, {}, preset)
 
     assert told("matterport").class_names == ()
-    with pytest.raises(ValueError, match=r"x\.h5: weights of matterport, so --preset matterport"):
+    with pytest.raises(ValueError, match=r"x\.h5: weights of matterport, so the preset is matterport"):
         told("torchvision_v1")
     with pytest.raises(ValueError, match=r"x\.h5: anchors \(1, 99, 4\) that can't be built"):
         told(anchors_Variable=torch.zeros(1, 99, 4))

@@ -135,7 +135,9 @@ def test_without_a_config_the_style_is_assumed_or_said_by_the_preset(tmp_path: P
     said = tell(tmp_path, preset="mmdet_caffe")
     assert (said.preset, said.facts) == ("mmdet_caffe", (f"BGR, stride in 1x1, {USUAL} (preset mmdet_caffe)",))
     assert settings_of(said).backbone.stride_in_1x1
-    with pytest.raises(ValueError, match=r"epoch_12\.pth: weights of mmdetection, so --preset mmdet_pytorch or mmdet"):
+    with pytest.raises(
+        ValueError, match=r"epoch_12\.pth: weights of mmdetection, so the preset is mmdet_pytorch or mmdet"
+    ):
         tell(tmp_path, preset="detectron2_msra")
 
 
@@ -143,7 +145,7 @@ def test_the_config_in_the_file_is_believed(tmp_path: Path) -> None:
     told = tell(tmp_path, config=MODEL.replace("pytorch", "caffe"))
     assert (told.preset, told.facts) == ("mmdet_caffe", ("stride in 1x1: from the config in the file",))
     assert told.assumptions[0] == "BGR (preset mmdet_caffe)"
-    with pytest.raises(ValueError, match="--preset mmdet_pytorch, but the config in the file has style 'caffe'"):
+    with pytest.raises(ValueError, match="preset mmdet_pytorch, but the config in the file has style 'caffe'"):
         tell(tmp_path, config=MODEL.replace("pytorch", "caffe"), preset="mmdet_pytorch")
 
 

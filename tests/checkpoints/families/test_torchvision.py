@@ -115,7 +115,7 @@ def test_the_norm_eps_is_that_of_who_made_the_file() -> None:
     published = {in_old_spelling(name): tensor for name, tensor in state_of("resnet50").items()}
     assert conventions_of(published).differences == {}
     assert "norm eps 0: the spelling of the published file" in conventions_of(published).facts
-    sentence = "norm eps 0 as when fine-tuned from the published file (else --preset torchvision_own)"
+    sentence = "norm eps 0 as when fine-tuned from the published file (else preset torchvision_own)"
     assert sentence in told("resnet50").assumptions
     few = {in_old_spelling(name): tensor for name, tensor in state_of("resnet50", num_classes=4).items()}
     assert sentence in conventions_of(few).assumptions  # of before 0.13, but it has other classes
@@ -140,7 +140,7 @@ def test_the_version_is_seen_and_can_be_said() -> None:
     assert (told("resnet50").preset, told("resnet50_v2").preset) == ("torchvision_v1", "torchvision_v2")
     assert told("resnet50", preset="torchvision_v2").preset == "torchvision_v2"
     with pytest.raises(
-        ValueError, match=r"x\.pth: weights of torchvision, so --preset torchvision_v1 or torchvision_own or"
+        ValueError, match=r"x\.pth: weights of torchvision, so the preset is torchvision_v1 or torchvision_own or"
     ):
         told("resnet50", preset="matterport")
 
