@@ -39,5 +39,6 @@ def expect_anchors(source: Source, objectness: str, differences: dict[str, Any],
     if weight is not None and weight.ndim == 4 and len(weight) != len(ratios):
         listed = f"{key}: {', '.join(map(str, ratios))}".removeprefix(": ")
         raise ValueError(
-            f"{source.path}: weights for {len(weight)} anchors at a place, but {len(ratios)} ratios ({listed}); {remedy}"
+            f"{source.path}: weights for {len(weight)} anchors at a place, but {len(ratios)} ratios ({listed}); "
+            f"{remedy}"
         )
