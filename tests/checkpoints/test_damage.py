@@ -152,8 +152,8 @@ def test_a_faster_rcnn_is_called_so(family: str, tensors: dict[str, Tensor], fil
     boxes = {n: t for n, t in tensors.items() if not module_of(family).our_name(n).startswith("mask_head.")}
     example = module_of(family).ENTRIES["mask_head.convs.0.conv.weight"]
     assert file.loads(boxes) == (
-        f"{PATH}: this is a Faster R-CNN: it has no mask head (such as {example}); partial loading takes what there is, "
-        "the rest is random"
+        f"{PATH}: this is a Faster R-CNN: it has no mask head (such as {example}); partial loading takes what there "
+        "is, the rest is random"
     )
     assert importing.import_checkpoint(PATH, is_partial=True).settings.num_classes == 3
 
