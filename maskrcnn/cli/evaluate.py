@@ -5,7 +5,7 @@ from pathlib import Path
 
 from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS, load_weights, weights_path
 from maskrcnn.cli.data_arguments import add_annotations_argument
-from maskrcnn.cli.model_arguments import add_model_arguments, load_predictor
+from maskrcnn.cli.model_arguments import add_model_arguments, add_tile_arguments, load_predictor
 from maskrcnn.prediction.scoring import evaluate, write_tuned_weights
 
 
@@ -35,6 +35,11 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         help="write a copy of the weights whose score threshold is the one with the lowest count error on these images",
     )
     add_model_arguments(parser)
+    add_tile_arguments(
+        parser,
+        "pictures that the network would see smaller than usual, with weights that see all by one factor; those of "
+        "other packages see every picture whole, as their published figures are made",
+    )
     return parser
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from maskrcnn.cli.errors import report
-from maskrcnn.cli.model_arguments import add_model_arguments, load_predictor
+from maskrcnn.cli.model_arguments import add_model_arguments, add_tile_arguments, load_predictor
 from maskrcnn.cli.picture_arguments import add_channel, add_max_pixels, parts_said, with_option
 from maskrcnn.data.images import read_image
 from maskrcnn.data.pictures.finding import find_images
@@ -81,6 +81,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add_max_pixels(parser)
     add_channel(parser)
     add_model_arguments(parser)
+    add_tile_arguments(parser, "pictures that the network would see smaller than usual, or in which it reaches a limit")
     return parser
 
 
@@ -268,6 +269,8 @@ def _print_counts(args: argparse.Namespace, class_names: tuple[str, ...], summar
             f"perhaps counted twice in {where}: {sum(summary.doubles.values())} pairs of objects cover nearly the same "
             "pixels; --exclusive names classes of which a thing can only be one"
         )
+    for sentence, files in summary.notes.items():
+        _say(f"{files[0] if len(files) == 1 else f'{len(files)} pictures'}: {sentence}")
     for sentence, files in summary.ceilings.items():
         option = next((f"; {option} changes it" for key, option in OPTION_OF.items() if key in sentence), "")
         where = files[0] if len(files) == 1 else f"{len(files)} pictures"

@@ -9,6 +9,7 @@ from maskrcnn.checkpoints.checkpoint import Checkpoint
 from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS, load_weights
 from maskrcnn.config import PRESETS
 from maskrcnn.prediction.predictor import Predictor
+from maskrcnn.prediction.tiling import TileSize
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +41,25 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--resize",
         type=_resize,
         help="px of the shorter side (800) or factor (2.0x) at which the network sees it (default: the checkpoint's)",
+    )
+
+
+def add_tile_arguments(parser: argparse.ArgumentParser, help_of_auto: str) -> None:
+    """How pictures larger than the network's input are divided."""
+    add = parser.add_argument
+    add(
+        "--tile",
+        type=_tile,
+        default="auto",
+        metavar="auto|off|PX",
+        help=f"tiles in which a picture is done, side in px, each object counted once; auto: {help_of_auto} "
+        "(default: %(default)s)",
+    )
+    add(
+        "--overlap",
+        type=int,
+        metavar="PX",
+        help="of the tiles, at most a third of one (default: the longest object that the anchors allow)",
     )
 
 
@@ -82,6 +102,8 @@ def load_predictor(args: argparse.Namespace, batch_size: int = 1) -> Predictor:
         max_detections=args.max_detections,
         resize=args.resize,
         exclusive_classes=_exclusive_classes(args.exclusive),
+        tile=args.tile,
+        overlap=args.overlap,
         batch_size=batch_size,
         allow_untrained=args.force,
         keep_memory=True,  # the process is for this alone
@@ -94,6 +116,14 @@ def _exclusive_classes(groups: list[str] | None) -> list[list[str]] | Literal["a
     if groups is None or groups == ["all"]:
         return "all" if groups else None
     return [[name.strip() for name in group.split(",")] for group in groups]
+
+
+def _tile(text: str) -> TileSize:
+    if text in ("auto", "off"):
+        return text
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected auto, off or a number of pixels such as 1024, got {text!r}")
+    return int(text)
 
 
 def _resize(text: str) -> int | float:

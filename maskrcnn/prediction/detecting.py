@@ -1,6 +1,6 @@
 """One batch of pictures through a model, for prediction and for evaluation."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
@@ -42,17 +42,24 @@ def with_low_threshold(model: MaskRCNN) -> MaskRCNN:
     return model
 
 
-def detect_all(model: MaskRCNN, dataset: Annotations, precision: Precision = "fp32") -> dict[int, Instances]:
+def detect_all(
+    model: MaskRCNN,
+    dataset: Annotations,
+    precision: Precision = "fp32",
+    in_tiles: Callable[[np.ndarray], Instances | None] = lambda image: None,
+) -> dict[int, Instances]:
     """Instances of every image of `dataset`, by image id, one image at a time, on the CPU.
 
-    `precision` is that in which a model with float32 weights, one in training, is used.
+    `precision` is that in which a model with float32 weights, one in training, is used. `in_tiles` gives the result of
+    a picture that is not seen whole, and None for others.
     Each process of a group takes its share of the images; the first gets all results, the others none.
     """
     own = {}
     for index in share_of_images(len(dataset), "val"):
         image = dataset.load(index).image
         with autocast(model.device, precision):
-            own[dataset.image_ids[index]] = detect(model, [image])[0].to("cpu")
+            found = in_tiles(image)
+            own[dataset.image_ids[index]] = detect(model, [image])[0].to("cpu") if found is None else found
     parts = gather_to_first(own)
     if parts is None:
         return {}

@@ -3,8 +3,10 @@
 import hashlib
 import logging
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from maskrcnn.distributed import gather, is_first, rank, world_size
 from maskrcnn.files import clear_temporaries, folder_lock
 from maskrcnn.names import printable
 from maskrcnn.prediction.job_names import common_folder, drawing_names, relative_names
-from maskrcnn.prediction.job_records import Records, settings_key
+from maskrcnn.prediction.job_records import FileState, Records, settings_key
 from maskrcnn.prediction.job_results import (
     COUNTS,
     INSTANCES,
@@ -27,6 +29,7 @@ from maskrcnn.prediction.job_results import (
     summarise,
     write_results,
 )
+from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.pipeline import OutputError, PictureError, finished
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.export import is_ours
@@ -36,6 +39,8 @@ from maskrcnn.spelling import did_you_mean
 LOGGER = logging.getLogger("maskrcnn")
 RECORDS = ".done"
 """Folder in the output folder for what is known of pictures that are done."""
+TILES = "tiles"
+"""Folder in that one for tiles of a picture that is not."""
 
 
 def infer_files(
@@ -92,12 +97,20 @@ def infer_files(
     drawings = _drawings(names, "" if root is None else root.absolute().name, out) if is_drawn else {}
     folder = out / RECORDS if len(files) > 1 else None
     _expect_same_files(files)
-    settings = _from_first(lambda: settings_key(predictor, labels.tolist(), channel, selection) if folder else "")
+    make_key = cache(lambda: settings_key(predictor, labels.tolist(), channel, selection))
+    settings = _from_first(lambda: make_key() if folder else "")
+    tiles = out / RECORDS / TILES
+
+    def kept(state: FileState) -> TileFiles:
+        return TileFiles(tiles, settings or make_key(), state)
+
     with Records(folder, settings) as records, ExitStack() as stack:
 
         def prepare() -> list[int]:
             stack.enter_context(folder_lock(out, "infer"))
             clear_temporaries(out)
+            if redo:
+                shutil.rmtree(tiles, ignore_errors=True)
             if not overwrite:
                 _expect_ours([out / COUNTS, out / INSTANCES, out / MEASUREMENTS, *drawings.values()])
             return _find_todo(records, files, drawings, redo, say)
@@ -113,7 +126,7 @@ def infer_files(
             with (
                 tqdm(total=len(own), unit="image", disable=None if len(own) > 1 and is_first() else True) as bar,
                 closing(
-                    finished(predictor, own, drawings, labels, records, reading, selection or Selection())
+                    finished(predictor, own, drawings, labels, records, reading, selection or Selection(), kept)
                 ) as results,
             ):
                 for file, result in results:
@@ -146,6 +159,10 @@ def infer_files(
                 write_results(out, rows, class_names, records, names, all_names, category_ids, pixel_size_um)
             except OSError as error:
                 raise _unwritable(out, error, progress()) from error
+            shutil.rmtree(tiles, ignore_errors=True)  # also what was left under other settings
+            if folder is None:
+                with suppress(OSError):
+                    tiles.parent.rmdir()
             with suppress(OSError):  # the records are right as they are, this only makes them smaller
                 records.compact()
             return summary

@@ -75,6 +75,7 @@ class _Record(_Strict):
     size: Annotated[list[Number], Field(min_length=2, max_length=2)]
     counts: dict[str, Number]
     ceilings: list[str]
+    notes: list[str] = []
     doubles: Number
     annotations: list[_Annotation]
     measured: dict[str, list[int | float | None]] = {}
@@ -89,6 +90,8 @@ class Done:
     counts: dict[str, int]
     """By class name; classes without an object are left out."""
     ceilings: tuple[str, ...]
+    notes: tuple[str, ...]
+    """How it was done, where not in the usual way."""
     num_doubles: int
     """Pairs of objects that may be one."""
     measured: tuple[str, ...]
@@ -125,6 +128,7 @@ class Records:
         annotations: Sequence[Mapping[str, Any]],
         ceilings: Sequence[str] = (),
         num_doubles: int = 0,
+        notes: Sequence[str] = (),
         measured: Mapping[str, Sequence[int | float | None]] | None = None,
     ) -> None:
         """Record that `file`, which was in that `state_of` when it was read, is done and drawn in `drawing`.
@@ -142,6 +146,7 @@ class Records:
             "size": image_size,
             "counts": {name: number for name, number in counts.items() if number},
             "ceilings": ceilings,
+            "notes": notes,
             "doubles": num_doubles,
             "annotations": annotations,
             "measured": measured or {},
@@ -154,7 +159,9 @@ class Records:
             _append(self._own, b"%08x %s\n" % (zlib.crc32(text), text))
             source = self._own if isinstance(self._own, io.BytesIO) else Path(self._own.name)
             names = tuple(record["measured"])
-            self.done[file] = Done(image_size, record["counts"], tuple(ceilings), num_doubles, names, source, offset)
+            self.done[file] = Done(
+                image_size, record["counts"], tuple(ceilings), tuple(notes), num_doubles, names, source, offset
+            )
 
     def load(self, files: Iterable[Path], drawings: Mapping[Path, Path]) -> int:
         """Take up the records on disk of those `files` that have not changed since; gives how many are damaged.
@@ -173,8 +180,16 @@ class Records:
                         file = by_path.get(record.file.path)
                         if file is not None and _is_current(record, file, drawings.get(file)):
                             size = (record.size[0], record.size[1])
-                            limits, names = tuple(record.ceilings), tuple(record.measured)
-                            self.done[file] = Done(size, record.counts, limits, record.doubles, names, source, offset)
+                            self.done[file] = Done(
+                                size,
+                                record.counts,
+                                tuple(record.ceilings),
+                                tuple(record.notes),
+                                record.doubles,
+                                tuple(record.measured),
+                                source,
+                                offset,
+                            )
                     offset += len(line)
         return num_damaged
 
@@ -267,12 +282,13 @@ def settings_key(
     predictor: Predictor, labels: Sequence[int], channel: int | str | None = None, selection: Selection | None = None
 ) -> str:
     """A hash of what decides on the results: weights, settings, precision, the `labels` that are kept, the version,
-    the `channel` that is read and the `selection` of what is counted.
+    the tiles, the `channel` that is read and the `selection` of what is counted.
 
     The device and the batch size, which change the last digits, are not in it.
     """
     settings = [maskrcnn.__version__, predictor.precision, predictor.settings.model_dump(mode="json"), sorted(labels)]
     settings += ["measured", channel, str(selection or "")]
+    settings += [predictor.tile, predictor.overlap, predictor.max_detections]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for name, tensor in predictor.model.state_dict().items():
         digest.update(name.encode())

@@ -30,6 +30,8 @@ class JobSummary:
     """Files that could not be done, and why."""
     ceilings: dict[str, list[str]] = field(default_factory=dict)
     """Limits that results reached, a sentence each, and the files it happened to."""
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    """How files were done where that was not the usual way, a sentence each, and the files."""
     doubles: dict[str, int] = field(default_factory=dict)
     """Files in which objects may be counted twice, and how many."""
 
@@ -61,6 +63,8 @@ def summarise(
         summary.counts.append((str(file), zeros | done.counts))
         if done.num_doubles:
             summary.doubles[str(file)] = done.num_doubles
+        for sentence in done.notes:
+            summary.notes.setdefault(sentence, []).append(str(file))
         for sentence in done.ceilings:
             summary.ceilings.setdefault(sentence, []).append(str(file))
     return summary

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from maskrcnn.data.images import ImageError, read_picture
 from maskrcnn.data.pictures.finding import shown
-from maskrcnn.distributed import num_cores
+from maskrcnn.distributed import is_first, num_cores
 from maskrcnn.names import printable
 from maskrcnn.prediction.job_records import FileState, Records, state_of
+from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.count import count
 from maskrcnn.report.double_counts import double_counts
@@ -82,12 +83,14 @@ def finished(
     records: Records,
     reading: Mapping[str, Any],
     selection: Selection,
+    kept: Callable[[FileState], TileFiles],
 ) -> Generator[tuple[Path, dict[str, int] | PictureError], None, None]:
     """Each file and the counts of `labels` in it, in order, when it is drawn and on record; or why it is not.
 
     Counts leave out classes of which there is none. A file with a place in `drawings` is drawn there. Whatever goes
     wrong with one picture is given in its place. Closing the generator still records what went through the network.
-    `reading` are options of `read_picture`, `selection` says which objects count.
+    `reading` are options of `read_picture`, `selection` says which objects count. `kept` gives the tiles that are done
+    of a picture in a state.
 
     Raises:
         OutputError: a drawing or a record cannot be written.
@@ -114,8 +117,10 @@ def finished(
             path = drawings.get(file)
             if path is not None:
                 _write_drawing(path, figure(image, instances))
-            category_ids = predictor.settings.category_ids or None
-            return file, _record(records, file, state, path, instances, numbers, category_ids)
+            counts = _record(records, file, state, path, instances, numbers, predictor.settings.category_ids or None)
+            if predictor.needs_tiles(instances.image_size):
+                kept(state).remove()
+            return file, counts
         except OutputError:
             raise
         except Exception as error:
@@ -123,7 +128,7 @@ def finished(
 
     readers, finishers = ThreadPoolExecutor(num_threads), ThreadPoolExecutor(num_threads)
     try:
-        yield from ahead(finish, _detections(predictor, pictures()), finishers, limit)
+        yield from ahead(finish, _detections(predictor, pictures(), kept), finishers, limit)
     finally:
         readers.shutdown(cancel_futures=True)
         finishers.shutdown()
@@ -142,12 +147,17 @@ def _read(reading: Mapping[str, Any], file: Path) -> _Picture | PictureError:
 
 
 def _detections(
-    predictor: Predictor, pictures: Iterator[_Picture | PictureError]
+    predictor: Predictor, pictures: Iterator[_Picture | PictureError], kept: Callable[[FileState], TileFiles]
 ) -> Iterator[tuple[_Picture, Instances] | PictureError]:
     """Each picture and what is in it, a batch at a time; those that cannot be read stay in their place."""
     while batch := list(islice(pictures, predictor.batch_size)):
         readable = [picture for picture in batch if isinstance(picture, _Picture)]
-        found = iter(_detect(predictor, readable))
+        tiled = [predictor.needs_tiles((one.image.shape[0], one.image.shape[1])) for one in readable]
+        together = iter(_detect(predictor, [one for one, alone in zip(readable, tiled, strict=True) if not alone]))
+        found = (
+            _detect_in_tiles(predictor, one, kept) if alone else next(together)
+            for one, alone in zip(readable, tiled, strict=True)
+        )
         yield from (picture if isinstance(picture, PictureError) else next(found) for picture in batch)
 
 
@@ -161,6 +171,17 @@ def _detect(predictor: Predictor, pictures: Sequence[_Picture]) -> list[tuple[_P
         if len(pictures) == 1:
             return [PictureError(pictures[0].file, "failed", error)]
     return [found for picture in pictures for found in _detect(predictor, [picture])]
+
+
+def _detect_in_tiles(
+    predictor: Predictor, picture: _Picture, kept: Callable[[FileState], TileFiles]
+) -> tuple[_Picture, Instances] | PictureError:
+    try:
+        return picture, predictor.in_tiles(picture.image, kept=kept(picture.state), is_shown=is_first())
+    except OSError as error:  # the picture is in memory, so it is a tile's result that cannot be written
+        raise OutputError(*error.args) from error
+    except Exception as error:
+        return PictureError(picture.file, "failed", error)
 
 
 def _write_drawing(path: Path, drawing: np.ndarray) -> None:
@@ -189,7 +210,16 @@ def _record(
     measured = _measured(instances, numbers)
     try:
         records.add(
-            file, state, path, instances.image_size, counts, annotations, instances.ceilings, num_doubles, measured
+            file,
+            state,
+            path,
+            instances.image_size,
+            counts,
+            annotations,
+            instances.ceilings,
+            num_doubles,
+            instances.notes,
+            measured,
         )
     except OSError as error:
         raise OutputError(*error.args) from error

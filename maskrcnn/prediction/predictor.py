@@ -118,7 +118,7 @@ class Predictor:
         self.class_names = self.settings.class_names
         self.execution = choose_execution(device, precision)
         self.device, self.precision = self.execution.device, self.execution.precision
-        self.batch_size, self.overlap, self._max_detections = batch_size, overlap, max_detections
+        self.batch_size, self.overlap, self.max_detections = batch_size, overlap, max_detections
         self.tile: TileSize = tile
         if keep_memory and self.device.type == "cpu":
             keep_freed_memory()
@@ -200,14 +200,14 @@ class Predictor:
             self.tile,
             self.overlap,
             is_auto and is_for_counts,
-            self._max_detections,
+            self.max_detections,
         )
 
     def _is_again(self, found: Instances) -> bool:
         """Whether a picture that was seen whole is done again in tiles, for a limit that nobody asked for."""
         is_for_counts = self.model.box_head.rules.score_threshold > COUNTING_SCORE
         may_be = self.tile == "auto" and is_for_counts and bool(found.ceilings)
-        return may_be and bool(unasked(found.ceilings, self._max_detections))
+        return may_be and bool(unasked(found.ceilings, self.max_detections))
 
     def _part_seen(self, image_size: tuple[int, int]) -> float:
         """Of its usual size: what the limit of the input's longer side leaves of a picture."""

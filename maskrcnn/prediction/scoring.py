@@ -1,8 +1,11 @@
 """A model judged on annotated images: it predicts them all, and the results are compared with the annotations."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from maskrcnn.checkpoints.checkpoint import Checkpoint
 from maskrcnn.checkpoints.families.coco_classes import GAPS
@@ -17,6 +20,7 @@ from maskrcnn.evaluation.evaluation import Evaluation
 from maskrcnn.evaluation.page import write_evaluation
 from maskrcnn.prediction.detecting import detect_all, with_low_threshold
 from maskrcnn.prediction.predictor import Predictor
+from maskrcnn.structures.instances import Instances
 
 
 def evaluate(
@@ -71,7 +75,7 @@ def evaluate(
     rules = predictor.model.box_head.rules
     started = time.perf_counter()
     try:
-        results = detect_all(with_low_threshold(predictor.model), dataset)
+        results = detect_all(with_low_threshold(predictor.model), dataset, in_tiles=partial(_in_tiles, predictor))
     finally:
         predictor.model.box_head.rules = rules  # the predictor goes on as it was
     seconds = time.perf_counter() - started
@@ -111,6 +115,18 @@ def write_tuned_weights(
     note = threshold_note(evaluation, chosen_on, checkpoint.settings.detection.score_threshold)
     write_with_score_threshold(target, source, checkpoint, settings, threshold, note)
     return threshold
+
+
+def _in_tiles(predictor: Predictor, image: np.ndarray) -> Instances | None:
+    """What is in a picture that the network would see smaller than the weights are used to.
+
+    Weights that bring every picture to one size are judged on whole ones, as their published figures are, unless the
+    tiles were chosen.
+    """
+    is_whole = predictor.tile == "auto" and predictor.model.resize.mode != "scale"
+    if is_whole or not predictor.needs_tiles((image.shape[0], image.shape[1])):
+        return None
+    return predictor.in_tiles(image)
 
 
 def _category_ids(predictor: Predictor, dataset: Annotations) -> tuple[int, ...]:

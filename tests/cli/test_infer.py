@@ -234,7 +234,7 @@ def test_a_bad_file_does_not_stop_the_others(tool: Tool, weights: Path, pictures
 def test_pictures_of_odd_sizes(tool: Tool, weights: Path) -> None:
     Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save("one.png")
     Image.fromarray(np.zeros((20, 20_000), np.uint8)).save("strip.png")
-    said = tool("infer", "one.png", "strip.png", "--weights", weights, "--batch", 2)
+    said = tool("infer", "one.png", "strip.png", "--weights", weights, "--batch", 2, "--tile", "off")
     assert (said.status, said.err) == (0, "")
     assert "limit reached in strip.png: the network saw the picture at 7% of its usual size" in said.out
     width, height = Image.open("out/strip_instances.png").size
@@ -384,3 +384,17 @@ def test_where_no_weights_were_named_it_says_first_what_the_default_is_for(
         assert main(["infer", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), "--device", "cpu", *named]) == 0
         first = capsys.readouterr().out.splitlines()[0]
         assert (first.startswith("no --weights named: ") and "--weights coco" in first) == is_told
+
+
+def test_large_pictures_are_done_in_tiles(tool: Tool, weights: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (192, 192, 3), np.uint8)
+    Image.fromarray(picture).save("slide.png")
+    said = tool("infer", "slide.png", "--weights", weights, "--tile", 96, "--overlap", 16)
+    assert (said.status, said.err) == (0, "")
+    assert "slide.png: done in 9 tiles of 75 x 75 px, which overlap by 16 px or more" in said.out
+    assert not Path("out/.done").exists()
+    for options, sentence in (
+        (("--tile", 8), "tile: expected auto, off or at least 32 px, got 8"),
+        (("--tile", 96, "--overlap", 40), "overlap: expected 0 to 32 px, a third of a tile, got 40"),
+    ):
+        assert sentence in tool("infer", "slide.png", "--weights", weights, *options).err

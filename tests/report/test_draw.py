@@ -228,3 +228,8 @@ def test_masks_known_pixel_by_pixel_are_enlarged() -> None:
     image = np.zeros((20, 30, 3), np.uint8)
     joined = replace(found, pixels=found.runs)
     assert np.array_equal(draw(image, joined, scale=2, labels="none"), draw(image, found, scale=2, labels="none"))
+
+
+def test_masks_known_pixel_by_pixel_are_drawn_enlarged_too():
+    found = replace(Instances.empty((40, 60), ("a",)), pixels=Instances.empty((40, 60), ("a",)).runs)
+    assert figure(np.zeros((40, 60, 3), np.uint8), found).shape[1] >= 480
