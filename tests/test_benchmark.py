@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from maskrcnn.structures.rle import encode_window
+from tests.coco_files import VAL_SCENES, write_coco
 from tests.tiny import tiny_settings
 
 TOOLS = Path(__file__).parents[1] / "tools"
@@ -161,3 +163,26 @@ def test_who_cannot_take_part_is_told_why(load: Load, monkeypatch: pytest.Monkey
         ("detectron2-fp32", "r50", "cpu", 1, "not installed"),
     ):
         assert reason in peers.reason_to_skip(peer, workloads[workload], device, batch)
+
+
+def test_seams_lose_and_double_nothing(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    seams = load("benchmarks.seams")
+    annotations = write_coco(tmp_path, "val", VAL_SCENES)
+    monkeypatch.setattr(seams, "SIZE", (300, 400))
+    monkeypatch.setattr(seams, "TILES", ((100, 32),))
+    monkeypatch.setattr(seams, "PEERS", {"twice as many": lambda found: 2 * len(seams.mosaic(annotations, (300, 400)))})
+    lines, problems = seams.seams(annotations)
+    assert problems == []
+    exact, peer = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[4:6])
+    assert exact[1] == exact[2] != "0"
+    assert exact[3:6] == ["+0.00%", "0", "0"]
+    assert peer[3] == "+100.00%"
+    # A joining that gives what the tiles found, unjoined, is seen to double.
+    monkeypatch.setattr(seams, "join_tiles", unjoined)
+    assert "double" in seams.seams(annotations)[1][0]
+
+
+def unjoined(grid: Any, results: Any) -> Any:
+    for tile, found in results:
+        y0, x0, _, _ = tile.window
+        yield replace(found, image_size=grid.image_size, pixels=found.runs.moved(x0, y0, grid.image_size))

@@ -17,29 +17,30 @@ from benchmarks.pasting import drawing, large_masks, masks
 from benchmarks.peers import CPU_ONLY, CUDA_ONLY, PEERS
 from benchmarks.processes import use_threads
 from benchmarks.rounds import Measured, measure
+from benchmarks.seams import seams
 from benchmarks.table import machine, report
 from benchmarks.workloads import WORKLOADS
 
-TASKS = ("masks", "masks-large", "drawing", "folder")
+TASKS = ("masks", "masks-large", "drawing", "folder", "seams")
 TRIALS = ("tiny", "tiny-masks", "tiny-folder")
 """To see whether the tool works; not among the defaults."""
 
 
 def main() -> int:
     """Run the command."""
-    everything = [name for name in (*WORKLOADS, *TASKS) if name not in TRIALS]
+    everything = [name for name in (*WORKLOADS, *TASKS) if name not in (*TRIALS, "seams")]
     parser = argparse.ArgumentParser(
         description=__doc__, epilog="example: %(prog)s --workloads r50 masks --out figures"
     )
     add = parser.add_argument
-    names = sorted({*everything, *TRIALS}, key=[*everything, *TRIALS].index)
+    names = [*everything, "seams", *TRIALS]
     add(
         "--workloads",
         nargs="+",
         choices=names,
         default=everything,
         metavar="NAME",
-        help=f"of {', '.join(names)} (default: all but the tiny ones)",
+        help=f"of {', '.join(names)} (default: all but the tiny ones, and seams, which needs --annotations)",
     )
     add(
         "--peers",
@@ -49,6 +50,7 @@ def main() -> int:
         help=f"of {', '.join(PEERS)} (default: all that the device has)",
     )
     add("--image", type=Path, help="picture in place of the made-up ones, brought to each workload's size")
+    add("--annotations", type=Path, metavar="FILE", help="of the objects that seams lays out as a mosaic")
     add("--threads", type=int, default=2, help="CPU threads of each peer (default: %(default)s)")
     add("--rounds", type=int, default=3, help="timed passes of each peer, after one that is not (default: %(default)s)")
     add("--device", default="cpu", help="cpu, cuda or cuda:N (default: %(default)s)")
@@ -59,6 +61,8 @@ def main() -> int:
         parser.error("--rounds, --threads and --batch: expected at least 1")
     if args.device.startswith("cuda") and not torch.cuda.is_available():
         parser.error(f"--device {args.device}: this machine has no CUDA device")
+    if "seams" in args.workloads and args.annotations is None:
+        parser.error("--workloads seams: needs --annotations")
     use_threads(args.threads)
     peers = args.peers or [
         peer for peer in PEERS if not peer.startswith(CPU_ONLY if args.device != "cpu" else CUDA_ONLY)
@@ -96,6 +100,8 @@ def _task(name: str, args: argparse.Namespace) -> tuple[list[str], list[str]]:
         return large_masks(args.threads), []
     if name == "drawing":
         return drawing(args.rounds, args.threads), []
+    if name == "seams":
+        return seams(args.annotations)
     if name in ("folder", "tiny-folder"):
         return folder(args.threads, args.device, is_small=name == "tiny-folder"), []
     return masks(args.rounds, args.threads, is_small=name == "tiny-masks")
