@@ -140,7 +140,7 @@ def test_the_tutorial_from_start_to_end(
     assert run_tool(*evaluating) == 0
     assert "counter.safetensors: the same weights with a score threshold of" in capsys.readouterr().out
     assert Path("judged/report.html").is_file()
-    rules = maskrcnn.Predictor("counter.safetensors", device="cpu").config
+    rules = maskrcnn.Predictor("counter.safetensors", device="cpu").settings
     assert (rules.detection.exclusive_classes, rules.class_names) == ("all", ("date", "fig"))
 
     assert run_tool(*counting) == 0

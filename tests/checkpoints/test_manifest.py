@@ -44,8 +44,9 @@ def test_the_checksum_is_the_one_in_the_name(entry: Entry) -> None:
 
 
 def test_every_preset_of_a_family_has_a_file() -> None:
-    # torchvision_own is for what people train from torchvision's bodies.
-    assert {entry.preset for entry in ENTRIES} == set(PRESETS) - {"maskrcnn", "torchvision_own"}
+    # torchvision_own is for what people train from torchvision's bodies; C4 and DC5 can be trained, not yet read.
+    without = {"maskrcnn", "torchvision_own", "detectron2_c4", "detectron2_dc5"}
+    assert {entry.preset for entry in ENTRIES} == set(PRESETS) - without
 
 
 def test_names_are_unique_and_found() -> None:
@@ -84,9 +85,9 @@ def test_what_an_entry_may_leave_out(tmp_path: Path) -> None:
         ("tiny-01234567.pth", "", "tiny: .*url: expected http"),
         ("tiny-01234567.pth", "..", "tiny: .*url: expected http"),
         ("tiny-01234567.pth", "f.pth?raw=true", "tiny: .*url: expected http"),
-        ("classes = 3", "classes = 0", "tiny: classes: .* greater than 0, got 0"),
+        ("classes = 3", "classes = 0", "tiny: classes: expected a whole number above 0, got 0"),
         ("classes = 3", "box_ap = 101", "tiny: .*box_ap: .*, got 101"),
-        ('licence = "MIT"', "", "tiny: licence: Field required"),
+        ('licence = "MIT"', "", "tiny: licence: expected a value, got nothing"),
         ("[tiny]", "tiny = 3\n[other]", "expected a table for each checkpoint, got tiny = 3"),
         ("[tiny]", "[tiny", "not valid TOML: "),
         ("[tiny]", '[tiny]\naliases = ["tiny"]', "tiny: 'tiny' belongs to tiny already"),
