@@ -91,7 +91,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("stage", ["read_image", "figure", "detect"])
+@pytest.mark.parametrize("stage", ["read_picture", "figure", "detect"])
 def test_one_picture_never_ends_the_job(
     predictor: maskrcnn.Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch, stage: str, error: Exception
 ) -> None:
@@ -118,7 +118,7 @@ def test_one_picture_never_ends_the_job(
     failures: list[Exception] = []
     summary, _ = run(predictor, files, on_failure=failures.append)
     assert [name for name, _ in summary.counts] == [str(files[i]) for i in (0, 1, 3)]
-    word = "unreadable" if stage == "read_image" else "failed"
+    word = "unreadable" if stage == "read_picture" else "failed"
     status = table(files)["2.png"]["status"]
     assert status.startswith((f"{word}: {type(error).__name__}", f"{word}: 'x'"))
     assert "\n" not in status

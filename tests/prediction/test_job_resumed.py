@@ -243,17 +243,17 @@ def test_few_pictures_are_in_memory_at_once(
 ) -> None:
     alive: set[int] = set()
     most = 0
-    read = pipeline.read_image
+    read = pipeline.read_picture
 
-    def counted(file: Path, **options: object) -> np.ndarray:
+    def counted(file: Path, **options: object) -> tuple[np.ndarray, np.ndarray]:
         nonlocal most
-        image = read(file, **options)  # pyright: ignore[reportArgumentType]
+        image, numbers = read(file, **options)  # pyright: ignore[reportArgumentType]
         alive.add(id(image))
         weakref.finalize(image, alive.discard, id(image))
         most = max(most, len(alive))
-        return image
+        return image, numbers
 
-    monkeypatch.setattr(pipeline, "read_image", counted)
+    monkeypatch.setattr(pipeline, "read_picture", counted)
     monkeypatch.setattr(pipeline, "PICTURE_BYTES", picture_bytes)
     monkeypatch.setattr(pipeline, "num_cores", lambda: 2 * num_threads)
     files = [job.files[0].with_name(f"{i}.png") for i in range(10, 30)]
