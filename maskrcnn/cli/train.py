@@ -1,6 +1,7 @@
 """Train or fine-tune a model on one's own data."""
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 from maskrcnn.cli.data_arguments import add_annotations_argument
 from maskrcnn.cli.model_arguments import add_preset_argument
 from maskrcnn.data.problems import DataError
-from maskrcnn.distributed import is_first
 from maskrcnn.training.run import train
 from maskrcnn.training.stopping import RunStopped
 
@@ -84,12 +84,11 @@ def execute(args: argparse.Namespace) -> int:
         if (folder / "last.pt").exists():
             print(f"--resume {folder} goes on from the last checkpoint", file=sys.stderr)
         raise
-    if is_first():
-        report = ""
-        if run.evaluation is not None:
-            print(run.evaluation.table())
-            report = ", the report of the last evaluation in evaluation/report.html"
-        print(f"use the model with --weights {run.weights}; curves and pictures of val are beside it{report}")
+    log, report = logging.getLogger("maskrcnn"), ""  # which the first process alone shows
+    if run.evaluation is not None:
+        log.info(run.evaluation.table())
+        report = ", the report of the last evaluation in evaluation/report.html"
+    log.info(f"use the model with --weights {run.weights}; curves and pictures of val are beside it{report}")
     return 0
 
 

@@ -17,8 +17,9 @@ from maskrcnn.config.model import BackboneSettings, ResNetSettings
 from maskrcnn.distributed import num_cores, world_size
 from maskrcnn.prediction.execution import choose_precision, multiplies_bf16
 
-EPOCHS, SMALL_SET, LEAST_EPOCHS = 50, 1000, 12
-"""Epochs of up to so many images; of more images fewer, so that as many are seen, down to COCO's usual 12."""
+EPOCHS, LEAST_EPOCHS = 50, 12
+SMALL_SET = {"cpu": 250, "cuda": 1000}
+"""`EPOCHS` of up to so many images; of more images fewer, so that as many are seen, down to COCO's usual 12."""
 LEAST_STEPS = 100
 LARGEST_BATCH = {"cpu": 2, "cuda": 16}
 SIZES = {"cpu": ((416, 693), (320, 533)), "cuda": ((800, 1333), (640, 1066), (512, 853))}
@@ -107,7 +108,7 @@ def plan_training(
     while 2 * fits <= LARGEST_BATCH[kind] and 2 * fits * per_image / settings.accumulate <= usable:
         fits *= 2
     batch = choose("batch_size", fits * world_size(), "images of a step")
-    epochs = EPOCHS if num_images <= SMALL_SET else max(LEAST_EPOCHS, EPOCHS * SMALL_SET / num_images)
+    epochs = min(EPOCHS, max(LEAST_EPOCHS, EPOCHS * SMALL_SET[kind] / num_images))
     planned = max(LEAST_STEPS, math.ceil(num_images * epochs / batch))
     steps = choose("steps", planned, f"{planned * batch / num_images:.0f} times through {num_images} images")
     choose("warmup_steps", min(1000, steps // 10))

@@ -1,7 +1,7 @@
 """The training loop: one run in one folder, which can be killed and resumed at any moment.
 
 A run's folder holds config.yaml (resolved), losses.csv, metrics.csv, curves.png, predictions/ (pictures of val),
-tensorboard/, last.pt (everything that --resume needs), best.safetensors and last.safetensors (for use).
+tensorboard/, last.pt (everything that a resumed run needs), best.safetensors and last.safetensors (for use).
 """
 
 import json

@@ -40,7 +40,8 @@ def test_little_memory_gives_smaller_images_then_smaller_batches():
 
 
 def test_large_sets_are_seen_less_often():
-    assert planned(Config(), num_images=1000).train.steps == 25_000
+    assert planned(Config(), num_images=250).train.steps == 250 * 50 // 2
+    assert planned(Config(), num_images=540).train.steps == 250 * 50 // 2
     assert planned(Config(), num_images=118_000).train.steps == 118_000 * 12 // 2
     assert planned(Config(), num_images=1).train.steps == 100
 
