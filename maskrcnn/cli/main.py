@@ -52,10 +52,10 @@ def run_tool(command: str, argv: Sequence[str] | None = None, prog: str | None =
     parser: argparse.ArgumentParser = tool.build_parser(prog)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
-    log = logging.getLogger("maskrcnn")
+    log, lines = logging.getLogger("maskrcnn"), _Lines()
+    level = log.level
     log.setLevel(logging.INFO)
-    if not any(isinstance(handler, _Lines) for handler in log.handlers):
-        log.addHandler(_Lines())
+    log.addHandler(lines)
     try:
         return tool.execute(args)
     except KeyboardInterrupt:
@@ -64,6 +64,9 @@ def run_tool(command: str, argv: Sequence[str] | None = None, prog: str | None =
     except (OSError, ValueError, RuntimeError) as error:
         report(error, with_traceback=args.debug)
         return 1
+    finally:  # who calls this from Python has a logger as it was
+        log.removeHandler(lines)
+        log.setLevel(level)
 
 
 class _Lines(logging.Handler):
