@@ -56,6 +56,7 @@ def test_predicting_one_picture(tmp_path: Path, capsys: pytest.CaptureFixture[st
     save_checkpoint(tmp_path / "tiny.safetensors", tiny_model().state_dict(), settings, {})
     predictor = Predictor(tmp_path / "tiny.safetensors", score=0.0)
     picture = np.zeros((64, 64, 3), np.uint8)
+    predictor(picture)  # the first of a process also asks, once, how much memory the machine has
     files, chain, edges = passed_through(lambda: predictor(picture))
     with capsys.disabled():
         print(f"\npredicting: {len(files)} files, {len(edges)} edges, {len(chain)} calls deep: {' > '.join(chain)}")
