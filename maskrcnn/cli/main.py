@@ -13,8 +13,8 @@ from maskrcnn.spelling import did_you_mean
 
 COMMANDS = {
     "infer": "find, outline, count and draw every object in pictures",
-    "train": "train or fine-tune a model on COCO data",
-    "evaluate": "measure a model on COCO data: AP, masks, counts",
+    "train": "train or fine-tune a model on your own data",
+    "evaluate": "measure a model on annotated data: AP, masks, counts",
     "check_dataset": "find what is wrong with a data set before training on it",
     "convert_dataset": "annotations of other tools (VIA, LabelMe, YOLO, VOC, masks) as COCO JSON, in train and val",
     "convert_weights": "make one of our checkpoints from another package's file",

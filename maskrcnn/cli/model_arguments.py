@@ -75,7 +75,8 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_preset_argument(parser: argparse.ArgumentParser) -> None:
     """What a file of another package does not say itself."""
-    presets = [name for name in PRESETS if name != "maskrcnn"]
+    # Of C4 and DC5 networks no file is read yet.
+    presets = [name for name in PRESETS if name not in ("maskrcnn", "detectron2_c4", "detectron2_dc5")]
     parser.add_argument(
         "--preset", choices=presets, help="conventions of another package's file, where it does not say them itself"
     )
