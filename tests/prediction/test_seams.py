@@ -170,6 +170,18 @@ def test_touching_neighbours_on_a_seam_stay_two() -> None:
     assert len(tiled(pair, grid, jitter=2)) == 2
 
 
+def test_what_one_tile_sees_whole_twice_stays_two() -> None:
+    # The first tile sees both, which overlap by a third; the second only one and the third only the other. Those two
+    # would pass for one object, and would take the first tile's two with them.
+    grid = Grid((160, 160), 96, 32)
+    one, other = square(67, 70, 10), square(72, 70, 10)
+    rng = np.random.default_rng(0)
+    seen_by = ([one, other], [one], [other], [])
+    results = [(grid[i], perfect(seen_by[i], grid[i], rng)) for i in range(4)]
+    found = Instances.concatenate(list(join_tiles(grid, results)))
+    assert sorted(map(pixels, found.crops())) == sorted(map(pixels, [one, other]))
+
+
 def test_classes_are_not_mixed() -> None:
     grid = Grid((96, 160), 96, 32)
     in_first, in_second = (cut_to(square(72, 20, 12), grid[i].window) for i in range(2))
