@@ -87,6 +87,7 @@ def test_a_whole_network_on_such_a_body_learns_and_detects():
     assert found.image_size == (96, 96)
 
 
+@pytest.mark.extra
 @torch.no_grad()
 def test_timm():
     pytest.importorskip("timm", reason="needs the extra timm")
@@ -104,6 +105,7 @@ def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
         TimmBody("resnet18")
 
 
+@pytest.mark.extra
 def test_anchors_for_other_levels_are_refused():
     pytest.importorskip("timm", reason="needs the extra timm")
     settings = model_settings(backbone={"kind": "timm", "name": "resnet18"}, anchors={"sizes": (8, 16)})
