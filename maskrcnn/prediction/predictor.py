@@ -15,6 +15,7 @@ from maskrcnn.checkpoints.weights import load_weights
 from maskrcnn.config import validate
 from maskrcnn.config.model import DetectionSettings, ResizeSettings
 from maskrcnn.data.images import ImageLike, ValueRange, to_rgb
+from maskrcnn.data.slides.source import Source
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.prediction.execution import Device, choose_execution, keep_freed_memory, prepare
 from maskrcnn.prediction.tiling import MIN_TILE_PX, KeptTiles, TileSize, Tiling, choose_tiling, find_in_tiles, unasked
@@ -174,17 +175,20 @@ class Predictor:
         least = WORTH_TELLING if self.model.resize.mode == "scale" else WORTH_TILES
         return self.tile == "auto" and self._part_seen(image_size) < least
 
-    def in_tiles(self, image: np.ndarray, *, kept: KeptTiles | None = None, is_shown: bool = False) -> Instances:
-        """Instances of an RGB uint8 (H, W, 3) picture in tiles, also of one that would not need them.
+    def in_tiles(
+        self, image: np.ndarray | Source, *, kept: KeptTiles | None = None, is_shown: bool = False
+    ) -> Instances:
+        """Instances of a picture in tiles, also of one that would not need them.
 
         Args:
+            image: RGB uint8 (H, W, 3), or a source, of which only windows are read.
             kept: results of tiles that are done; it gets those of the others.
             is_shown: with a progress bar.
         """
         return self._find_in_tiles(image, self._tiling(_size(image)), kept, is_shown)
 
     def _find_in_tiles(
-        self, image: np.ndarray, tiling: Tiling, kept: KeptTiles | None = None, is_shown: bool = False
+        self, image: np.ndarray | Source, tiling: Tiling, kept: KeptTiles | None = None, is_shown: bool = False
     ) -> Instances:
         return find_in_tiles(self.model, image, tiling, batch_size=self.batch_size, kept=kept, is_shown=is_shown)
 
@@ -225,8 +229,8 @@ class Predictor:
         return (f"the network saw the picture at {part:.0%} of its usual size (resize.longest_edge {limit})",)
 
 
-def _size(image: np.ndarray) -> tuple[int, int]:
-    return image.shape[0], image.shape[1]
+def _size(image: np.ndarray | Source) -> tuple[int, int]:
+    return (image.shape[0], image.shape[1]) if isinstance(image, np.ndarray) else image.size
 
 
 def network_batches(model: MaskRCNN, images: Sequence[np.ndarray]) -> Iterator[tuple[list[int], ImageBatch]]:

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 import torch
 
-from maskrcnn.prediction.tiles import Grid, Tile, Window
+from maskrcnn.data.slides.source import Window
+from maskrcnn.prediction.tiles import Grid, Tile
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.runs import Runs
 

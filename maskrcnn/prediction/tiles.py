@@ -5,8 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-Window = tuple[int, int, int, int]
-"""y0 x0 y1 x1 in px of the picture; y1, x1 exclusive."""
+from maskrcnn.data.slides.source import Window
 
 
 @dataclass(frozen=True)

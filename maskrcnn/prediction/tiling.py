@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from maskrcnn.data.slides.source import ArraySource, Source
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.model.preprocess import Resize
 from maskrcnn.prediction.seams import join_tiles
-from maskrcnn.prediction.tiles import Grid, Tile, Window
+from maskrcnn.prediction.tiles import Grid, Tile
 from maskrcnn.structures.instances import Instances
 
 TileSize = int | Literal["auto", "off"]
@@ -98,7 +99,7 @@ def choose_tiling(
 
 def find_in_tiles(
     model: MaskRCNN,
-    image: np.ndarray,
+    image: np.ndarray | Source,
     tiling: Tiling,
     *,
     batch_size: int = 1,
@@ -108,7 +109,7 @@ def find_in_tiles(
     """Every object of a picture once, best score first, on the CPU; `extra["num_parts"]` says from how many parts.
 
     Args:
-        image: RGB uint8 (H, W, 3).
+        image: RGB uint8 (H, W, 3), or a source, of which only windows are read.
         batch_size: tiles that go through the network together, but on a CPU.
         kept: takes the result of every tile, and gives those it has.
         is_shown: with a progress bar.
@@ -152,23 +153,19 @@ def _notes(grid: Grid, found: Instances) -> tuple[str, ...]:
 
 
 def _finished(
-    network: "_Network", image: np.ndarray, tiling: Tiling, numbers: Sequence[int], kept: KeptTiles | None
+    network: "_Network", image: np.ndarray | Source, tiling: Tiling, numbers: Sequence[int], kept: KeptTiles | None
 ) -> list[Instances]:
     """What is in the tiles `numbers`, each in its own frame."""
     done = {number: kept.load(tiling.grid, number) if kept is not None else None for number in numbers}
     todo = [number for number, found in done.items() if found is None]
-    pixels = [_pixels(image, tiling.grid[number].window) for number in todo]
+    source = ArraySource(image) if isinstance(image, np.ndarray) else image
+    pixels = [source.window(tiling.grid[number].window) for number in todo]
     for number, crop, found in zip(todo, pixels, network(pixels), strict=True):
         reached = unasked(found.ceilings, tiling.max_detections)
         done[number] = result = _divided(network, crop, tiling, replace(found, ceilings=reached))
         if kept is not None:
             kept.save(tiling.grid, number, result)
     return [found for found in done.values() if found is not None]
-
-
-def _pixels(image: np.ndarray, window: Window) -> np.ndarray:
-    y0, x0, y1, x1 = window
-    return image[y0:y1, x0:x1]
 
 
 @dataclass

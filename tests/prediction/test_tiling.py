@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import maskrcnn
+from maskrcnn.data.slides.source import ArraySource, Window
 from maskrcnn.model.preprocess import Resize
 from maskrcnn.prediction import tiling
 from maskrcnn.prediction.predictor import Predictor
@@ -147,6 +148,26 @@ def test_limits_of_the_smallest_tiles_are_told(make: Make, monkeypatch: pytest.M
     found = make(limit=5, tile=150)[0](image)
     assert len(found) < num
     assert found.ceilings == (f"{LIMIT_REACHED.format(5, 5)}, in 9 of 9 tiles",)
+
+
+class Counting(ArraySource):
+    """A source that says how large the windows were that somebody read."""
+
+    largest = 0
+
+    def window(self, window: Window) -> np.ndarray:
+        y0, x0, y1, x1 = window
+        self.largest = max(self.largest, y1 - y0, x1 - x0)
+        return super().window(window)
+
+
+def test_a_source_is_read_by_windows_and_gives_what_its_array_gives(make: Make) -> None:
+    image, num = squares((300, 500))
+    predictor = make(tile=128)[0]
+    source = Counting(image)
+    found, expected = predictor.in_tiles(source), predictor(image)
+    assert (len(found), found.rles()) == (num, expected.rles())
+    assert source.largest <= 128
 
 
 def test_a_limit_that_was_asked_for_is_that_of_the_picture(make: Make) -> None:

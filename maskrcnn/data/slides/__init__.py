@@ -1,0 +1,1 @@
+"""Pictures too large to hold: read window by window."""
