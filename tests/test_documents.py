@@ -18,7 +18,7 @@ from maskrcnn.cli.main import run_tool
 from maskrcnn.config import load_config, model_settings
 from maskrcnn.data.sample_picture import draw_sample
 from maskrcnn.model.build import build_model
-from maskrcnn.report.export import write_json
+from maskrcnn.report.written import write_json
 from maskrcnn.structures.rle import encode
 from tests.oracles.detectron2_layout import to_detectron2, write_pth
 from tests.oracles.matterport_layout import to_matterport, write_h5

@@ -13,7 +13,7 @@ from maskrcnn.data.formats.recognise import FORMATS, read_dataset, recognise
 from maskrcnn.data.formats.splitting import group_by, split_dataset
 from maskrcnn.data.problems import MEANINGS
 from maskrcnn.report.dataset_text import problems_text
-from maskrcnn.report.export import write_json
+from maskrcnn.report.written import write_json
 
 MAX_CLASSES = 20
 

@@ -28,8 +28,8 @@ from maskrcnn.prediction.job_names import common_folder
 from maskrcnn.prediction.job_results import JobSummary, describe
 from maskrcnn.prediction.predictor import COUNTING_SCORE, Predictor
 from maskrcnn.report.count import add_counts
-from maskrcnn.report.export import DRAWING_ENDING, is_ours, write_image
 from maskrcnn.report.selection import Selection
+from maskrcnn.report.written import DRAWING_ENDING, is_ours, write_image
 
 DEFAULT_IS_FOR = "the default is for cell nuclei in micrographs, and what it counts in other pictures means nothing"
 LIKELY = 0.5

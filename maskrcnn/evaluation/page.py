@@ -16,9 +16,9 @@ from maskrcnn.evaluation.ground_truth import ground_truth
 from maskrcnn.evaluation.object_errors import object_errors
 from maskrcnn.evaluation.precision_recall import plot_precision_recall
 from maskrcnn.files import atomic_path
-from maskrcnn.report.export import write_json
 from maskrcnn.report.html import page, paragraph, picture, plot, table
 from maskrcnn.report.text import shorten
+from maskrcnn.report.written import write_json
 from maskrcnn.structures.instances import Instances
 
 MAX_MATRIX = 10

@@ -32,8 +32,8 @@ from maskrcnn.prediction.job_results import (
 from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.pipeline import OutputError, PictureError, finished
 from maskrcnn.prediction.predictor import Predictor
-from maskrcnn.report.export import is_ours
 from maskrcnn.report.selection import Selection
+from maskrcnn.report.written import is_ours
 from maskrcnn.spelling import did_you_mean
 
 LOGGER = logging.getLogger("maskrcnn")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
 from maskrcnn.names import printable
-from maskrcnn.report.export import DRAWING_ENDING
+from maskrcnn.report.written import DRAWING_ENDING
 
 MAX_NAME_BYTES = 200
 """Of a drawing's name; file systems take 255, some network ones less."""

@@ -11,8 +11,10 @@ import numpy as np
 from maskrcnn.files import atomic_path
 from maskrcnn.names import printable, table_cell, utf8
 from maskrcnn.prediction.job_records import Records
-from maskrcnn.report.export import MEASURED_FIRST, CountRow, coco_dict, counts_csv, json_text
+from maskrcnn.report.counts_table import CountRow, counts_csv
+from maskrcnn.report.export.coco import coco_dict
 from maskrcnn.report.measure import METRIC, cell, in_micrometres
+from maskrcnn.report.written import MEASURED_FIRST, json_text
 
 COUNTS, INSTANCES, MEASUREMENTS = "counts.csv", "instances.json", "measurements.csv"
 

@@ -25,9 +25,10 @@ from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.count import count
 from maskrcnn.report.double_counts import double_counts
 from maskrcnn.report.draw import figure
-from maskrcnn.report.export import coco_dict, write_drawing
+from maskrcnn.report.export.coco import coco_dict
 from maskrcnn.report.measure import measure
 from maskrcnn.report.selection import Selection
+from maskrcnn.report.written import write_drawing
 from maskrcnn.structures.instances import Instances
 
 MAX_THREADS = 4

@@ -15,7 +15,7 @@ from maskrcnn.data.formats.recognise import read_dataset
 from maskrcnn.data.formats.splitting import group_by, split_dataset
 from maskrcnn.data.problems import KINDS, DataError, Problem, blocking
 from maskrcnn.data.reading import load_annotations
-from maskrcnn.report.export import write_json
+from maskrcnn.report.written import write_json
 
 log = logging.getLogger("maskrcnn")
 

@@ -18,7 +18,7 @@ from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.prediction.detecting import autocast, detect_all, share_of_images, with_low_threshold
 from maskrcnn.prediction.execution import Precision
 from maskrcnn.report.draw import figure
-from maskrcnn.report.export import write_image
+from maskrcnn.report.written import write_image
 from maskrcnn.structures.instances import Instances
 
 NUM_PICTURES = 4  # val images that are drawn at every evaluation

@@ -23,7 +23,7 @@ from maskrcnn.cli.main import run_tool
 from maskrcnn.config import Config, model_settings, validate
 from maskrcnn.data.sample_picture import draw_sample
 from maskrcnn.model.build import build_model
-from maskrcnn.report.export import write_image
+from maskrcnn.report.written import write_image
 from maskrcnn.structures.instances import Instances
 from tests.conditioning import condition
 from tests.oracles.detectron2_layout import to_detectron2, write_pkl

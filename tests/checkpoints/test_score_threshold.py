@@ -9,7 +9,7 @@ from maskrcnn.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_ch
 from maskrcnn.checkpoints.score_threshold import stored_dtype, write_with_score_threshold
 from maskrcnn.evaluation.evaluate import best_threshold, evaluate, threshold_note
 from maskrcnn.evaluation.evaluation import Evaluation
-from maskrcnn.report.export import write_json
+from maskrcnn.report.written import write_json
 from maskrcnn.structures.instances import Instances
 from tests.tiny import tiny_model, tiny_settings
 

@@ -8,7 +8,7 @@ import torch
 
 from maskrcnn.evaluation.evaluate import evaluate
 from maskrcnn.evaluation.evaluation import Evaluation
-from maskrcnn.report.export import write_json
+from maskrcnn.report.written import write_json
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.rle import encode
 

@@ -18,7 +18,8 @@ from maskrcnn.prediction.folder_job import infer_files
 from maskrcnn.prediction.job_records import Records
 from maskrcnn.prediction.job_results import JobSummary
 from maskrcnn.report.count import add_counts
-from maskrcnn.report.export import coco_dict, write_json
+from maskrcnn.report.export.coco import coco_dict
+from maskrcnn.report.written import write_json
 from tests.tiny import scene
 
 ROOT = Path(__file__).parents[2]

@@ -20,7 +20,7 @@ from maskrcnn.data.problems import KINDS, MEANINGS, DataError
 from maskrcnn.data.reading import load_annotations
 from maskrcnn.evaluation.dataset_check import check_dataset
 from maskrcnn.report.dataset_text import problems_text
-from maskrcnn.report.export import write_json
+from maskrcnn.report.written import write_json
 from maskrcnn.training.data import prepare_data
 
 HEIGHT, WIDTH = 30, 40

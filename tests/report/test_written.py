@@ -14,7 +14,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from maskrcnn.report.export import CountRow, coco_dict, counts_csv, is_ours, write_drawing, write_image, write_json
+from maskrcnn.report.counts_table import CountRow, counts_csv
+from maskrcnn.report.export.coco import coco_dict
+from maskrcnn.report.written import is_ours, write_drawing, write_image, write_json
 from maskrcnn.structures.instances import Instances
 
 NAMES = ("chair", "Stühle, alte")

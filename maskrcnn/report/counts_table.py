@@ -1,0 +1,39 @@
+"""The table of counts of many pictures."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskrcnn.files import atomic_path
+from maskrcnn.names import table_cell
+
+
+@dataclass(frozen=True)
+class CountRow:
+    """What came of one file."""
+
+    file: str
+    counts: Mapping[str, int] | None
+    """By class name; None where it is not known."""
+    status: str
+    """`ok`, or what kept the file from being counted whole."""
+
+
+def counts_csv(path: str | Path, rows: Iterable[CountRow], class_names: Sequence[str]) -> None:
+    """Write one line per file: `file`, one column for each of `class_names`, `total`, `status`.
+
+    A class that a row lacks is written as 0; where the counts are not known the cells are empty. The table is UTF-8 and
+    holds no line of sums. Names and words are written as `table_cell` makes them, so that no cell is a formula.
+    """
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["file", *map(table_cell, class_names), "total", "status"])
+    for row in rows:
+        numbers: list[int | str] = [""] * (len(class_names) + 1)
+        if row.counts is not None:
+            numbers = [*(row.counts.get(name, 0) for name in class_names), sum(row.counts.values())]
+        table.writerow([table_cell(row.file), *numbers, table_cell(row.status)])
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.getvalue().encode())
