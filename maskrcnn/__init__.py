@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from maskrcnn.prediction.scoring import evaluate
     from maskrcnn.report.measure import measure
     from maskrcnn.report.selection import select
+    from maskrcnn.report.semantic_files import save_semantic
     from maskrcnn.structures.instances import Instances
+    from maskrcnn.structures.semantic_map import SemanticMap
     from maskrcnn.training.run import train
 
 __version__ = "0.1.0"
 __all__ = [
     "Instances",
     "Predictor",
+    "SemanticMap",
     "build_model",
     "check_dataset",
     "count",
@@ -34,6 +37,7 @@ __all__ = [
     "evaluate",
     "measure",
     "read_image",
+    "save_semantic",
     "select",
     "settings",
     "train",
@@ -42,6 +46,7 @@ __all__ = [
 _HOMES = {
     "Predictor": "maskrcnn.prediction.predictor",
     "Instances": "maskrcnn.structures.instances",
+    "SemanticMap": "maskrcnn.structures.semantic_map",
     "build_model": "maskrcnn.model.build",
     "check_dataset": "maskrcnn.evaluation.dataset_check",
     "count": "maskrcnn.prediction.results",
@@ -49,6 +54,7 @@ _HOMES = {
     "evaluate": "maskrcnn.prediction.scoring",
     "measure": "maskrcnn.report.measure",
     "read_image": "maskrcnn.data.images",
+    "save_semantic": "maskrcnn.report.semantic_files",
     "select": "maskrcnn.report.selection",
     "settings": "maskrcnn.config",
     "train": "maskrcnn.training.run",

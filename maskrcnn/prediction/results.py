@@ -9,8 +9,10 @@ from maskrcnn.data.images import ImageLike, ValueRange, to_rgb
 from maskrcnn.report import count as counting
 from maskrcnn.report import draw as drawing
 from maskrcnn.report.draw import ColorMode
+from maskrcnn.report.draw_semantic import draw_semantic
 from maskrcnn.report.labels import LabelMode
 from maskrcnn.structures.instances import Instances
+from maskrcnn.structures.semantic_map import SemanticMap
 
 
 @overload
@@ -33,7 +35,7 @@ def count(instances: Instances | Sequence[Instances]) -> dict[str, int] | list[d
 @overload
 def draw(
     image: ImageLike,
-    instances: Instances,
+    instances: Instances | SemanticMap,
     *,
     legend: bool = True,
     labels: LabelMode = "auto",
@@ -44,7 +46,7 @@ def draw(
 @overload
 def draw(
     image: Sequence[ImageLike],
-    instances: Sequence[Instances],
+    instances: Sequence[Instances | SemanticMap],
     *,
     legend: bool = True,
     labels: LabelMode = "auto",
@@ -54,7 +56,7 @@ def draw(
 ) -> list[np.ndarray]: ...
 def draw(
     image: ImageLike | Sequence[ImageLike],
-    instances: Instances | Sequence[Instances],
+    instances: Instances | SemanticMap | Sequence[Instances | SemanticMap],
     *,
     legend: bool = True,
     labels: LabelMode = "auto",
@@ -66,8 +68,8 @@ def draw(
 
     Args:
         image: a picture in any form that a `Predictor` takes, with its `value_range` where it needs one.
-        instances: what was found in it.
-        legend: put the count of each class into the corner with the fewest objects.
+        instances: what was found in it: objects, or a class for every pixel, of which only the `legend` can be chosen.
+        legend: put the count, or the share of the pixels, of each class where it hides the least.
         labels: "auto" draws the box and writes class and score only at objects with room for it; "all" at every
             object; "none" at none.
         colors: "instance" gives neighbours different colours; "class" gives each class its own.
@@ -78,20 +80,20 @@ def draw(
         TypeError: no result of a predictor.
     """
     is_list = isinstance(image, list | tuple)
+
+    def draw_one(pixels: np.ndarray, found: object) -> np.ndarray:
+        if isinstance(found, SemanticMap):
+            return draw_semantic(pixels, found, legend=legend)
+        chosen = _expect_instances(found)
+        return drawing.draw(pixels, chosen, legend=legend, labels=labels, colors=colors, scale=scale)
+
     if is_list != isinstance(instances, list | tuple):
         raise TypeError("draw: expected one picture and its Instances, or a list of each")
     images, results = (image, instances) if is_list else ([image], [instances])
     if len(images) != len(results):  # pyright: ignore[reportArgumentType]
         raise ValueError(f"draw: expected as many results as pictures, got {len(results)} for {len(images)}")  # pyright: ignore[reportArgumentType]
     drawn = [
-        drawing.draw(
-            to_rgb(one, value_range),  # pyright: ignore[reportArgumentType]
-            _expect_instances(found),
-            legend=legend,
-            labels=labels,
-            colors=colors,
-            scale=scale,
-        )
+        draw_one(to_rgb(one, value_range), found)  # pyright: ignore[reportArgumentType]
         for one, found in zip(images, results, strict=True)  # pyright: ignore[reportArgumentType]
     ]
     return drawn if is_list else drawn[0]

@@ -10,7 +10,7 @@ import numpy as np
 from maskrcnn.report.count import count
 from maskrcnn.report.labels import MIN_FONT_PX, LabelMode, draw_labels
 from maskrcnn.report.palette import palette_for, spread_colors
-from maskrcnn.report.text import Color, shorten, text_block
+from maskrcnn.report.text import PANEL, Color, page_above_strip, shorten, text_block
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.runs import Runs
 
@@ -23,9 +23,8 @@ FONT_SHARE = 0.016  # of the longer side: the size of letters at a large object
 STRIP_FONT_SHARE = 0.04  # of the shorter side, at most: the letters of a strip must not be larger than the strip
 _LEGEND_ENTRIES = 20
 LEGEND_PLACES = 9  # on each side of the picture, that a legend is tried at
-_PANEL: Color = (24, 24, 24)
-_INK: Color = (240, 240, 240)
-_WARNING: Color = (255, 190, 60)
+INK: Color = (240, 240, 240)
+WARNING: Color = (255, 190, 60)
 
 
 def draw(
@@ -67,18 +66,10 @@ def figure(
     _check(image, instances)
     scale = figure_scale(image.shape[:2])
     height, width = scale * image.shape[0], scale * image.shape[1]
-    font_px = max(12, round(1.2 * _font_px((height, width))))
     words = [_legend_entries(image, instances, colors)]
-    words += [[(word, _WARNING, None) for word in sentence.split()] for sentence in instances.ceilings]
-    blocks = [text_block(line, font_px, max(width, 12 * font_px), _PANEL) for line in words]
-    page_size = height + sum(block.shape[0] for block in blocks), max(width, *(block.shape[1] for block in blocks))
-    page = np.empty((*page_size, 3), np.uint8)  # a picture may have 300 MB: it is drawn where it is to be
-    _draw_on(page[:height, :width], image, instances, False, labels, colors)
-    page[:height, width:] = page[height:] = _PANEL
-    top = height
-    for block in blocks:
-        page[top : top + block.shape[0], : block.shape[1]] = block
-        top += block.shape[0]
+    words += [[(word, WARNING, None) for word in sentence.split()] for sentence in instances.ceilings]
+    page, canvas = page_above_strip((height, width), words, max(12, round(1.2 * font_size((height, width)))))
+    _draw_on(canvas, image, instances, False, labels, colors)
     return page
 
 
@@ -110,19 +101,17 @@ def _draw_on(
 
     boxes = instances.boxes.cpu().numpy().astype(np.float64)
     object_colors = _object_colors(image, instances, boxes, colors)
-    font_px = _font_px(canvas.shape[:2])
+    font_px = font_size(canvas.shape[:2])
     _draw_masks(canvas, instances, object_colors)
 
-    panel = _legend_panel(canvas, font_px, _legend_entries(image, instances, colors)) if legend else None
+    panel = legend_panel(canvas, font_px, _legend_entries(image, instances, colors)) if legend else None
     taken = []  # rectangles x0 y0 x1 y1 that labels leave free
     if panel is not None:
-        taken.append(_emptiest_place(canvas, panel, boxes))
+        taken.append(legend_corner(canvas, panel, boxes))
     if labels != "none":
         draw_labels(canvas, instances, boxes, object_colors, font_px, labels, taken)
     if panel is not None:
-        x0, y0, x1, y1 = taken[0]
-        # The larger of the two, so that what shines through darkens the ground and not the letters.
-        canvas[y0:y1, x0:x1] = np.maximum(panel, cv2.addWeighted(canvas[y0:y1, x0:x1], 0.2, panel, 0.8, 0))
+        put_legend(canvas, panel, taken[0])
 
 
 def _enlarged(pixels: Runs, scale: int) -> Runs:
@@ -135,7 +124,8 @@ def _enlarged(pixels: Runs, scale: int) -> Runs:
     return Runs.of_crops(crops, (height * scale, width * scale))
 
 
-def _font_px(size: tuple[int, ...]) -> int:
+def font_size(size: tuple[int, ...]) -> int:
+    """Letters at a large object, px, in a picture of (height, width)."""
     longer, shorter = max(size), min(size)
     return max(MIN_FONT_PX, round(min(FONT_SHARE * longer, STRIP_FONT_SHARE * shorter)))
 
@@ -185,26 +175,24 @@ def _legend_entries(
     numbers.sort(key=lambda entry: -entry[0])
     entries: list[tuple[str, Color, Color | None]] = []
     if len(numbers) != 1:
-        entries.append((f"{len(instances)} objects", _INK, None))
+        entries.append((f"{len(instances)} objects", INK, None))
     for n, label, name in numbers[:_LEGEND_ENTRIES]:
-        entries.append((f"{shorten(name)}: {n}", _INK, squares.get(label)))
+        entries.append((f"{shorten(name)}: {n}", INK, squares.get(label)))
     if len(numbers) > _LEGEND_ENTRIES:
-        entries.append((f"and {len(numbers) - _LEGEND_ENTRIES} more classes", _INK, None))
+        entries.append((f"and {len(numbers) - _LEGEND_ENTRIES} more classes", INK, None))
     return entries
 
 
-def _legend_panel(
-    canvas: np.ndarray, font_px: int, entries: list[tuple[str, Color, Color | None]]
-) -> np.ndarray | None:
+def legend_panel(canvas: np.ndarray, font_px: int, entries: list[tuple[str, Color, Color | None]]) -> np.ndarray | None:
     """One entry below the other; None if the picture is too small for that."""
     for size in dict.fromkeys((round(1.2 * font_px), font_px, MIN_FONT_PX)):
-        panel = text_block(entries, size, 0, _PANEL)
+        panel = text_block(entries, size, 0, PANEL)
         if panel.shape[0] <= canvas.shape[0] and panel.shape[1] <= canvas.shape[1]:
             return panel
     return None
 
 
-def _emptiest_place(canvas: np.ndarray, panel: np.ndarray, boxes: np.ndarray) -> tuple[int, int, int, int]:
+def legend_corner(canvas: np.ndarray, panel: np.ndarray, boxes: np.ndarray) -> tuple[int, int, int, int]:
     """Rectangle x0 y0 x1 y1 for the panel at the border where it covers the least of the boxes."""
     height, width = panel.shape[:2]
     right, bottom = canvas.shape[1] - width, canvas.shape[0] - height
@@ -218,3 +206,10 @@ def _emptiest_place(canvas: np.ndarray, panel: np.ndarray, boxes: np.ndarray) ->
     covered = np.clip(overlap, 0, None).prod(axis=2).sum(axis=1)
     x, y = places[int(covered.argmin()), 0].tolist()  # of equals the first, a corner
     return x, y, x + width, y + height
+
+
+def put_legend(canvas: np.ndarray, panel: np.ndarray, place: tuple[int, int, int, int]) -> None:
+    """The panel at the rectangle x0 y0 x1 y1, so that a little of the canvas shines through its ground."""
+    x0, y0, x1, y1 = place
+    # The larger of the two, so that what shines through darkens the ground and not the letters.
+    canvas[y0:y1, x0:x1] = np.maximum(panel, cv2.addWeighted(canvas[y0:y1, x0:x1], 0.2, panel, 0.8, 0))

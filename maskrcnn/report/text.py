@@ -12,6 +12,8 @@ from maskrcnn.names import printable
 
 Color = tuple[int, int, int]
 
+PANEL: Color = (24, 24, 24)
+"""The ground of legends and strips."""
 NO_VALUE = "-"
 """In a table, for a number that there is not."""
 
@@ -83,6 +85,25 @@ def text_block(
             block[top : top + round(0.65 * size_px), x : x + round(0.65 * size_px)] = square
         stamp(block, mask, x + (size_px if square else 0), y, color, background)
     return block
+
+
+def page_above_strip(
+    size: tuple[int, int], lines: Sequence[Sequence[tuple[str, Color, Color | None]]], font_px: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A page, RGB uint8, with a strip of `lines` of words below room for a picture of (height, width); and that room.
+
+    The room is a view of the page, for its owner to draw on: a picture may have 300 MB.
+    """
+    height, width = size
+    blocks = [text_block(line, font_px, max(width, 12 * font_px), PANEL) for line in lines]
+    page_size = height + sum(block.shape[0] for block in blocks), max(width, *(block.shape[1] for block in blocks))
+    page = np.empty((*page_size, 3), np.uint8)
+    page[:height, width:] = page[height:] = PANEL
+    top = height
+    for block in blocks:
+        page[top : top + block.shape[0], : block.shape[1]] = block
+        top += block.shape[0]
+    return page, page[:height, :width]
 
 
 def shorten(name: str, limit: int = 24) -> str:

@@ -17,6 +17,10 @@ MAX_HEADER_BYTES = 1 << 20
 """Of a table's first line, for `is_ours`: thousands of class names."""
 MEASURED_FIRST = ("file", "id", "class", "score", "box_x0", "box_y0", "box_x1", "box_y1")
 """The first columns of a job's table of measurements."""
+CLASSES_HEADER = ("value", "class", "red", "green", "blue", "pixels", "share")
+"""Columns of a table of the classes of semantic maps."""
+SHARES_LAST = ("no class", "status")
+"""The last columns of a job's table of shares of pixels."""
 DRAWING_ENDING = "_instances.png"
 """How the file name of a drawing of a job ends."""
 _PNG_HEADER_BYTES = 33  # signature and IHDR, which is always the first chunk
@@ -53,13 +57,17 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 
 def write_drawing(path: str | Path, image: np.ndarray) -> None:
     """`write_image` for a PNG that carries a mark, by which `is_ours` knows it."""
-    data = _encoded(path, image)
+    write_marked_png(path, _encoded(path, image))
+
+
+def write_marked_png(path: str | Path, data: bytes | memoryview) -> None:
+    """Write the bytes of a PNG file with the mark in them."""
     length, checksum = struct.pack(">I", len(_MARK) - 4), struct.pack(">I", zlib.crc32(_MARK))
     _write(path, b"".join((data[:_PNG_HEADER_BYTES], length, _MARK, checksum, data[_PNG_HEADER_BYTES:])))
 
 
 def is_ours(path: str | Path) -> bool:
-    """Whether a PNG, CSV or JSON file was written by `write_drawing`, `counts_csv` or as COCO JSON of `coco_dict`."""
+    """Whether a file is a marked PNG, one of the tables of a job, or COCO JSON of `coco_dict`."""
     path = Path(path)
     try:
         if not path.is_file():
@@ -67,8 +75,12 @@ def is_ours(path: str | Path) -> bool:
         with path.open("rb") as file:
             if path.suffix == ".csv":
                 header = next(csv.reader([file.readline(MAX_HEADER_BYTES).decode()]), [])
-                is_of_counts = header[:1] == ["file"] and header[-2:] == ["total", "status"]
-                return is_of_counts or header[: len(MEASURED_FIRST)] == list(MEASURED_FIRST)
+                is_of_files = header[:1] == ["file"] and header[-2:] in (["total", "status"], list(SHARES_LAST))
+                return (
+                    is_of_files
+                    or header == list(CLASSES_HEADER)
+                    or header[: len(MEASURED_FIRST)] == list(MEASURED_FIRST)
+                )
             start = file.read(_PNG_HEADER_BYTES + 4 + len(_MARK))  # enough of a JSON, too
     except (OSError, ValueError, csv.Error):
         return False

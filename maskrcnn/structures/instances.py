@@ -16,6 +16,7 @@ from maskrcnn.structures.masks import PasteMode, masks_to_runs
 from maskrcnn.structures.polygons import Polygon, rle_to_polygons
 from maskrcnn.structures.rle import Rle
 from maskrcnn.structures.runs import Runs
+from maskrcnn.structures.semantic_map import SemanticMap, index_type
 
 NAMED_IN_REPR = 5
 """Classes, the most frequent ones."""
@@ -205,6 +206,15 @@ class Instances:
     def crops(self) -> list[tuple[int, int, np.ndarray]]:
         """For each mask (x0, y0, bool bitmap (h, w)), only as large as the object; an empty mask has shape (0, 0)."""
         return self.runs.crops()
+
+    def semantic_map(self, background: str = "background") -> SemanticMap:
+        """The class of every pixel: `background` (0) where no object is, else 1 + the label of the best score's."""
+        class_idx = np.zeros(self.image_size, index_type(len(self.class_names) + 1))
+        labels, crops = self.labels.tolist(), self.crops()
+        for i in torch.argsort(self.scores, stable=True).tolist():
+            x0, y0, bitmap = crops[i]
+            class_idx[y0 : y0 + bitmap.shape[0], x0 : x0 + bitmap.shape[1]][bitmap] = labels[i] + 1
+        return SemanticMap(class_idx, (background, *self.class_names), background=0, notes=self.notes)
 
     @cached_property
     def runs(self) -> Runs:

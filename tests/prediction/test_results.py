@@ -9,7 +9,9 @@ from PIL import Image
 
 import maskrcnn
 from maskrcnn.report.draw import draw as draw_array
+from maskrcnn.report.draw_semantic import draw_semantic
 from maskrcnn.structures.instances import Instances
+from maskrcnn.structures.semantic_map import SemanticMap
 from tests.tiny import scene
 
 PICTURE, _ = scene([("square", 8, 8, 24)], (64, 80))
@@ -50,3 +52,11 @@ def test_what_does_not_belong_together() -> None:
     for wrong in ("cells.png", ["cells.png"]):
         with pytest.raises(TypeError, match="expected Instances, as a Predictor gives for a picture, got str"):
             maskrcnn.count(wrong)  # type: ignore[call-overload]
+
+
+def test_a_semantic_map_is_drawn_as_the_report_draws_it():
+    image = np.full((20, 30, 3), 90, np.uint8)
+    found = SemanticMap(np.eye(20, 30, dtype=np.uint8), ("background", "cat"), background=0)
+    assert np.array_equal(maskrcnn.draw(image, found, legend=False), draw_semantic(image, found, legend=False))
+    (drawn,) = maskrcnn.draw([image], [found])
+    assert (drawn[0, 0] == found.colors[1]).all()

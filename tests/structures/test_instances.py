@@ -219,3 +219,15 @@ def test_masks_known_pixel_by_pixel_follow_their_objects(instances: Instances):
     assert pickle.loads(pickle.dumps(known)).rles() == known.rles()
     with pytest.raises(ValueError, match="expected the pixels of 2 masks"):
         replace(instances[:2], pixels=pixels)
+
+
+def test_a_semantic_map_shows_the_best_score_of_every_pixel(instances: Instances):
+    found = instances.semantic_map()
+    assert found.class_names == ("background", "cell", "nucleus")
+    assert found.background == 0
+    expected = np.zeros((20, 30), np.uint8)
+    for i in (3, 2, 1, 0):  # from the worst score to the best
+        expected[instances.bitmaps()[i]] = instances.labels[i] + 1
+    assert np.array_equal(found.class_idx, expected)
+    assert len(np.unique(expected)) == 3
+    assert instances[[]].semantic_map("none").shares.tolist() == [1, 0, 0]
