@@ -1,5 +1,6 @@
 """500 damaged and made-up files through the readers: each ends in a result or in a sentence, within limits."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -36,6 +37,11 @@ def hangs(_: Path) -> str:
         pass
 
 
+def waits(_: Path) -> str:
+    signal.pause()
+    return "never"
+
+
 def takes_all(_: Path) -> str:
     return str(len(bytearray(8 << 30)))
 
@@ -65,6 +71,7 @@ def lies(_: Path) -> str:
     ("read", "kind"),
     [
         (hangs, "slow"),
+        (waits, "slow"),
         (takes_all, "memory"),
         (dies, "crash"),
         (slips, "traceback"),
@@ -74,5 +81,7 @@ def lies(_: Path) -> str:
 )
 def test_what_goes_wrong_is_found(read: object, kind: str):
     target = Target("made up", lambda folder, rng: None, read)  # type: ignore[arg-type]
-    outcomes = list(run_cases(target, range(3), 0, Limits(seconds=0.3)))
+    outcomes = list(
+        run_cases(target, range(3), 0, Limits(seconds=0.3, waiting_seconds=5 if read is not waits else 0.3))
+    )
     assert [(outcome.index, outcome.kind) for outcome in outcomes] == [(i, kind) for i in range(3)]

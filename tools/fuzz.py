@@ -7,9 +7,11 @@ hypothesis, under the MPL, shrinks better but takes several times as long for a 
 """
 
 import argparse
+import csv
 import math
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from fuzzing.annotations import ANNOTATION_TARGETS
@@ -34,9 +36,10 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0)
     add("--targets", nargs="+", choices=TARGETS, default=list(TARGETS), metavar="NAME", help=", ".join(TARGETS))
     add("--only", type=int, metavar="INDEX", help="one case of each target, by its number")
-    add("--seconds", type=float, default=10.0, help="limit of a case")
+    add("--seconds", type=float, default=10.0, help="limit of a case, processor time")
     add("--gigabytes", type=float, default=2.0, help="limit of a case, above what the libraries take")
     add("--keep", type=Path, metavar="FOLDER", help="copy the files of every finding there")
+    add("--log", type=Path, metavar="FILE.csv", help="a line for each case; those that are in it are not run again")
     return parser
 
 
@@ -50,10 +53,17 @@ def main(argv: list[str] | None = None) -> int:
     print(
         f"{'target':24} {'cases':>6} {'read':>6} {'refused':>8} {' '.join(f'{kind:>9}' for kind in BAD)} {'slowest':>9}"
     )
+    log = _Log(args.log, args.seed) if args.log is not None else None
     for name in args.targets:
         num = math.ceil(per_share * TARGETS[name].share)
         indices = [args.only] if args.only is not None else range(num)
-        outcomes = list(run_cases(TARGETS[name], indices, args.seed, limits, args.keep))
+        done = log.outcomes(name, indices) if log is not None else []
+        left = sorted(set(indices) - {outcome.index for outcome in done})
+        outcomes = done
+        for outcome in run_cases(TARGETS[name], left, args.seed, limits, args.keep):
+            outcomes.append(outcome)
+            if log is not None:
+                log.add(name, outcome)
         kinds = Counter(outcome.kind for outcome in outcomes)
         totals += kinds
         slowest = max(outcome.seconds for outcome in outcomes)
@@ -64,6 +74,34 @@ def main(argv: list[str] | None = None) -> int:
         num_bad += _show([outcome for outcome in outcomes if outcome.kind in BAD])
     print(f"{totals.total()} cases: {totals['read']} read, {totals['refused']} refused, {num_bad} findings")
     return int(num_bad > 0)
+
+
+class _Log:
+    """Outcomes in a CSV, so that a long run may be stopped, and the targets whose code changed be done again alone."""
+
+    COLUMNS = ("seed", "target", "index", "kind", "seconds", "detail")
+
+    def __init__(self, path: Path, seed: int) -> None:
+        self.path, self.seed = path, seed
+        if not path.exists():
+            self._write(self.COLUMNS)
+
+    def outcomes(self, target: str, indices: Iterable[int]) -> list[Outcome]:
+        """Those of these cases that are there."""
+        wanted = set(indices)
+        with self.path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if (row["seed"], row["target"]) == (str(self.seed), target)]
+        outcomes = [Outcome(int(row["index"]), row["kind"], row["detail"], float(row["seconds"])) for row in rows]
+        return [outcome for outcome in outcomes if outcome.index in wanted]
+
+    def add(self, target: str, outcome: Outcome) -> None:
+        """Write one more."""
+        detail = outcome.detail.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+        self._write((self.seed, target, outcome.index, outcome.kind, f"{outcome.seconds:.2f}", detail))
+
+    def _write(self, row: Iterable[object]) -> None:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(row)
 
 
 def _show(findings: list[Outcome]) -> int:
