@@ -118,8 +118,9 @@ def _run_child(target: Target, batch: list[int], seed: int, limits: Limits, fold
     _, status = os.waitpid(child, 0)
     if len(outcomes) < len(batch):
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-        seconds = {signal.SIGPROF: limits.seconds, signal.SIGALRM: limits.waiting_seconds}.get(number, 0.0)
-        kind = "slow" if seconds else "crash"
+        limit_of: dict[int, float] = {signal.SIGPROF: limits.seconds, signal.SIGALRM: limits.waiting_seconds}
+        seconds = limit_of.get(number, 0.0)
+        kind = "slow" if number in limit_of else "crash"
         outcomes.append(Outcome(batch[len(outcomes)], kind, f"signal {number}", seconds))
     return outcomes
 
