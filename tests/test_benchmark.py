@@ -158,7 +158,7 @@ def test_who_cannot_take_part_is_told_why(load: Load, monkeypatch: pytest.Monkey
         ("torchvision-fp32", "nuclei", "cpu", 1, "conventions"),
         ("openvino-fp32", "r50", "cuda", 1, "CPU only"),
         ("ours-fp16", "r50", "cpu", 1, "CUDA only"),
-        ("onnxruntime-fp32", "r50", "cpu", 2, "one picture at a time"),
+        ("onnxruntime-fp32", "r50", "cpu", 2, "one image at a time"),
         ("openvino-bf16", "r50", "cpu", 1, "not installed (pip install onnx openvino)"),
         ("detectron2-fp32", "r50", "cpu", 1, "not installed"),
     ):

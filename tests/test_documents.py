@@ -79,7 +79,7 @@ def test_two_setup_commands():
 def test_first_command_counts_the_sample(tmp_path: Path):
     command = [sys.executable, str(ROOT / "tools" / "infer.py")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "made-up" in done.stdout
+    assert "synthetic" in done.stdout
     assert (tmp_path / "out" / "sample_instances.png").is_file()
 
 

@@ -49,12 +49,12 @@ def main() -> int:
         metavar="NAME",
         help=f"of {', '.join(PEERS)} (default: all that the device has)",
     )
-    add("--image", type=Path, help="picture in place of the made-up ones, brought to each workload's size")
+    add("--image", type=Path, help="image in place of the made-up ones, brought to each workload's size")
     add("--annotations", type=Path, metavar="FILE", help="of the objects that seams lays out as a mosaic")
     add("--threads", type=int, default=2, help="CPU threads of each peer (default: %(default)s)")
     add("--rounds", type=int, default=3, help="timed passes of each peer, after one that is not (default: %(default)s)")
     add("--device", default="cpu", help="cpu, cuda or cuda:N (default: %(default)s)")
-    add("--batch", type=int, default=1, help="pictures of a pass (default: %(default)s)")
+    add("--batch", type=int, default=1, help="images of a pass (default: %(default)s)")
     add("--out", type=Path, metavar="DIR", help="also write benchmark.md and benchmark.png there")
     args = parser.parse_args()
     if min(args.rounds, args.threads, args.batch) < 1:

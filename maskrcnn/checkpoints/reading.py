@@ -42,7 +42,7 @@ _OTHER_FILES = (
     (rb"\s*(\xef\xbb\xbf)?\s*<", "a web page (HTML or XML), not a checkpoint: the download failed"),
     (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|\x28\xb5\x2f\xfd", "a compressed archive: unpack the checkpoint first"),
     (rb"(?s:.{257})ustar", "a tar archive: unpack the checkpoint first"),
-    (rb"\x89PNG|\xff\xd8\xff|GIF8|II\*\0|MM\0\*|RIFF|BM", "a picture, not a checkpoint"),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8|II\*\0|MM\0\*|RIFF|BM", "an image, not a checkpoint"),
 )
 """How files begin that are often taken for checkpoints."""
 

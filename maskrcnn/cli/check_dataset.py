@@ -12,20 +12,21 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `check_dataset`."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Check annotations and images before training: every problem by file, annotation and reason. "
-        "Writes report.html (one file, with pictures) and problems.csv; exit status 1 if there are errors.",
+        description="Check annotations and images before training. Lists every problem with its file, annotation and "
+        "reason, and writes report.html (one file, images included) and problems.csv. The exit status is 1 if there "
+        "are errors.",
         epilog="example: %(prog)s --annotations train.json --images images --val val.json --out check",
     )
     add = parser.add_argument
     add_annotations_argument(parser, required=True)
-    add("--images", type=Path, metavar="DIR", help="folder of the images (default: looked for near the annotations)")
+    add("--images", type=Path, metavar="DIR", help="folder of the images (default: searched near the annotations)")
     add("--format", choices=FORMATS, help="format of the annotations (default: recognised)")
-    add("--val", type=Path, metavar="PATH", help="a second set, which must not share pictures with the first")
+    add("--val", type=Path, metavar="PATH", help="the validation set, which must not share images with the first")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for report.html and problems.csv")
     add(
         "--no-pixels",
         action="store_true",
-        help="read only the headers of the images: quick, but damaged files and pictures that occur twice stay unseen",
+        help="read only image headers: faster, but misses damaged files and duplicate images",
     )
     return parser
 
@@ -44,6 +45,6 @@ def execute(args: argparse.Namespace) -> int:
     report = check.write(args.out)
     print(f"\nreport: {report}; all problems: {args.out / 'problems.csv'}")
     if any(problem.kind == "mostly-crowd" for problem in check.problems):
-        print("train --crowd-as-objects takes crowd regions for objects")
+        print("train --crowd-as-objects treats crowd regions as objects")
     print(check.verdict)
     return int(not check.is_usable)

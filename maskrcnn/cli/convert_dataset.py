@@ -1,4 +1,4 @@
-"""Turn annotations of other tools into COCO JSON, and divide them into train and val."""
+"""Convert annotations of other tools to COCO JSON, and split them into train and val."""
 
 import argparse
 from collections import Counter
@@ -22,26 +22,28 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `convert_dataset`."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Write annotations of another format as COCO JSON: VIA, LabelMe, YOLO segmentation, Pascal VOC, "
-        "label images, or a mask file for each object; and divide data into train and val. What cannot be used is "
-        "named and left out, and the exit status is then 1.",
+        description="Convert annotations to COCO JSON (from VIA, LabelMe, YOLO segmentation, Pascal VOC, label images, "
+        "or one mask file per object), and optionally split them into train and val. Whatever cannot be used is "
+        "listed and left out, and the exit status is then 1.",
         epilog="example: %(prog)s balloon/via_region_data.json balloon.json --val-fraction 0.2 --class-name balloon",
     )
     add = parser.add_argument
     add("data", type=Path, metavar="IN", help="file or folder of the annotations; the format is recognised")
-    add("out", type=Path, metavar="OUT.json", help="COCO file to write; with several splits OUT_train.json and so on")
-    add("--images", type=Path, metavar="DIR", help="folder of the pictures (default: beside the annotations)")
-    add("--format", choices=FORMATS, help="for a folder that holds annotations in several formats")
-    add("--split", metavar="NAME", help="only this split of the data, such as train (default: all)")
-    add("--val-fraction", type=float, metavar="F", help="divide the data: about this share of the pictures is for val")
+    add("out", type=Path, metavar="OUT.json", help="COCO file to write; several splits become OUT_train.json and so on")
+    add("--images", type=Path, metavar="DIR", help="folder of the images (default: beside the annotations)")
+    add("--format", choices=FORMATS, help="format to read, if the folder holds annotations in several")
+    add("--split", metavar="NAME", help="convert only this split of the data, such as train (default: all)")
+    add(
+        "--val-fraction", type=float, metavar="F", help="hold out about this fraction of the images as val, such as 0.2"
+    )
     add(
         "--group-key",
         metavar="RE",
-        help="pictures for which this regular expression finds the same in the file name (in its parentheses, if it "
-        r"has some) stay on one side, such as '^(plate\d+)_' or '^[^/]+/'",
+        help="regular expression; images whose file names match with the same text (of its group, if it has one) stay "
+        r"in the same split. '^(plate\d+)_' keeps plates together, '^[^/]+/' folders",
     )
-    add("--seed", type=int, default=0, help="another number divides otherwise (default: %(default)s)")
-    add("--class-name", metavar="NAME", help=f"for data without class names (default: {ONE_CLASS})")
+    add("--seed", type=int, default=0, help="a different number gives a different split (default: %(default)s)")
+    add("--class-name", metavar="NAME", help=f"class name for data without any (default: {ONE_CLASS})")
     return parser
 
 
@@ -50,7 +52,7 @@ def execute(args: argparse.Namespace) -> int:
     if args.out.suffix.lower() != ".json":
         raise ValueError(f"OUT: expected the name of a .json file, got {args.out}")
     if args.val_fraction is None and args.group_key is not None:
-        raise ValueError("--group-key is for --val-fraction")
+        raise ValueError("--group-key needs --val-fraction")
     splits = _read(args)
     outputs = {split: _output(args, split) if len(splits) > 1 else args.out for split in splits}
     if args.val_fraction is not None:
@@ -58,7 +60,7 @@ def execute(args: argparse.Namespace) -> int:
         outputs = {split: _output(args, split) for split in splits}
     for output in outputs.values():
         if output.exists() and args.data.is_file() and output.samefile(args.data):
-            raise ValueError(f"{output} is the file that is read; give OUT another name")
+            raise ValueError(f"{output} is the input file; give OUT another name")
     for split, annotations in splits.items():
         write_json(outputs[split], annotations.coco)
         print(f"{outputs[split]}: {'' if split == WHOLE else f'{split}, '}{_summary(annotations)}")
@@ -74,7 +76,7 @@ def execute(args: argparse.Namespace) -> int:
 def _read(args: argparse.Namespace) -> dict[str, Annotations]:
     name = args.format or recognise(args.data)
     splits = read_dataset(args.data, args.images, name)
-    print(f"{args.data} is in the format {name}")
+    print(f"{args.data}: format {name}")
     if args.split is not None:
         if args.split not in splits:
             raise ValueError(f"--split: expected one of {', '.join(splits)}, got {args.split}")
@@ -94,7 +96,7 @@ def _with_class_name(annotations: Annotations, name: str) -> Annotations:
 
 def _divide(args: argparse.Namespace, splits: dict[str, Annotations]) -> dict[str, Annotations]:
     if len(splits) > 1:
-        raise ValueError(f"the data is divided already ({', '.join(splits)}); --split chooses a part to divide further")
+        raise ValueError(f"the data is already split ({', '.join(splits)}); choose one of these with --split")
     (annotations,) = splits.values()
     group_of = None
     if args.group_key is not None:
@@ -104,8 +106,8 @@ def _divide(args: argparse.Namespace, splits: dict[str, Annotations]) -> dict[st
     share = len(val) / num
     if not 0.5 <= share / args.val_fraction <= 1.5:
         print(
-            f"val has {share:.0%} of {num} pictures, {args.val_fraction:.0%} were asked for: each file name alone "
-            "decides, so few pictures divide unevenly; another --seed divides otherwise"
+            f"val has {share:.0%} of {num} images instead of {args.val_fraction:.0%}: the file name alone decides, so "
+            "a small set may split unevenly; try another --seed"
         )
     return {"train": train, "val": val}
 

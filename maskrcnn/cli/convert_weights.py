@@ -1,4 +1,4 @@
-"""Make one of our checkpoints from a file of another package."""
+"""Convert another package's checkpoint to a file of this package."""
 
 import argparse
 from pathlib import Path
@@ -14,15 +14,15 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `convert_weights`."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Write a Mask R-CNN of torchvision, detectron2, mmdetection or matterport as one file of ours, "
-        "with its settings and class names inside.",
+        description="Convert a Mask R-CNN checkpoint of torchvision, detectron2, mmdetection or matterport to one "
+        "safetensors file that holds the weights, all settings and the class names.",
         epilog="example: %(prog)s mask_rcnn_coco.h5 coco.safetensors",
     )
     add = parser.add_argument
     add("source", metavar="IN", help="checkpoint file, or a name of `maskrcnn zoo`")
     add("target", metavar="OUT.safetensors", type=Path, help="file to write")
-    add("--class-names", help="names of the classes, separated by commas, where the file has none")
-    add("--half", action="store_true", help="store half precision: half the size, results differ in the third digit")
+    add("--class-names", metavar="NAMES", help="class names, separated by commas, if the file has none")
+    add("--half", action="store_true", help="store half precision: half the size, scores differ in the third digit")
     add_import_arguments(parser)
     return parser
 

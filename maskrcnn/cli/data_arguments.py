@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-ANY_FORMAT = "COCO, VIA, LabelMe, YOLO, VOC, label images or single masks; the format is recognised"
+ANY_FORMAT = "COCO, VIA, LabelMe, YOLO, VOC, label images or one mask per object; the format is recognised"
 
 
 def add_annotations_argument(parser: argparse.ArgumentParser, *, required: bool = False) -> None:

@@ -13,32 +13,33 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `evaluate`."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Measure a model on annotated images: AP of boxes, masks and boundaries, errors, counts.",
+        description="Measure a model on annotated images: box, mask and boundary AP, errors and counts.",
         epilog="example: %(prog)s --annotations val.json --images images --weights run/best.safetensors",
     )
     add = parser.add_argument
     add_annotations_argument(parser, required=True)
-    add("--images", type=Path, metavar="DIR", help="folder of the images (default: looked for near the annotations)")
-    add("--split", metavar="NAME", help="of annotations in several splits (default: val, or else test)")
-    add("--group-by", metavar="KEY", help="key of the image records to repeat the figures by")
+    add("--images", type=Path, metavar="DIR", help="folder of the images (default: searched near the annotations)")
+    add("--split", metavar="NAME", help="split to evaluate on, if there are several (default: val, or else test)")
+    add("--group-by", metavar="KEY", help="also report each group of images, by this key of the image records")
     add(
         "--worst",
         type=int,
         default=5,
-        help="images with the largest count error to list and draw (default: %(default)s)",
+        metavar="N",
+        help="number of worst images (largest count error) to list and draw (default: %(default)s)",
     )
-    add("--out", type=Path, help="folder for report.html, a page with curves and pictures, and evaluation.json")
+    add("--out", type=Path, metavar="DIR", help="folder for report.html (curves, drawings) and evaluation.json")
     add(
         "--set-threshold",
         type=Path,
         metavar="FILE",
-        help="write a copy of the weights whose score threshold is the one with the lowest count error on these images",
+        help="write a copy of the weights with the score threshold that gives the lowest count error on these images",
     )
     add_model_arguments(parser)
     add_tile_arguments(
         parser,
-        "pictures that the network would see smaller than usual, with weights that see all by one factor; those of "
-        "other packages see every picture whole, as their published figures are made",
+        "images that the network would see smaller than usual, but only for weights that scale every image by one "
+        "factor; weights of other packages see each image whole, as for their published figures",
     )
     return parser
 
@@ -60,7 +61,7 @@ def execute(args: argparse.Namespace) -> int:
     )
     print(evaluation.table(args.worst))
     if args.out is not None:
-        print(f"{args.out / 'report.html'} shows all of this; every figure is in {args.out / 'evaluation.json'}")
+        print(f"report: {args.out / 'report.html'}; all figures: {args.out / 'evaluation.json'}")
     if args.set_threshold is not None:
         checkpoint = load_weights(args.weights, preset=args.preset, is_partial=args.partial)
         if args.partial:

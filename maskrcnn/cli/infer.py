@@ -1,4 +1,4 @@
-"""Find, outline, count and draw every object in pictures."""
+"""Find, outline, count and draw every object in images."""
 
 import argparse
 import glob
@@ -31,7 +31,7 @@ from maskrcnn.report.count import add_counts
 from maskrcnn.report.selection import Selection
 from maskrcnn.report.written import DRAWING_ENDING, is_ours, write_image
 
-DEFAULT_IS_FOR = "the default is for cell nuclei in micrographs, and what it counts in other pictures means nothing"
+DEFAULT_IS_FOR = "the default model finds cell nuclei in micrographs; its counts in any other image mean nothing"
 LIKELY = 0.5
 """Score above which a detection of a published model is usually right."""
 OPTION_OF = {"detection.max_detections": "--max-detections", "resize.longest_edge": "--resize"}
@@ -44,44 +44,52 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `infer`."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Find, outline, count and draw every object in pictures. Stopped in the middle of several, the "
-        "same command goes on from there; later it does only pictures that are new or changed. counts.csv and "
-        "instances.json name files from the folder given, or from the one that all inputs share. Under torchrun, "
-        "processes and machines that see the same folders divide the pictures.",
+        description="Find, outline, count and draw every object in images. A run that was stopped resumes when the "
+        "command is repeated; run later, it processes only new or changed images. File names in counts.csv and "
+        "instances.json are relative to the input folder, or to the folder that all inputs share. Under torchrun, "
+        "several processes or machines with a common file system share the images.",
         epilog="example: %(prog)s scans/ 'plates/*.tif' --out results --score 0.6",
     )
     add = parser.add_argument
     add(
-        "paths", nargs="*", metavar="PATH", help="picture files, folders (searched through) or patterns; none: a sample"
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="image files, folders (searched recursively) or patterns (default: a synthetic sample image)",
     )
-    add("--out", type=Path, default=Path("out"), help="folder for what is written (default: %(default)s)")
-    add("--classes", help="only these classes, separated by commas (default: all)")
+    add("--out", type=Path, default=Path("out"), metavar="DIR", help="folder for the results (default: %(default)s)")
+    add("--classes", metavar="NAMES", help="count only these classes, separated by commas (default: all)")
     add(
         "--batch",
         type=int,
         default=1,
-        help="pictures read at a time; a GPU takes those of one size together (default: %(default)s)",
+        metavar="N",
+        help="images read at a time; a GPU processes those of equal size together (default: %(default)s)",
     )
-    add("--no-draw", action="store_true", help="write no pictures")
+    add("--no-draw", action="store_true", help="do not write images with the objects drawn in")
     add(
         "--redo",
         action="store_true",
-        help="do also what an earlier run with these settings did (one picture alone is always done)",
+        help="process all images again, also those that an earlier run finished (a single image always is)",
     )
-    add("--overwrite", action="store_true", help="replace files in the --out folder that infer did not write")
-    add("--min-area", type=float, metavar="PX", help="leave out objects of fewer pixels")
-    add("--max-area", type=float, metavar="PX", help="leave out objects of more pixels")
-    add("--exclude-border", action="store_true", help="leave out objects that touch the border of their picture")
+    add(
+        "--overwrite",
+        action="store_true",
+        help="allow files in the --out folder that infer did not write to be replaced",
+    )
+    add("--min-area", type=float, metavar="PX", help="ignore objects of fewer pixels")
+    add("--max-area", type=float, metavar="PX", help="ignore objects of more pixels")
+    add("--exclude-border", action="store_true", help="ignore objects that touch the image border")
     add(
         "--pixel-size",
         type=_micrometres,
         metavar="SIZE",
-        help="side of a pixel, such as 0.25um or 65nm: measurements.csv has micrometres, too",
+        help="side of a pixel, such as 0.25um or 65nm; adds micrometres to measurements.csv",
     )
     add_max_pixels(parser)
     add_channel(parser)
     add_model_arguments(parser)
-    add_tile_arguments(parser, "pictures that the network would see smaller than usual, or in which it reaches a limit")
+    add_tile_arguments(parser, "images that the network would see smaller than usual, or in which it reaches a limit")
     return parser
 
 
@@ -107,10 +115,11 @@ def execute(args: argparse.Namespace) -> int:
         with nullcontext() if is_first() else redirect_stdout(None):  # of several processes one says what all do
             predictor = _load(args)
             if selection:
-                print(f"counts only objects {selection}")
+                print(f"counting only objects {selection}")
             for path, number in found.num_skipped.items():
                 _say(
-                    f"skipped in {path}: {number} drawing{'s' * (number > 1)} of earlier runs (name one to count in it)"
+                    f"skipped in {path}: {number} drawing{'s' * (number > 1)} of earlier runs "
+                    "(to count in one, name it)"
                 )
             files = files or [_write_sample(args.out, args.overwrite)]
         classes = [name.strip() for name in args.classes.split(",")] if args.classes is not None else None
@@ -133,7 +142,7 @@ def execute(args: argparse.Namespace) -> int:
                     on_failure=fail,
                 )
         except FileExistsError as error:
-            raise FileExistsError(f"{error}; name another folder with --out, or allow it with --overwrite") from error
+            raise FileExistsError(f"{error}; choose another folder with --out, or allow it with --overwrite") from error
         if not is_first():
             return 0
         _print_summary(args, predictor.class_names, summary)
@@ -146,7 +155,7 @@ def execute(args: argparse.Namespace) -> int:
     )
     if found.unlisted:
         num = len(found.unlisted)
-        counted.append(f"{num} folder{'s' * (num > 1)} could not be listed, so not all pictures are counted")
+        counted.append(f"{num} folder{'s' * (num > 1)} could not be listed, so the count is incomplete")
     if counted:
         print("; ".join(counted), file=sys.stderr)
     return 1 if found.unlisted or found.errors or summary.failures else 0
@@ -158,20 +167,20 @@ def _report(error: Exception, *, with_traceback: bool) -> None:
 
 def _load(args: argparse.Namespace) -> Predictor:
     if args.weights is None and args.paths:
-        print(f"no --weights named: {DEFAULT_IS_FOR}; --weights coco is for everyday photographs")
+        print(f"no --weights given: {DEFAULT_IS_FOR}. For everyday photographs use --weights coco")
     predictor = load_predictor(args, args.batch)
     rule = predictor.settings.detection
     print(
-        f"looks for {_names(predictor.class_names)}; score above {rule.score_threshold:g}, "
+        f"classes: {_names(predictor.class_names)}; score above {rule.score_threshold:g}; "
         f"{predictor.execution.description}"
     )
     if args.score is None and rule.score_threshold <= COUNTING_SCORE:
-        print(f"that low a threshold is for evaluation; --score {LIKELY:g} keeps what is likely")
+        print(f"a threshold this low is meant for evaluation; --score {LIKELY:g} keeps only likely objects")
     return predictor
 
 
 def _say(line: str) -> None:
-    """Print above the progress bar, at once also into a file, for who looks into it while many pictures are done."""
+    """Print above the progress bar, and flush, so that a log file can be followed during a long run."""
     with tqdm.external_write_mode():
         print(printable(line), flush=True)
 
@@ -233,11 +242,11 @@ def _write_sample(out: Path, overwrite: bool) -> Path:
     path = out / "sample.png"
     if os.path.lexists(path) and not overwrite and not _is_picture(path, image):
         raise FileExistsError(
-            f"{path}: a file that no earlier run wrote would be overwritten by the sample; name another folder with "
+            f"{path}: a file that no earlier run wrote would be overwritten by the sample; choose another folder with "
             "--out, or allow it with --overwrite"
         )
     write_image(path, image)
-    _say(f"no path given: {path} is a made-up micrograph, drawn by this package with {num_nuclei} nuclei in it")
+    _say(f"no path given: {path} is a synthetic micrograph, drawn by this package with {num_nuclei} nuclei in it")
     return path
 
 
@@ -253,32 +262,33 @@ def _print_summary(args: argparse.Namespace, class_names: tuple[str, ...], summa
         _print_counts(args, class_names, summary)
     if len(args.paths) > 1:
         _say(
-            f"files are named from {'the folder they share' if summary.root else 'their drive'}: {summary.root or '/'}"
+            f"file names are relative to {'the folder they share' if summary.root else 'the drive'}: "
+            f"{summary.root or '/'}"
         )
-    written = "pictures, " * (not args.no_draw) + "counts.csv, measurements.csv and instances.json"
+    written = "drawings, " * (not args.no_draw) + "counts.csv, measurements.csv and instances.json"
     _say(f"{written} are in {args.out}")
 
 
 def _print_counts(args: argparse.Namespace, class_names: tuple[str, ...], summary: JobSummary) -> None:
     total = add_counts(counts for _, counts in summary.counts)
     if len(summary.counts) > 1:
-        _say(f"total of {len(summary.counts)} pictures: {describe(total)}")
+        _say(f"total of {len(summary.counts)} images: {describe(total)}")
     if summary.doubles:
-        where = next(iter(summary.doubles)) if len(summary.doubles) == 1 else f"{len(summary.doubles)} pictures"
+        where = next(iter(summary.doubles)) if len(summary.doubles) == 1 else f"{len(summary.doubles)} images"
         _say(
-            f"perhaps counted twice in {where}: {sum(summary.doubles.values())} pairs of objects cover nearly the same "
-            "pixels; --exclusive names classes of which a thing can only be one"
+            f"possibly counted twice in {where}: {sum(summary.doubles.values())} pairs of objects cover nearly the "
+            "same pixels; if an object can only be one of several classes, name these with --exclusive"
         )
     for sentence, files in summary.notes.items():
         _say(f"{files[0] if len(files) == 1 else f'{len(files)} pictures'}: {sentence}")
     for sentence, files in summary.ceilings.items():
         option = next((f"; {option} changes it" for key, option in OPTION_OF.items() if key in sentence), "")
-        where = files[0] if len(files) == 1 else f"{len(files)} pictures"
+        where = files[0] if len(files) == 1 else f"{len(files)} images"
         _say(f"limit reached in {where}: {sentence}{option}")
     if args.weights is None and args.paths and not any(total.values()):
         _say(
-            f"the default weights look for {_names(class_names)} only and found none; "
-            "--weights coco is for everyday photographs, maskrcnn zoo lists more"
+            f"the default model finds only {_names(class_names)}, and found none; for everyday photographs use "
+            "--weights coco (maskrcnn zoo lists more)"
         )
 
 

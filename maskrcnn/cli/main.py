@@ -12,12 +12,12 @@ from maskrcnn.cli.errors import report
 from maskrcnn.spelling import did_you_mean
 
 COMMANDS = {
-    "infer": "find, outline, count and draw every object in pictures",
+    "infer": "find, outline, count and draw every object in images",
     "train": "train or fine-tune a model on your own data",
     "evaluate": "measure a model on annotated data: AP, masks, counts",
-    "check_dataset": "find what is wrong with a data set before training on it",
-    "convert_dataset": "annotations of other tools (VIA, LabelMe, YOLO, VOC, masks) as COCO JSON, in train and val",
-    "convert_weights": "make one of our checkpoints from another package's file",
+    "check_dataset": "find errors in a data set before training on it",
+    "convert_dataset": "convert annotations (VIA, LabelMe, YOLO, VOC, masks) to COCO JSON, split into train and val",
+    "convert_weights": "convert another package's checkpoint to a file of this package",
     "zoo": "list the public checkpoints that --weights knows by name",
 }
 
@@ -32,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"maskrcnn {maskrcnn.__version__}")
-    parser.add_argument("command", type=_command, metavar="COMMAND", help="COMMAND --help says more")
+    parser.add_argument(
+        "command", type=_command, metavar="COMMAND", help="one of those below; COMMAND --help explains it"
+    )
     command = parser.parse_args(argv[:1]).command
     return run_tool(command, argv[1:], prog=f"maskrcnn {command}")
 

@@ -17,30 +17,42 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--weights",
-        help="a shipped name, a name of `maskrcnn zoo` such as coco, or a checkpoint file: ours, torchvision's, "
-        f"detectron2's, mmdetection's or matterport's (default: {DEFAULT_WEIGHTS})",
+        help="a name (nuclei, coco, or another that `maskrcnn zoo` lists) or a checkpoint file of this package, "
+        f"torchvision, detectron2, mmdetection or matterport (default: {DEFAULT_WEIGHTS})",
     )
     add_import_arguments(parser)
-    add("--force", action="store_true", help="use weights of which parts were never trained")
-    add("--score", type=float, help="keep detections that score more than this, 0..1 (default: the checkpoint's)")
+    add("--force", action="store_true", help="use the weights even if parts of them were never trained")
+    add(
+        "--score",
+        type=float,
+        help="keep detections with a score above this, 0 to 1 (default: stored with the weights)",
+    )
     add(
         "--exclusive",
         nargs="+",
         metavar="CLASSES",
-        help="groups such as cat,dog of which a thing can only be one, so that it is not counted twice; or all",
+        help="groups of classes that exclude one another, such as cat,dog: an object found as both counts once; or all",
     )
-    add("--max-detections", type=int, help="limit for a picture (default: the checkpoint's)")
+    add(
+        "--max-detections",
+        type=int,
+        metavar="N",
+        help="most detections in one image (default: stored with the weights)",
+    )
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add(
         "--precision",
         choices=("auto", "fp32", "bf16", "fp16"),
         default="auto",
-        help="of the network; bf16 is faster where the processor has it (default: %(default)s: fp32 on a CPU)",
+        help="precision of the network; bf16 is faster on processors that support it (default: %(default)s, which is "
+        "fp32 on a CPU)",
     )
     add(
         "--resize",
         type=_resize,
-        help="px of the shorter side (800) or factor (2.0x) at which the network sees it (default: the checkpoint's)",
+        metavar="PX|FACTOR",
+        help="size at which the network sees an image: px of the shorter side (800) or a factor (2.0x) "
+        "(default: stored with the weights)",
     )
 
 
@@ -52,14 +64,14 @@ def add_tile_arguments(parser: argparse.ArgumentParser, help_of_auto: str) -> No
         type=_tile,
         default="auto",
         metavar="auto|off|PX",
-        help=f"tiles in which a picture is done, side in px, each object counted once; auto: {help_of_auto} "
+        help=f"process images in overlapping tiles of this side, counting each object once; auto: {help_of_auto} "
         "(default: %(default)s)",
     )
     add(
         "--overlap",
         type=int,
         metavar="PX",
-        help="of the tiles, at most a third of one (default: the longest object that the anchors allow)",
+        help="overlap of the tiles, at most a third of a tile (default: the longest object that the anchors allow)",
     )
 
 
@@ -69,7 +81,7 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--partial",
         action="store_true",
-        help="load what fits of a file that does not fit as a whole; the rest is random",
+        help="if the file does not fit as a whole, load the parts that do; the rest is random",
     )
 
 
@@ -78,7 +90,7 @@ def add_preset_argument(parser: argparse.ArgumentParser) -> None:
     # Of C4 and DC5 networks no file is read yet.
     presets = [name for name in PRESETS if name not in ("maskrcnn", "detectron2_c4", "detectron2_dc5")]
     parser.add_argument(
-        "--preset", choices=presets, help="conventions of another package's file, where it does not say them itself"
+        "--preset", choices=presets, help="conventions of another package's checkpoint, if the file does not tell"
     )
 
 

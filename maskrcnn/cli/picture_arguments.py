@@ -1,4 +1,4 @@
-"""Options about reading picture files, and what is said about files that were read in part or not at all."""
+"""Options about reading image files, and what is said about files that were read in part or not at all."""
 
 import argparse
 import sys
@@ -18,8 +18,8 @@ def add_max_pixels(parser: argparse.ArgumentParser) -> None:
         "--max-pixels",
         type=_pixels,
         metavar="N",
-        help="pixels that a picture may have, such as 400e6; larger ones are named and skipped before they take memory "
-        "(default: 200e6, fewer where memory is short)",
+        help="largest number of pixels of an image, such as 400e6; larger ones are reported and skipped "
+        "(default: 200e6, less if memory is short)",
     )
 
 
@@ -29,8 +29,8 @@ def add_channel(parser: argparse.ArgumentParser) -> None:
         "--channel",
         type=lambda text: int(text) if text.isdecimal() else text,
         metavar="N|NAME|max",
-        help="of TIFFs with several channels that are not RGB: the one to take, by number from 0 or by name, or the "
-        "maximum of all",
+        help="channel to use of a TIFF whose channels are not RGB: its number (from 0), its name, or max, the maximum "
+        "of all",
     )
 
 
@@ -38,9 +38,9 @@ def with_option(error: Exception) -> Exception:
     """The error, with the option that helps against it."""
     option = ""
     if isinstance(error, ImageTooLargeError) or isinstance(error.__cause__, ImageTooLargeError):
-        option = "--max-pixels allows more"
+        option = "--max-pixels raises the limit"
     elif "expected to be told which channel" in str(error):
-        option = "--channel says it"
+        option = "choose it with --channel"
     return ValueError(f"{error}; {option}").with_traceback(error.__traceback__) if option else error
 
 

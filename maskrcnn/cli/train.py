@@ -1,4 +1,4 @@
-"""Train or fine-tune a model on one's own data."""
+"""Train or fine-tune a model on your own data."""
 
 import argparse
 import logging
@@ -21,45 +21,70 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `train`."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Train or fine-tune a model: annotations of any known format are checked, then trained on. "
-        "What is not said follows the data, the device and its memory, and is printed before the run starts.",
+        description="Train or fine-tune a model. Annotations in any known format are checked first. Settings that you "
+        "leave out follow the data, the device and its memory; they are printed before the run starts.",
         epilog="example: %(prog)s --config configs/balloon.yaml --annotations balloon --init coco --train heads "
         "--out RUN",
     )
     add = parser.add_argument
-    add("--config", type=Path, help="YAML file with the differences from the default settings")
+    add("--config", type=Path, metavar="FILE", help="YAML file with the settings that differ from the defaults")
     add_annotations_argument(parser)
-    add("--val", metavar="PATH", help="annotations to evaluate on during training, where the others have no such part")
-    add("--images", metavar="DIR", help="folder of the images, where it is not beside the annotations")
-    add("--val-images", metavar="DIR", help="folder of the val images, where it is another one")
+    add("--val", metavar="PATH", help="validation annotations, if --annotations has no validation split")
+    add("--images", metavar="DIR", help="folder of the images (default: searched near the annotations)")
+    add("--val-images", metavar="DIR", help="folder of the validation images (default: that of --images)")
     add(
         "--val-fraction",
         type=float,
-        help="part of the images held out to evaluate on, if there is no val (default: 0.2)",
+        metavar="F",
+        help="fraction of the images to hold out for validation, if there is no validation split (default: 0.2)",
     )
-    add("--group-key", metavar="REGEX", help="images of which it finds the same text in the name stay on one side")
-    add("--crowd-as-objects", action="store_true", default=None, help="for exporters that mark every mask as a crowd")
-    add("--allow", nargs="+", metavar="KIND", help="leave out what has these errors instead of stopping")
+    add(
+        "--group-key",
+        metavar="RE",
+        help="regular expression; images whose file names match with the same text (of its group, if it has one) are "
+        r"held out together. '^(plate\d+)_' keeps plates together",
+    )
+    add(
+        "--crowd-as-objects",
+        action="store_true",
+        default=None,
+        help="treat crowd regions as objects, for exporters that mark every mask as a crowd",
+    )
+    add(
+        "--allow",
+        nargs="+",
+        metavar="KIND",
+        help="leave out annotations and images with errors of these kinds, instead of stopping",
+    )
     add(
         "--train",
         action="append",
         metavar="LAYERS",
-        help="what is trained: heads, 3+, 4+, 5+ (the backbone from that stage on) or all",
+        help="layers to train: heads, 3+, 4+, 5+ (the heads, and the backbone from that stage on) or all",
     )
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--out", type=Path, metavar="RUN", help="new folder for the run")
-    where.add_argument("--resume", type=Path, metavar="RUN", help="continue the run in this folder; needs nothing else")
+    where.add_argument("--out", type=Path, metavar="RUN", help="folder for a new run")
+    where.add_argument(
+        "--resume", type=Path, metavar="RUN", help="resume the run in this folder, with its own settings and data"
+    )
     add(
         "--init",
         metavar="WEIGHTS",
-        help="weights to start from: a shipped name, coco, a file of any known package, or imagenet for the body alone",
+        help="weights to start from: a name (nuclei, coco, or another that `maskrcnn zoo` lists), a checkpoint file of "
+        "any known package, or imagenet for the backbone alone",
     )
     add_preset_argument(parser)
-    add("--steps", type=int, help="optimiser steps (default: the configuration's, or by the number of images)")
+    add(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="optimiser steps (default: from the configuration, or chosen by the number of images)",
+    )
     add(
         "--batch",
         type=_batch,
-        help="images of a step; the learning rate follows. auto: what the GPU holds",
+        metavar="N|auto",
+        help="images per step; the learning rate is scaled in proportion. auto fills the GPU's memory",
     )
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     return parser
@@ -71,24 +96,24 @@ def execute(args: argparse.Namespace) -> int:
     try:
         run = train(**_arguments(args))
     except DataError as error:
-        hint = "maskrcnn check-dataset shows them all"
+        hint = "maskrcnn check_dataset lists them all"
         if any(problem.kind == "mostly-crowd" for problem in error.problems):
-            hint += "; --crowd-as-objects takes crowd regions for objects"
+            hint += "; --crowd-as-objects treats crowd regions as objects"
         if error.allowable:
             hint += f"; --allow {' '.join(error.allowable)} leaves those annotations and images out"
         raise ValueError(f"{error}. {hint}") from None
     except RunStopped as stopped:
-        print(f"--resume {folder} goes on from here", file=sys.stderr)
+        print(f"to continue from here: --resume {folder}", file=sys.stderr)
         return 128 + stopped.signal
     except KeyboardInterrupt:
         if (folder / "last.pt").exists():
-            print(f"--resume {folder} goes on from the last checkpoint", file=sys.stderr)
+            print(f"to continue from the last checkpoint: --resume {folder}", file=sys.stderr)
         raise
     log, report = logging.getLogger("maskrcnn"), ""  # which the first process alone shows
     if run.evaluation is not None:
         log.info(run.evaluation.table())
-        report = ", the report of the last evaluation in evaluation/report.html"
-    log.info(f"use the model with --weights {run.weights}; curves and pictures of val are beside it{report}")
+        report = "; evaluation/report.html has the last evaluation"
+    log.info(f"use the model with --weights {run.weights}; curves and validation drawings are beside it{report}")
     return 0
 
 

@@ -11,12 +11,12 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `zoo`."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="List the public checkpoints that --weights knows by name; it downloads them when they are first "
-        "used. AP: published, COCO val2017.",
+        description="List the public checkpoints that --weights knows by name. They are downloaded on first use. AP is "
+        "the published figure, on COCO val2017.",
         epilog="example: %(prog)s --download coco",
     )
     parser.add_argument("--download", nargs="+", metavar="NAME", help="download these now")
-    parser.add_argument("--urls", action="store_true", help="show where the files are and all their names")
+    parser.add_argument("--urls", action="store_true", help="show where each file comes from, and all its names")
     return parser
 
 
@@ -37,7 +37,7 @@ def execute(args: argparse.Namespace) -> int:
     print(
         "\n" + ", ".join(f"{alias} is {entry.name}" for entry in entries for alias in entry.aliases if "_" not in alias)
     )
-    print(f"the cache is {cache_folder()} (set MASKRCNN_HOME to change it)")
+    print(f"downloads are kept in {cache_folder()} (set MASKRCNN_HOME to change this)")
     return 0
 
 

@@ -60,7 +60,7 @@ def read_images(
     problems += _number(kept, list(places), "image", source)
     for name, times in Counter(record["file_name"] for record in kept).items():
         if times > 1:
-            reason = f"{times} image records name {name}; expected one, with all objects of the picture"
+            reason = f"{times} image records name {name}; expected one, with all objects of the image"
             places_of_name = [i for i, record in enumerate(kept) if record["file_name"] == name]
             problems.append(found("duplicate-file-name", reason, source, image=places_of_name[0]))
     return kept, places, problems

@@ -98,7 +98,7 @@ def to_rgb(image: ImageLike, value_range: ValueRange | None = None, *, max_pixel
     """
     if isinstance(image, str | Path | bytes | Image.Image):
         if value_range is not None:
-            raise ImageError("value_range is for arrays and tensors of numbers; a picture file says its range itself")
+            raise ImageError("value_range is for arrays and tensors of numbers; an image file says its range itself")
         if isinstance(image, bytes):
             stored = _read(io.BytesIO(image), "encoded image", "", max_pixels, None)
             with _one_sentence("encoded image"):
@@ -198,7 +198,7 @@ def _recognise(file: BinaryIO, extension: str, name: str) -> str:
     file.seek(0)
     format, otherwise = recognise(start, extension)
     if format is None and otherwise:
-        raise ImageError(f"{name}: not a picture that can be read: it is {otherwise}")
+        raise ImageError(f"{name}: not an image that can be read: it is {otherwise}")
     if format is None:
         raise ImageError(f"{name}: not an image in a known format (the file begins with {start[:16]!r})")
     return format
@@ -232,7 +232,7 @@ def _what_is_left_out(held: TiffLayout) -> str:
     if held.length("Z") > 1:
         said.append(f"{held.length('Z')} planes of depth are read as their maximum")
     if held.num_others:
-        said.append(f"{held.num_others} more pictures of other sizes or types in the file are not read")
+        said.append(f"{held.num_others} more images of other sizes or types in the file are not read")
     if held.length("S") > 4:
         said.append(f"of {held.length('S')} samples of a pixel only red, green and blue are read")
     return "; ".join(said)

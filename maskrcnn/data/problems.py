@@ -69,7 +69,7 @@ _FILE = {
     "bad-image-size": _error("an image needs its height and width in pixels, whole numbers above 0"),
     "duplicate-image-id": _error("which image an annotation belongs to cannot be told"),
     "duplicate-file-name": _error("each record has a part of the objects, so the others count as background"),
-    "missing-size": _fixed("height and width are taken from the picture"),
+    "missing-size": _fixed("height and width are taken from the image"),
     "renumbered-ids": _fixed("each is read as a whole number, as COCO has them; what refers to them follows"),
     "file-name-spelling": _fixed("read under the name that is on the disk"),
     "non-finite-value": _fixed("JSON has no NaN and no infinity: read as null"),
@@ -78,8 +78,8 @@ _IMAGES = {
     "missing-image": _error("the file is not where the annotations and the image folder say"),
     "unreadable-image": _error("the file cannot be decoded"),
     "swapped-size": _error("height and width are exchanged, so annotations lie elsewhere than their objects"),
-    "wrong-size": _error("the annotations were made on a picture of another size"),
-    "ambiguous-orientation": _warning("EXIF turns the picture and its size does not tell whether the annotations turn"),
+    "wrong-size": _error("the annotations were made on an image of another size"),
+    "ambiguous-orientation": _warning("EXIF turns the image and its size does not tell whether the annotations turn"),
 }
 _RECORDS = {
     "bad-annotation": _error("expected a record of an annotation, with iscrowd 0 or 1"),
@@ -125,8 +125,8 @@ _SETS = {
     "empty-images": _warning("kept: images without objects teach what is background; are they all meant?"),
     "class-without-instance": _warning("a class that never occurs cannot be learned or measured"),
     "crowd-only-class": _warning("a class that occurs only as crowd is ignored in training"),
-    "duplicate-image": _warning("the same picture counts twice"),
-    "image-in-two-splits": _error("what is measured on a picture that was trained on is no measurement"),
+    "duplicate-image": _warning("the same image counts twice"),
+    "image-in-two-splits": _error("what is measured on an image that was trained on is no measurement"),
     "class-names-differ": _error("the splits have to have the same classes", can_be_allowed=False),
 }
 _READING = {
@@ -135,11 +135,11 @@ _READING = {
     "open-shape": _error("a point or a line encloses nothing, so it cannot be an object; it is left out"),
     "unknown-shape": _error("a sort of shape that is not known here; it is left out"),
     "no-class": _error("an object needs one class; it is left out"),
-    "not-normalised": _error("YOLO coordinates are shares of the picture's sides; the object is left out"),
-    "missing-mask": _error("the picture is listed but has no mask; it is left out"),
-    "missing-split": _error("the data set names pictures that are not there"),
-    "ambiguous-mask": _error("which mask belongs to the picture cannot be told; it is left out"),
-    "unreadable-mask": _error("expected a picture with one whole number for each object; it is left out"),
+    "not-normalised": _error("YOLO coordinates are shares of the image's sides; the object is left out"),
+    "missing-mask": _error("the image is listed but has no mask; it is left out"),
+    "missing-split": _error("the data set names images that are not there"),
+    "ambiguous-mask": _error("which mask belongs to the image cannot be told; it is left out"),
+    "unreadable-mask": _error("expected an image with one whole number for each object; it is left out"),
     "ignored-region": _warning("left out: what lies there counts as background"),
     "box-only": _warning("a mask is what is trained on, and the whole rectangle is taken for it"),
     "grey-mask": _warning("a mask is yes or no; from half of the brightest value on it is taken as yes"),
@@ -147,9 +147,9 @@ _READING = {
     "mixed-classes": _warning("the class is that of most of its pixels; are the two masks of one annotation?"),
     "assumed-class-names": _warning("no file beside the masks names the classes"),
     "class-attribute": _warning("several attributes could be the class; is it the right one?"),
-    "unannotated-images": _warning("left out; pictures without objects have to be saved as such to be used"),
-    "no-label-file": _warning("kept as pictures without objects, as YOLO does"),
-    "merged-records": _fixed("the objects of all records of one picture are put together"),
+    "unannotated-images": _warning("left out; images without objects have to be saved as such to be used"),
+    "no-label-file": _warning("kept as images without objects, as YOLO does"),
+    "merged-records": _fixed("the objects of all records of one image are put together"),
 }
 CHECK_KINDS: dict[str, Kind] = {**_FILE, **_IMAGES, **_RECORDS, **_MASKS, **_BOXES, **_SETS}
 """What the checks of `maskrcnn.data.checks` can find."""

@@ -88,7 +88,7 @@ class DatasetCheck:
             ("Examples", _examples(self.examination)),
         ]
         if self.examination.same_pictures:
-            sections.append(("The same picture more than once", _duplicates(self.examination)))
+            sections.append(("The same image more than once", _duplicates(self.examination)))
         with atomic_path(folder / "report.html") as path:
             path.write_text(page(self.title, sections), encoding="utf-8")
         return folder / "report.html"

@@ -101,7 +101,7 @@ def _expect_room(size: Size, seen: Size) -> None:
     """Before memory is taken: a thin picture, or one that is enlarged, can become a huge input."""
     if seen[0] * seen[1] > max_input_pixels():
         raise ValueError(
-            f"the network would see this picture of {size[1]} x {size[0]} px at {seen[1]} x {seen[0]}, more than the "
+            f"the network would see this image of {size[1]} x {size[0]} px at {seen[1]} x {seen[0]}, more than the "
             f"{max_input_pixels() / 1e6:.3g} million pixels that are allowed on this machine; a smaller "
             "resize.longest_edge limits it"
         )

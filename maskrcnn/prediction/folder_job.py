@@ -116,7 +116,7 @@ def infer_files(
             return _find_todo(records, files, drawings, redo, say)
 
         def progress() -> str:
-            num = f"{len(records.done)} of {len(files)} pictures are" if world_size() == 1 else "a part is"
+            num = f"{len(records.done)} of {len(files)} images are" if world_size() == 1 else "a part is"
             return f"{num} done, and the same command goes on from there"
 
         todo: list[int] = _from_first(prepare)
@@ -182,7 +182,7 @@ def _drawings(names: Mapping[Path, str], root_name: str, out: Path) -> dict[Path
     sources = {os.path.realpath(file) for file in names}
     for file, drawing in drawings.items():
         if os.path.realpath(drawing) in sources:
-            raise ValueError(f"{out}: the drawing of {file} would replace the picture {drawing}; choose another folder")
+            raise ValueError(f"{out}: the drawing of {file} would replace the image {drawing}; choose another folder")
     return drawings
 
 
@@ -218,12 +218,12 @@ def _find_todo(
         num_damaged = records.load(files, drawings)
     if num_damaged:
         say(
-            "1 record of an earlier run is damaged; its picture is done again"
+            "1 record of an earlier run is damaged; its image is done again"
             if num_damaged == 1
-            else f"{num_damaged} records of earlier runs are damaged; their pictures are done again"
+            else f"{num_damaged} records of earlier runs are damaged; their images are done again"
         )
     if records.done:
-        say(f"done before: {len(records.done)} of {len(files)} pictures (redo does them again)")
+        say(f"done before: {len(records.done)} of {len(files)} images (redo does them again)")
     return [i for i, file in enumerate(files) if file not in records.done]
 
 
@@ -262,6 +262,6 @@ def _expect_all_done(records: Records, files: Sequence[Path], failures: Mapping[
     if missing:
         names = ", ".join(map(str, missing[:3])) + ", ..." * (len(missing) > 3)
         raise RuntimeError(
-            f"{len(missing)} of {len(files)} pictures are not done, since a process died or they changed meanwhile: "
+            f"{len(missing)} of {len(files)} images are not done, since a process died or they changed meanwhile: "
             f"{names}; counts.csv and instances.json are not written, the same command does the rest"
         )

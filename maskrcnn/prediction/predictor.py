@@ -31,7 +31,7 @@ COUNTING_SCORE = 0.1
 
 
 class Predictor:
-    """Finds the objects in pictures: `predictor("cells.png")` gives `Instances`, a list of pictures a list of them.
+    """Finds the objects in images: `predictor("cells.png")` gives `Instances`, a list of pictures a list of them.
 
     What it was made of is in `settings` (as in the weights, but for what the arguments change), `class_names`, `card`
     (what the weights say about themselves), `description` (the same in words), `execution`, `device` and `precision`;
@@ -226,7 +226,7 @@ class Predictor:
         part, limit = self._part_seen(_size(image)), self.model.resize.longest_edge
         if part >= WORTH_TELLING:
             return ()
-        return (f"the network saw the picture at {part:.0%} of its usual size (resize.longest_edge {limit})",)
+        return (f"the network saw the image at {part:.0%} of its usual size (resize.longest_edge {limit})",)
 
 
 def _size(image: np.ndarray | Source) -> tuple[int, int]:

@@ -88,10 +88,10 @@ def draw(
         return drawing.draw(pixels, chosen, legend=legend, labels=labels, colors=colors, scale=scale)
 
     if is_list != isinstance(instances, list | tuple):
-        raise TypeError("draw: expected one picture and its Instances, or a list of each")
+        raise TypeError("draw: expected one image and its Instances, or a list of each")
     images, results = (image, instances) if is_list else ([image], [instances])
     if len(images) != len(results):  # pyright: ignore[reportArgumentType]
-        raise ValueError(f"draw: expected as many results as pictures, got {len(results)} for {len(images)}")  # pyright: ignore[reportArgumentType]
+        raise ValueError(f"draw: expected as many results as images, got {len(results)} for {len(images)}")  # pyright: ignore[reportArgumentType]
     drawn = [
         draw_one(to_rgb(one, value_range), found)  # pyright: ignore[reportArgumentType]
         for one, found in zip(images, results, strict=True)  # pyright: ignore[reportArgumentType]
@@ -101,5 +101,5 @@ def draw(
 
 def _expect_instances(found: object) -> Instances:
     if not isinstance(found, Instances):
-        raise TypeError(f"expected Instances, as a Predictor gives for a picture, got {type(found).__name__}")
+        raise TypeError(f"expected Instances, as a Predictor gives for an image, got {type(found).__name__}")
     return found

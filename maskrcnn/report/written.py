@@ -90,7 +90,7 @@ def is_ours(path: str | Path) -> bool:
 def _encoded(path: str | Path, image: np.ndarray) -> memoryview:
     suffix = Path(path).suffix
     if not suffix or not cv2.haveImageWriter(f"x{suffix}"):
-        raise ValueError(f"{path}: expected a picture's extension such as .png or .jpg, got {suffix!r}")
+        raise ValueError(f"{path}: expected an image's extension such as .png or .jpg, got {suffix!r}")
     _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     return data.data
 

@@ -284,7 +284,7 @@ OTHERS = {
     "a web page (HTML": b"\xef\xbb\xbf<html>",
     "a git-lfs pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 177867103\n",
     "a compressed archive": gzip.compress(b"weights"),
-    "a picture": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    "an image": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
     "no checkpoint: expected a torch file": b'{"message": "Not Found"}',
     "no checkpoint: ": b"0123456789",
     "damaged or truncated pickle": b"\x80\x02",

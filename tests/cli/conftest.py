@@ -52,5 +52,5 @@ def pictures(tmp_path: Path) -> Path:
     Image.fromarray(picture).save(folder / "one.png")
     Image.fromarray(picture[:48]).save(folder / "deep" / "one.png")
     Image.fromarray(picture).convert("L").save(folder / "deep" / "er" / "two.JPG")
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     return folder

@@ -58,7 +58,7 @@ def test_a_spoilt_set_is_told_on_the_terminal_the_page_and_in_the_table(tool: To
         ("warning", "duplicate-image", ""),
     ]
     tree = parse(Path("check/report.html").read_text(encoding="utf-8"))
-    for words in ("degenerate-box", "the box [4, 4, 0, 14] has width 0", "The same picture more than once"):
+    for words in ("degenerate-box", "the box [4, 4, 0, 14] has width 0", "The same image more than once"):
         assert words in tree.text
 
 

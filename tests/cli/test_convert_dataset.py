@@ -80,7 +80,7 @@ def test_data_that_is_divided_is_not_divided_again(tool: Tool, tmp_path: Path, b
     write_via(balloons / "train", [f"{number}.png" for number in range(20)])
     said = tool("convert_dataset", balloons, "x.json", "--val-fraction", "0.5")
     assert said.status == 1
-    assert "divided already (train, val)" in said.err
+    assert "already split (train, val)" in said.err
     said = tool("convert_dataset", balloons, "x.json", "--val-fraction", "0.5", "--split", "train")
     assert said.status == 0, said.err
     assert sum(len(load_annotations(tmp_path / f"x_{split}.json", balloons)) for split in ("train", "val")) == 20
@@ -119,7 +119,7 @@ def test_the_file_that_is_read_is_never_written(tool: Tool, coco: Path):
     before = (coco / "train.json").read_bytes()
     said = tool("convert_dataset", coco / "train.json", coco / "train.json")
     assert said.status == 1
-    assert "is the file that is read" in said.err
+    assert "is the input file" in said.err
     assert (coco / "train.json").read_bytes() == before
 
 

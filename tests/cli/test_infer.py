@@ -51,8 +51,8 @@ def test_files_folders_and_patterns(tool: Tool, weights: Path, pictures: Path) -
             assert row["status"].startswith("limit reached: ")
         assert ("total of" in said.out) == (len(files) > 1)
         assert [image["file_name"] for image in json.loads(Path("found/instances.json").read_text())["images"]] == files
-        assert "pictures, counts.csv, measurements.csv and instances.json are in found\n" in said.out
-        shared = f"files are named from the folder they share: {pictures}\n"
+        assert "drawings, counts.csv, measurements.csv and instances.json are in found\n" in said.out
+        shared = f"file names are relative to the folder they share: {pictures}\n"
         assert (shared in said.out) == (len(paths) > 1)
     assert {path.name for path in Path("found").glob("*.png")} == {
         "one_instances.png",
@@ -67,7 +67,7 @@ def test_what_is_said(tool: Tool, weights: Path, pictures: Path) -> None:
     lines = said.out.splitlines()
     assert lines[:2] == [
         "tiny.safetensors: maskrcnn R18-FPN, 2 classes",
-        f"looks for square, disc; score above 0.2, {choose_execution('cpu', 'auto').description}",
+        f"classes: square, disc; score above 0.2; {choose_execution('cpu', 'auto').description}",
     ]
     lines = lines[1:]
     assert [line.partition(": ")[0] for line in lines[1:4]] == [
@@ -75,9 +75,9 @@ def test_what_is_said(tool: Tool, weights: Path, pictures: Path) -> None:
         "scans/deep/one.png",
         "scans/one.png",
     ]
-    assert lines[4].startswith("total of 3 pictures: ")
+    assert lines[4].startswith("total of 3 images: ")
     assert lines[4].endswith("60")
-    limit = "limit reached in 3 pictures: more than 20 detections, the best 20 kept (detection.max_detections)"
+    limit = "limit reached in 3 images: more than 20 detections, the best 20 kept (detection.max_detections)"
     assert f"{limit}; --max-detections changes it" in lines[5:]
     assert lines[-1] == "counts.csv, measurements.csv and instances.json are in out"
     assert not list(Path("out").glob("*.png"))
@@ -88,7 +88,8 @@ def test_without_a_path_a_sample_is_drawn(tool: Tool, weights: Path) -> None:
     said = tool("infer", "--weights", weights)
     assert said.status == 0
     assert (
-        "no path given: out/sample.png is a made-up micrograph, drawn by this package with 60 nuclei in it" in said.out
+        "no path given: out/sample.png is a synthetic micrograph, drawn by this package with 60 nuclei in it"
+        in said.out
     )
     assert sorted(path.name for path in Path("out").iterdir()) == [
         "counts.csv",
@@ -148,7 +149,7 @@ def test_what_is_done_is_not_done_again(tool: Tool, weights: Path, pictures: Pat
     files = ("counts.csv", "instances.json", "two_instances.png")
     before = [(Path("out") / name).read_bytes() for name in files]
     again = tool(*command).out
-    assert "done before: 3 of 3 pictures (redo does them again)\n" in again
+    assert "done before: 3 of 3 images (redo does them again)\n" in again
     assert "scans/one.png: " not in again
     assert again.splitlines()[-3:] == said.out.splitlines()[-3:]
     assert [(Path("out") / name).read_bytes() for name in files] == before
@@ -156,7 +157,7 @@ def test_what_is_done_is_not_done_again(tool: Tool, weights: Path, pictures: Pat
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save("scans/new.png")
     Path("out/two_instances.png").unlink()
     said = tool(*command)
-    assert "done before: 2 of 4 pictures" in said.out
+    assert "done before: 2 of 4 images" in said.out
     assert "scans/new.png: " in said.out
     assert Path("out/two_instances.png").read_bytes() == before[2]
     assert "done before" not in tool(*command, "--score", "0.9").out
@@ -182,10 +183,10 @@ def test_interrupted_it_says_how_to_go_on(
         patch.setattr(Predictor, "__call__", interrupted)
         said = tool(*command)
     assert (said.status, said.err) == (130, "interrupted\n")
-    assert said.out.splitlines()[-1] == "stopped: 2 of 3 pictures are done, and the same command goes on from there"
+    assert said.out.splitlines()[-1] == "stopped: 2 of 3 images are done, and the same command goes on from there"
     assert not Path("out/counts.csv").exists()
     said = tool(*command)
-    assert "done before: 2 of 3 pictures" in said.out
+    assert "done before: 2 of 3 images" in said.out
     assert [line for line in said.out.splitlines() if line.startswith("scans/")] == [
         line for line in said.out.splitlines() if line.startswith("scans/one.png: ")
     ]
@@ -226,7 +227,7 @@ def test_a_bad_file_does_not_stop_the_others(tool: Tool, weights: Path, pictures
         "error: gone*.tif: nothing matches this pattern",
         "1 of 4 files could not be read",
     ]
-    assert "total of 3 pictures: " in said.out
+    assert "total of 3 images: " in said.out
     assert len(Path("out/counts.csv").read_text().splitlines()) == 5
     assert len(list(Path("out").glob("*_instances.png"))) == 3
 
@@ -236,7 +237,7 @@ def test_pictures_of_odd_sizes(tool: Tool, weights: Path) -> None:
     Image.fromarray(np.zeros((20, 20_000), np.uint8)).save("strip.png")
     said = tool("infer", "one.png", "strip.png", "--weights", weights, "--batch", 2, "--tile", "off")
     assert (said.status, said.err) == (0, "")
-    assert "limit reached in strip.png: the network saw the picture at 7% of its usual size" in said.out
+    assert "limit reached in strip.png: the network saw the image at 7% of its usual size" in said.out
     width, height = Image.open("out/strip_instances.png").size
     assert width == 20_000
     assert 20 < height < 400  # the letters below a strip are not as large as those below a square of its length
@@ -284,7 +285,7 @@ def test_resize_that_cannot_be(tool: Tool, capsys: pytest.CaptureFixture[str], r
 def test_drawings_of_other_runs_are_no_pictures(tool: Tool, weights: Path, pictures: Path) -> None:
     assert tool("infer", "scans", "--weights", weights, "--out", "scans/out").status == 0
     said = tool("infer", "scans", "--weights", weights, "--out", "scans/out2")
-    assert "skipped in scans: 3 drawings of earlier runs (name one to count in it)\n" in said.out
+    assert "skipped in scans: 3 drawings of earlier runs (to count in one, name it)\n" in said.out
     assert len(Path("scans/out2/counts.csv").read_text().splitlines()) == 4
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save("scans/mine_instances.png")  # a user's picture
     tool("infer", "scans", "--weights", weights, "--out", "scans/out2")
@@ -296,7 +297,7 @@ def test_files_that_infer_did_not_write_are_not_replaced(tool: Tool, weights: Pa
     Path("out/counts.csv").write_text("mine")
     command = ("infer", "scans", "--weights", weights)
     assert only_error(tool(*command)) == (
-        "out/counts.csv: a file that no earlier job wrote would be overwritten; name another folder with --out, or "
+        "out/counts.csv: a file that no earlier job wrote would be overwritten; choose another folder with --out, or "
         "allow it with --overwrite"
     )
     assert tool(*command, "--overwrite").status == 0
@@ -323,7 +324,7 @@ def test_a_folder_that_cannot_be_listed_is_reported(
     assert said.status == 1
     assert said.err.splitlines() == [
         "error: scans/deep: the folder cannot be listed (Permission denied)",
-        "1 folder could not be listed, so not all pictures are counted",
+        "1 folder could not be listed, so the count is incomplete",
     ]
     assert len(Path("out/counts.csv").read_text().splitlines()) == 2
 
@@ -352,7 +353,7 @@ def test_limits_and_parts_of_files_are_said(tool: Tool, weights: Path, pictures:
     assert said.err.splitlines() == [
         "note: time.tif: the file has 3 pages (axes TYX of 3 x 48 x 64); only the first is read",
         "error: two.ome.tif: 2 channels that are not RGB (0 'GFP', 1 'DAPI'); expected to be told which channel to "
-        "take, by number or name, or the maximum of all; --channel says it",
+        "take, by number or name, or the maximum of all; choose it with --channel",
         "1 of 2 files could not be read",
     ]
     said = tool("infer", "time.tif", "two.ome.tif", *options, "--channel", "DAPI")
@@ -383,7 +384,7 @@ def test_where_no_weights_were_named_it_says_first_what_the_default_is_for(
     for named, is_told in (((), True), (("--weights", "nuclei"), False)):
         assert main(["infer", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), "--device", "cpu", *named]) == 0
         first = capsys.readouterr().out.splitlines()[0]
-        assert (first.startswith("no --weights named: ") and "--weights coco" in first) == is_told
+        assert (first.startswith("no --weights given: ") and "--weights coco" in first) == is_told
 
 
 def test_large_pictures_are_done_in_tiles(tool: Tool, weights: Path) -> None:

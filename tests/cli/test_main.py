@@ -118,6 +118,6 @@ def test_public_names_are_seen_before_they_are_used() -> None:
         assert getattr(maskrcnn, name).__name__ == name
     text = "\n".join(page)
     assert "class Predictor(" in text
-    assert "Finds the objects in pictures" in text
+    assert "Finds the objects in images" in text
     assert "draw(" in text
     assert (Path(maskrcnn.__file__).parent / "py.typed").is_file()

@@ -48,7 +48,7 @@ def test_train_then_evaluate_then_infer(tool: Tool, coco: Path, monkeypatch: pyt
     assert "step 2: AP mask " in said.out
     assert "step 2 of 2: loss " in said.out  # where there is no terminal for the progress bar
     assert "2 images, 3 objects; at most 20 detections" in said.out
-    assert "use the model with --weights run/best.safetensors; curves and pictures of val are beside it" in said.out
+    assert "use the model with --weights run/best.safetensors; curves and validation drawings are beside it" in said.out
     assert saved_config("run").train.steps == 2
     assert saved_config("run").data.train == str(coco / "train.json")
 
@@ -74,7 +74,7 @@ def test_train_then_evaluate_then_infer(tool: Tool, coco: Path, monkeypatch: pyt
     assert (said.status, said.err) == (0, "")
     assert "mask score TP / (TP + FP + FN)" in said.out
     assert said.out.count("worst count: ") == 1
-    assert "every figure is in judged/evaluation.json" in said.out
+    assert "all figures: judged/evaluation.json" in said.out
     assert '"mask_score"' in Path("judged/evaluation.json").read_text()
 
     assert tool("infer", "data/images", *options, "--out", "found").status == 0
@@ -95,7 +95,7 @@ def test_an_interrupted_run_is_resumed(tool: Tool, coco: Path, monkeypatch: pyte
         patched.setattr(TrainingStep, "__call__", interrupted)
         said = tool("train", "--config", config, *data, "--out", "run")
     assert said.status == 130
-    assert said.err.splitlines() == ["--resume run goes on from the last checkpoint", "interrupted"]
+    assert said.err.splitlines() == ["to continue from the last checkpoint: --resume run", "interrupted"]
     said = tool("train", "--resume", "run", "--device", "cpu")
     assert said.status == 0
     assert "resuming run at step 2 of 3\n" in said.out
@@ -119,7 +119,7 @@ def test_a_terminated_run_saves_its_step_and_goes_on(tool: Tool, coco: Path, mon
         said = tool("train", "--config", config, *data, "--out", "run")
     assert said.status == 128 + signal.SIGTERM
     assert "stopped at step 2 of 3; all of it is saved in run" in said.out
-    assert said.err.splitlines() == ["--resume run goes on from here"]
+    assert said.err.splitlines() == ["to continue from here: --resume run"]
     assert signal.getsignal(signal.SIGTERM) == before
     assert "resuming run at step 2 of 3\n" in tool("train", "--resume", "run", "--device", "cpu").out
 

@@ -35,7 +35,7 @@ def test_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert line[header.index("network") :].startswith(entry.network)
         assert line[header.index("box AP") :].startswith(str(entry.box_ap))
     assert "coco is detectron2-r101-3x" in lines[-2]
-    assert lines[-1] == f"the cache is {tmp_path / 'home' / 'weights'} (set MASKRCNN_HOME to change it)"
+    assert lines[-1] == f"downloads are kept in {tmp_path / 'home' / 'weights'} (set MASKRCNN_HOME to change this)"
     assert not (tmp_path / "home").exists()
     assert "https://" not in "".join(lines)
     assert max(map(len, lines)) <= 120

@@ -357,13 +357,13 @@ def pain_14_a_class_that_is_only_a_crowd(spoilt: CocoSet) -> None:
     spoilt.val["annotations"].append(polygons(9, 3, [[2, 2, 9, 2, 9, 9]], category_id=9))
 
 
-@names("duplicate-image", "the same picture is in train as .*1.png")
+@names("duplicate-image", "the same image is in train as .*1.png")
 def pain_00_one_picture_under_two_names(spoilt: CocoSet) -> None:
     picture = Image.open(spoilt.folder / "1.png")
     picture.save(spoilt.folder / "2.png", compress_level=1)  # other bytes, the same pixels
 
 
-@names("image-in-two-splits", "it is in val, and the same picture is in train: .*1.png")
+@names("image-in-two-splits", "it is in val, and the same image is in train: .*1.png")
 def pain_00_a_picture_of_train_in_val(spoilt: CocoSet) -> None:
     Image.open(spoilt.folder / "1.png").save(spoilt.folder / "3.png", compress_level=1)
 

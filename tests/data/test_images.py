@@ -358,7 +358,7 @@ def test_a_range_that_is_none(value_range: object) -> None:
 
 
 def test_a_range_is_for_numbers(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="a picture file says its range itself"):
+    with pytest.raises(ImageError, match="an image file says its range itself"):
         to_rgb(tmp_path / "a.png", (0, 1))
     with pytest.raises(ImageError, match="NaN"):
         to_rgb(np.full((2, 2), np.nan), (0, 1))

@@ -123,7 +123,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     print(f"\n{request.param}", *(f"{name}: {value:.1e}" for name, value in result.differences.items()), sep="\n  ")
 
 
-@pytest.fixture(params=[1, 2], ids=["one picture", "two sizes"])
+@pytest.fixture(params=[1, 2], ids=["one image", "two sizes"])
 def scene(request: pytest.FixtureRequest, pair: Pair) -> Scene:
     if request.param not in pair.scenes:
         pictures = [draw_shapes((380, 500), seed=2)[0]]

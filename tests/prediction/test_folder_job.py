@@ -29,7 +29,7 @@ def files(tmp_path: Path) -> list[Path]:
     paths = [tmp_path / name for name in names]
     for path in (paths[0], paths[2], paths[3]):
         Image.fromarray(PICTURE).save(path)
-    paths[1].write_text("not a picture")
+    paths[1].write_text("not an image")
     paths[4].touch()
     return paths
 
@@ -43,7 +43,7 @@ def test_files_are_done_and_bad_ones_skipped(predictor: maskrcnn.Predictor, file
     assert summary.root == tmp_path
     assert len(lines) == 3
     assert [str(error) for error in errors] == [
-        f"{files[1]}: not an image in a known format (the file begins with b'not a picture')",
+        f"{files[1]}: not an image in a known format (the file begins with b'not an image')",
         f"{files[4]}: the image file is empty (0 bytes)",
     ]
     with (out / "counts.csv").open(newline="") as file:
@@ -54,7 +54,7 @@ def test_files_are_done_and_bad_ones_skipped(predictor: maskrcnn.Predictor, file
         "square": "",
         "disc": "",
         "total": "",
-        "status": "unreadable: not an image in a known format (the file begins with b'not a picture')",
+        "status": "unreadable: not an image in a known format (the file begins with b'not an image')",
     }
     assert table[4]["status"] == "unreadable: the image file is empty (0 bytes)"
     limit = "more than 20 detections, the best 20 kept (detection.max_detections)"

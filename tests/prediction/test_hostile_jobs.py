@@ -77,7 +77,7 @@ def test_names_that_systems_refuse_have_their_rows(predictor: maskrcnn.Predictor
     assert [image["file_name"] for image in document["images"][4:6]] == [r"odd \xff.png", names[1]]
     assert len(list((folder.parent / "out").glob("*_instances.png"))) == len(files) + len(names)
     _, said = run(predictor, [*files, *(folder / name for name in names), folder / "loop.png"])
-    assert said[0] == "done before: 10 of 11 pictures (redo does them again)"
+    assert said[0] == "done before: 10 of 11 images (redo does them again)"
 
 
 ERRORS = [
@@ -125,7 +125,7 @@ def test_one_picture_never_ends_the_job(
     assert [str(failure) for failure in failures] == [f"{files[2]}: {status}"]
     monkeypatch.undo()
     _, said = run(predictor, files)
-    assert said[0] == "done before: 3 of 4 pictures (redo does them again)"
+    assert said[0] == "done before: 3 of 4 images (redo does them again)"
     assert table(files)["2.png"]["total"] == "20"
 
 
@@ -157,7 +157,7 @@ def test_a_full_disk_stops_with_a_sentence_and_nothing_is_lost(
         )
     else:
         monkeypatch.setattr("maskrcnn.prediction.job_results.counts_csv", fail)
-    with pytest.raises(OSError, match=r"out: cannot be written \(No space left on device\); \d of 4 pictures are done"):
+    with pytest.raises(OSError, match=r"out: cannot be written \(No space left on device\); \d of 4 images are done"):
         run(predictor, files)
     assert not (files[0].parents[1] / "out" / "counts.csv").exists()
     monkeypatch.undo()
@@ -215,7 +215,7 @@ def test_files_of_a_user_are_not_replaced(predictor: maskrcnn.Predictor, files: 
 def test_a_drawing_never_replaces_a_picture(predictor: maskrcnn.Predictor, files: list[Path]) -> None:
     picture = files[0].with_name("0_instances.png")
     picture.write_bytes(files[1].read_bytes())
-    with pytest.raises(ValueError, match=r"the drawing of .*0\.png would replace the picture"):
+    with pytest.raises(ValueError, match=r"the drawing of .*0\.png would replace the image"):
         infer_files(predictor, [*files, picture], files[0].parent, overwrite=True, say=lambda _: None)
     assert picture.read_bytes() == files[1].read_bytes()
 
@@ -268,8 +268,8 @@ def test_a_damaged_record_is_said_and_done_again(predictor: maskrcnn.Predictor, 
     records.write_bytes(b"".join([*lines[:-1], damaged(lines[-1])[what]]))
     _, said = run(predictor, files)
     assert said[:2] == [
-        "1 record of an earlier run is damaged; its picture is done again",
-        "done before: 3 of 4 pictures (redo does them again)",
+        "1 record of an earlier run is damaged; its image is done again",
+        "done before: 3 of 4 images (redo does them again)",
     ]
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == expected
     assert run(predictor, files)[1][0].startswith("done before: 4 of 4")

@@ -39,7 +39,7 @@ def files(tmp_path: Path) -> list[Path]:
     paths = [tmp_path / "in" / f"{i}.png" for i in range(NUM)]
     for i, path in enumerate(paths):
         Image.fromarray(scene([("square", 4 + 3 * i, 8, 20), ("disc", 36, 30 - i, 24)], (64, 80))[0]).save(path)
-    paths[BAD].write_text("not a picture")
+    paths[BAD].write_text("not an image")
     return paths
 
 
@@ -116,9 +116,9 @@ def test_a_stopped_job_goes_on_and_ends_as_in_one_go(
         job.run()
     assert not (job.out / "counts.csv").exists()
     if error is KeyboardInterrupt:
-        assert job.said[-1] == "stopped: 3 of 6 pictures are done, and the same command goes on from there"
+        assert job.said[-1] == "stopped: 3 of 6 images are done, and the same command goes on from there"
     assert job.run() == expected
-    assert job.said[0] == "done before: 3 of 6 pictures (redo does them again)"
+    assert job.said[0] == "done before: 3 of 6 images (redo does them again)"
     assert job.done_now() == [4, 5]
     assert list(expected.failures) == [job.files[BAD]]
     assert job.written() == whole.written()
@@ -229,7 +229,7 @@ def test_a_process_that_died_leaves_nothing_merged(job: Job, monkeypatch: pytest
     with monkeypatch.context() as patch:
         patch.setattr(folder_job, "gather", gather)
         patch.setattr(folder_job, "world_size", lambda: 2)
-        with pytest.raises(RuntimeError, match=r"3 of 6 pictures are not done.*1\.png.*3\.png.*5\.png"):
+        with pytest.raises(RuntimeError, match=r"3 of 6 images are not done.*1\.png.*3\.png.*5\.png"):
             job.run()
     assert job.done_now() == [0, 4]
     assert not (job.out / "counts.csv").exists()

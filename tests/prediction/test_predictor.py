@@ -171,7 +171,7 @@ def test_a_picture_that_is_seen_much_smaller_is_told(weights: Path) -> None:
         for width in (1333, 1400, 2666)
     ]
     assert told == [False, False, True]
-    assert "the network saw the picture at 50% of its usual size (resize.longest_edge 1333)" in (
+    assert "the network saw the image at 50% of its usual size (resize.longest_edge 1333)" in (
         predictor(np.zeros((8, 2666, 3), np.uint8)).ceilings
     )
 

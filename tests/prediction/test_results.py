@@ -45,12 +45,12 @@ def test_lists_give_lists() -> None:
 
 
 def test_what_does_not_belong_together() -> None:
-    with pytest.raises(ValueError, match="as many results as pictures, got 1 for 2"):
+    with pytest.raises(ValueError, match="as many results as images, got 1 for 2"):
         maskrcnn.draw([PICTURE, PICTURE], [FOUND])
-    with pytest.raises(TypeError, match="one picture and its Instances, or a list of each"):
+    with pytest.raises(TypeError, match="one image and its Instances, or a list of each"):
         maskrcnn.draw(PICTURE, [FOUND])  # type: ignore[call-overload]
     for wrong in ("cells.png", ["cells.png"]):
-        with pytest.raises(TypeError, match="expected Instances, as a Predictor gives for a picture, got str"):
+        with pytest.raises(TypeError, match="expected Instances, as a Predictor gives for an image, got str"):
             maskrcnn.count(wrong)  # type: ignore[call-overload]
 
 

@@ -122,7 +122,7 @@ def test_auto_tiles_what_would_be_seen_too_small(make: Make) -> None:
     assert max(map(max, network.seen)) <= 150
     assert (len(small), small.notes, small.ceilings) == (25, (), ())
     whole = make(longest_edge=150, tile="off")[0](image)
-    assert "the network saw the picture at 30% of its usual size (resize.longest_edge 150)" in whole.ceilings
+    assert "the network saw the image at 30% of its usual size (resize.longest_edge 150)" in whole.ceilings
     assert whole.notes == ()
 
 

@@ -45,7 +45,7 @@ def test_nothing_changes_nothing(image: np.ndarray) -> None:
 def test_only_the_window_of_an_object_changes(image: np.ndarray) -> None:
     before = image.copy()
     drawn = draw(image, _instances([[30, 40, 60, 80]]), legend=False, labels="none")
-    assert np.array_equal(image, before), "the picture given was written to"
+    assert np.array_equal(image, before), "the image given was written to"
     changed = (drawn != image).any(axis=2)
     assert changed[40:80, 30:60].all()
     changed[38:82, 28:62] = False  # a contour is at most 2 pixels outside
@@ -167,7 +167,7 @@ def test_a_figure_takes_the_memory_of_one_picture() -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 1.3 * picture.nbytes, "a second copy, or masks of the size of the picture"
+    assert peak < 1.3 * picture.nbytes, "a second copy, or masks of the size of the image"
 
 
 @pytest.mark.parametrize("opencv_face", [True, False])

@@ -151,7 +151,7 @@ def test_image(tmp_path: Path) -> None:
     data = np.fromfile(tmp_path / "picture_ü.png", np.uint8)
     assert np.array_equal(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1], image)
     for name in ("picture", "picture.xyz"):
-        with pytest.raises(ValueError, match="expected a picture's extension"):
+        with pytest.raises(ValueError, match="expected an image's extension"):
             write_image(tmp_path / name, image)
 
 

@@ -264,7 +264,7 @@ def test_val_with_other_classes_is_refused(folder: Path, train: Annotations, tmp
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_broken_training_image_is_one_sentence(tmp_path: Path, workers: int) -> None:
     path = write_coco(tmp_path, "train", TRAIN_SCENES[:1])
-    (tmp_path / "images" / "train_1.png").write_bytes(b"no picture")
+    (tmp_path / "images" / "train_1.png").write_bytes(b"no image")
     trainer = Trainer(config(workers=workers), load_annotations(path, tmp_path / "images"), None, tmp_path / "run")
     with pytest.raises(ValueError, match=r"train_1\.png: not an image in a known format") as caught:
         trainer.run()

@@ -51,5 +51,5 @@ def _draw(axis: Any, measured: Measured) -> None:
     axis.set_xlim(0, 1.2 * max(starts))
     axis.invert_yaxis()
     axis.set_title(f"{measured.workload.name}: {measured.workload.title}", fontsize=10, loc="left")
-    axis.set_xlabel(f"s of a picture; beside the bar: {TOTAL}, without drawing{note}")
+    axis.set_xlabel(f"s of an image; beside the bar: {TOTAL}, without drawing{note}")
     axis.spines[["top", "right"]].set_visible(False)

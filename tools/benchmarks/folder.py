@@ -26,7 +26,7 @@ def folder(threads: int, device: str, is_small: bool = False) -> list[str]:
     with tempfile.TemporaryDirectory() as place:
         seconds: dict[str, float] = apart(threads, _measure, Path(place), num, device)
     rows = [[name, f"{num / s:.2f}", f"{seconds[BARE] / s:.0%}"] for name, s in seconds.items()]
-    title = f"## folder: {num} PNG pictures of {SIZE[0]} x {SIZE[1]}, {OBJECTS} nuclei each, the shipped nuclei weights"
+    title = f"## folder: {num} PNG images of {SIZE[0]} x {SIZE[1]}, {OBJECTS} nuclei each, the shipped nuclei weights"
     return [title, "", *markdown(["", "pictures/s", "of the bare network"], rows), ""]
 
 
@@ -52,4 +52,4 @@ def _measure(place: Path, num: int, device: str) -> dict[str, float]:
         infer_files(predictor, files, Path(out), say=lambda line: None)
     predict(files[num // 2 :])
     bare, around, job = (watch.seconds[name] for name in (BARE, AROUND, FOLDER))
-    return {BARE: bare, "pictures that are in memory": bare + around, FOLDER: job}
+    return {BARE: bare, "images that are in memory": bare + around, FOLDER: job}

@@ -123,7 +123,7 @@ def reason_to_skip(peer: str, workload: Workload, device: str, batch: int) -> st
     if device == "cpu" and peer in CUDA_ONLY:
         return "is measured on CUDA only"
     if batch > 1 and package in CPU_ONLY:
-        return "is exported for one picture at a time"
+        return "is exported for one image at a time"
     lacking = [
         name for name in (package, *(["onnx"] * (package in CPU_ONLY))) if name != "ours" and not find_spec(name)
     ]

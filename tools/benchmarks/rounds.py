@@ -113,7 +113,7 @@ def _compare(measured: Measured, found: dict[str, Found]) -> None:
     if len(reference.boxes) != measured.workload.detections:
         measured.problems.append(
             f"{measured.workload.name}: {measured.reference} found {len(reference.boxes)} objects in place of "
-            f"{measured.workload.detections}; another picture (--image) has more or fewer"
+            f"{measured.workload.detections}; another image (--image) has more or fewer"
         )
     for peer, one in found.items():
         if peer == measured.reference:

@@ -43,7 +43,7 @@ def report(measured: Measured, rounds: int) -> str:
     lines = [f"## {workload.name}: {workload.title}{batch}", ""]
     columns = {peer: columns_of(passes) for peer, passes in measured.passes.items()}
     if columns and rounds:
-        lines += [f"ms of a picture, median of {rounds} (least..most)", "", *_main_table(measured, columns), ""]
+        lines += [f"ms of an image, median of {rounds} (least..most)", "", *_main_table(measured, columns), ""]
         lines += ["Within the network, ms:", "", *_network_table(measured), ""]
         lines += [*_roofline(measured), ""]
     for peer, agreement in measured.agreements.items():

@@ -178,7 +178,7 @@ def _convert(folder: Path) -> str:
         again = load_annotations(path, annotations.image_folder)
         numbers = (len(annotations), len(annotations.names)), (len(again), len(again.names))
         if numbers[0] != numbers[1]:
-            raise SilentDifferenceError(f"{split}: (pictures, objects) were {numbers[0]}, read from COCO {numbers[1]}")
+            raise SilentDifferenceError(f"{split}: (images, objects) were {numbers[0]}, read from COCO {numbers[1]}")
         told += f"{split} {_digest(path.read_text(encoding='utf-8'))} "
     rows = [problem.row_of_table() for one in splits.values() for problem in one.problems]
     told += problems_text(rows, MEANINGS) if rows else ""

@@ -57,10 +57,10 @@ def check_same_pictures(groups: Iterable[list[ImagePlace]]) -> list[tuple[str, P
             before = group[:position]
             other = next((earlier for earlier in before if earlier.split != place.split), None)
             if other is not None:
-                reason = f"it is in {place.split}, and the same picture is in {other.split}: {other.path}"
+                reason = f"it is in {place.split}, and the same image is in {other.split}: {other.path}"
                 problem = found("image-in-two-splits", reason, place.path, image=place.image)
             elif before and all(earlier.path != place.path for earlier in before):  # else a duplicate-file-name
-                reason = f"the same picture is in {place.split} as {before[0].path}"
+                reason = f"the same image is in {place.split} as {before[0].path}"
                 problem = found("duplicate-image", reason, place.path, image=place.image)
             else:
                 continue

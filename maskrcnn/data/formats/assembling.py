@@ -66,7 +66,7 @@ def assemble(
     if not paths:
         problems = [problem for reading in readings.values() for problem in reading.problems]
         why = "; ".join(f"{problem.file}: {problem.reason}" for problem in problems[:3])
-        raise ValueError(f"{source}: no picture can be used" + (f" ({why})" if why else ""))
+        raise ValueError(f"{source}: no image can be used" + (f" ({why})" if why else ""))
     if class_names is None:
         pictures = [picture for reading in readings.values() for picture in reading.pictures]
         class_names = sorted({shape.class_name for picture in pictures for shape in picture.shapes}) or [ONE_CLASS]
@@ -93,7 +93,7 @@ def _assemble_split(reading: Reading, folder: Path, class_names: Sequence[str], 
         height, width = pictures[0].size
         records.append({"id": len(records) + 1, "file_name": file_name, "height": height, "width": width})
         if len(pictures) > 1:
-            problems.append(found("merged-records", f"{len(pictures)} records of one picture", pictures[0].path))
+            problems.append(found("merged-records", f"{len(pictures)} records of one image", pictures[0].path))
         for shape in (shape for picture in pictures for shape in picture.shapes):
             ids = {"id": len(annotations) + 1, "image_id": len(records), "category_id": category_ids[shape.class_name]}
             annotations.append({**ids, "iscrowd": 0, "segmentation": _rounded(shape.segmentation)})

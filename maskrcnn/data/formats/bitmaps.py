@@ -58,7 +58,7 @@ def decode_mask(file: BinaryIO, name: str, extension: str = "", *, is_exact: boo
     """The same of an open file, which messages call `name`."""
     kind, _ = recognise(file.read(START_BYTES), extension)
     if kind is None:
-        raise ValueError(f"{name}: the mask cannot be read (it is no picture)")
+        raise ValueError(f"{name}: the mask cannot be read (it is not an image)")
     if is_exact and kind in _LOSSY_FORMATS:
         raise ValueError(f"{name}: a mask as {kind} has lost its numbers; expected PNG or TIFF")
     file.seek(0)

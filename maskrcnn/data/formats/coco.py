@@ -85,7 +85,7 @@ def _image_folder(file: Path, coco: dict[str, Any], split: str) -> Path:
     best = max(near, key=lambda folder: found[folder])
     if sample and not found[best]:
         looked = ", ".join(str(folder) for folder in near[:5])
-        raise FileNotFoundError(f"{file}: the pictures, such as {sample[0]}, are not in {looked}; name their folder")
+        raise FileNotFoundError(f"{file}: the images, such as {sample[0]}, are not in {looked}; name their folder")
     return best
 
 

@@ -120,7 +120,7 @@ def sizes_of(
             continue
         sizes[path] = facts.size
         if facts.orientation in (5, 6, 7, 8) and not is_orientation_told:
-            reason = f"EXIF orientation {facts.orientation}; annotations are taken as made on the upright picture"
+            reason = f"EXIF orientation {facts.orientation}; annotations are taken as made on the upright image"
             problems.append(found("ambiguous-orientation", reason, path))
     return sizes, problems
 
@@ -131,7 +131,7 @@ def size_problem(path: Path, size: tuple[int, int], expected: tuple[int, int], s
         return None
     kind = "swapped-size" if size == expected[::-1] else "wrong-size"
     says = f"{source} {expected[0]} x {expected[1]}"
-    return found(kind, f"the picture is {size[0]} x {size[1]} (height x width), {says}; left out", path)
+    return found(kind, f"the image is {size[0]} x {size[1]} (height x width), {says}; left out", path)
 
 
 def unannotated(readings: Mapping[str, Reading]) -> list[Problem]:
@@ -163,7 +163,7 @@ def is_image(path: Path) -> bool:
 def count_and_names(names: list[str]) -> str:
     """Such as "5 pictures (a.png, b.png, c.png and 2 more)"."""
     more = f" and {len(names) - NUM_NAMED} more" if len(names) > NUM_NAMED else ""
-    return f"{len(names)} picture{'s' * (len(names) != 1)} ({', '.join(names[:NUM_NAMED])}{more})"
+    return f"{len(names)} image{'s' * (len(names) != 1)} ({', '.join(names[:NUM_NAMED])}{more})"
 
 
 def entries(folder: Path) -> list[Path]:

@@ -9,9 +9,7 @@ from maskrcnn.data.formats.assembling import ONE_CLASS, Picture, Reading, Shape,
 from maskrcnn.data.formats.bitmaps import num_scattered, read_values, rles_by_value
 from maskrcnn.data.problems import Problem, found
 
-LOOKED_FOR = (
-    "label images in masks/ or labels/ (or PedMasks/) beside pictures of the same names in images/ (PNGImages/)"
-)
+LOOKED_FOR = "label images in masks/ or labels/ (or PedMasks/) beside images of the same names in images/ (PNGImages/)"
 PICTURE_FOLDERS = ("images", "PNGImages", "image", "img", "imgs")
 MASK_FOLDERS = ("masks", "labels", "PedMasks", "mask", "label")
 MASK_ENDINGS = ("_cp_masks", "_masks", "_mask", "_labels", "_label")
@@ -33,7 +31,7 @@ def read(path: Path, images: Path | None) -> dict[str, Annotations]:
         given = finding.folder_of_split(images, part, split) or finding.subfolder(part, PICTURE_FOLDERS)
         masks = finding.subfolder(part, MASK_FOLDERS) or part
         if given is None:
-            raise ValueError(f"{part}: expected a folder of pictures, {', '.join(PICTURE_FOLDERS)}")
+            raise ValueError(f"{part}: expected a folder of images, {', '.join(PICTURE_FOLDERS)}")
         readings[split] = _read_split(given, masks)
     return assemble(readings, path, images, [ONE_CLASS])
 
@@ -101,5 +99,5 @@ def _left_over(
     if without:
         problems.append(found("unannotated-images", f"{finding.count_and_names(without)} without mask", images))
     for mask in sorted({mask for masks in candidates.values() for mask in masks} - used):
-        problems.append(found("missing-image", f"there is no picture for this mask in {images}", mask))
+        problems.append(found("missing-image", f"there is no image for this mask in {images}", mask))
     return problems

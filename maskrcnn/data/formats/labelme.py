@@ -19,7 +19,7 @@ from maskrcnn.data.formats.outlines import ellipse, flat, numbers, rectangle
 from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
 from maskrcnn.structures.rle import Rle, encode_window
 
-LOOKED_FOR = "JSON files of LabelMe (with imagePath and shapes), one for each picture"
+LOOKED_FOR = "JSON files of LabelMe (with imagePath and shapes), one for each image"
 NO_OBJECTS = ("__ignore__", "_background_")
 """Labels by which LabelMe's own tools mean that there is no object."""
 
@@ -79,7 +79,7 @@ def _contents(files: Sequence[Path]) -> tuple[dict[Path, dict[str, Any]], list[P
             if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
                 raise ValueError("expected imagePath and shapes, as the other files here have")
             if not isinstance(content.get("imagePath"), str):
-                raise ValueError(f"expected the name of a picture as imagePath, got {content.get('imagePath')!r:.40}")
+                raise ValueError(f"expected the name of an image as imagePath, got {content.get('imagePath')!r:.40}")
             contents[file] = content
         except ValueError as error:
             problems.append(found("unreadable-annotations", str(error).removeprefix(f"{file} is "), file))

@@ -41,7 +41,7 @@ def _read_split(part: Path) -> Reading:
             continue
         pictures = _files(folder / "images")
         if len(pictures) != 1:
-            reason = f"expected one picture in images, found {len(pictures)}"
+            reason = f"expected one image in images, found {len(pictures)}"
             problems.append(found("missing-image", reason, folder))
         elif not (folder / "masks").is_dir():
             problems.append(found("missing-mask", "there is no folder masks", folder))
@@ -82,7 +82,7 @@ def _read_bitmap(file: Path, size: tuple[int, int]) -> tuple[np.ndarray, bool]:
     if pixels.shape != size:
         raise ValueError(
             f"{file}: the mask is {pixels.shape[0]} x {pixels.shape[1]} (height x width), "
-            f"the picture {size[0]} x {size[1]}"
+            f"the image {size[0]} x {size[1]}"
         )
     brightest = pixels.max()
     is_grey = bool(((pixels > 0) & (pixels < brightest)).any())

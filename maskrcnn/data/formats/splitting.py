@@ -37,7 +37,7 @@ def split_dataset(
     if is_val.all() or not is_val.any():
         groups = len({group_of(name) for name in names})
         raise OneSidedError(
-            f"all {len(names)} pictures ({groups} groups) came to one side; "
+            f"all {len(names)} images ({groups} groups) came to one side; "
             "another seed or fraction for validation divides them"
         )
     every = np.ones(len(annotations.names), bool)
@@ -61,7 +61,7 @@ def group_by(pattern: str, file_names: list[str]) -> Callable[[str], str]:
     others = [name for name in file_names if not compiled.search(name)]
     if others:
         named = ", ".join(others[:NUM_NAMED])
-        raise ValueError(f"the group of {len(others)} pictures is not told by {pattern!r}: {named}")
+        raise ValueError(f"the group of {len(others)} images is not told by {pattern!r}: {named}")
 
     def group_of(file_name: str) -> str:
         match = compiled.search(file_name)

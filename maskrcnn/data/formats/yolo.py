@@ -230,7 +230,7 @@ def _read_line(fields: list[str], num_classes: int, size: tuple[int, int]) -> tu
     if len(shares) % 2 or len(shares) < 4:
         raise ValueError(f"expected a class and pairs x y, got {len(fields)} numbers")
     if max(map(abs, shares)) > MAX_SHARE:
-        raise AnnotationError("not-normalised", f"expected shares of the picture's sides, 0 to 1, got {max(shares):g}")
+        raise AnnotationError("not-normalised", f"expected shares of the image's sides, 0 to 1, got {max(shares):g}")
     height, width = size
     points = [share * (height if k % 2 else width) for k, share in enumerate(shares)]
     if len(points) == 4:
@@ -249,7 +249,7 @@ def _without_picture(readings: Mapping[str, Reading]) -> list[Problem]:
         for file in sorted(folder.glob("*.txt")):
             is_known = file in labels or file in named or file.stem in pictures
             if not is_known and file.name != "classes.txt":
-                problems.append(found("missing-image", "there is no picture for this label file", file))
+                problems.append(found("missing-image", "there is no image for this label file", file))
     return problems
 
 

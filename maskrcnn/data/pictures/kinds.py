@@ -7,7 +7,7 @@ START_BYTES = 512
 
 CAMERA_RAW = "a camera raw file; develop it to TIFF or JPEG"
 _EXPORT = "export it as TIFF or PNG"
-_VIDEO = "a video; take pictures out of it, for example with ffmpeg"
+_VIDEO = "a video; take images out of it, for example with ffmpeg"
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
@@ -18,7 +18,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x28\0\0\0", "DIB"),
     *((b"P" + digit, "PPM") for digit in (b"1", b"2", b"3", b"4", b"5", b"6", b"f")),
     *((start, "JPEG2000") for start in (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")),
-    *((start, "a JPEG XL picture; convert it to PNG") for start in (b"\0\0\0\x0cJXL ", b"\xff\x0a")),
+    *((start, "a JPEG XL image; convert it to PNG") for start in (b"\0\0\0\x0cJXL ", b"\xff\x0a")),
     *((start, CAMERA_RAW) for start in (b"IIRO", b"IIRS", b"MMOR", b"IIU\0")),
     *((start, CAMERA_RAW) for start in (b"FUJIFILMCCD-RAW", b"FOVb")),
     (b"II\x1a\0\0\0HEAPCCDR", CAMERA_RAW),
@@ -30,13 +30,13 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"8BPS", f"a Photoshop file; {_EXPORT}"),
     *((start, f"PostScript, which is never run; {_EXPORT}") for start in (b"%!", b"\xc5\xd0\xd3\xc6", b"\x04%!")),
     (b"%PDF", f"a PDF; {_EXPORT}, one file for each page"),
-    (b"version https://git-lfs", "a git-lfs pointer and not the picture; run `git lfs pull`"),
+    (b"version https://git-lfs", "a git-lfs pointer and not the image; run `git lfs pull`"),
     (b"PK\x03\x04", "a zip archive; unpack it"),
     (b"\x1f\x8b", "compressed with gzip; unpack it"),
     (b"\x93NUMPY", "a NumPy array; load it with numpy.load and pass the array"),
     (b"SIMPLE  =", f"a FITS file; {_EXPORT}"),
-    (b"v/1\x01", f"an OpenEXR picture; {_EXPORT}"),
-    (b"#?RADIANCE", f"a Radiance HDR picture; {_EXPORT}"),
+    (b"v/1\x01", f"an OpenEXR image; {_EXPORT}"),
+    (b"#?RADIANCE", f"a Radiance HDR image; {_EXPORT}"),
     (b"gimp xcf", f"a GIMP file; {_EXPORT}"),
     *((start, _VIDEO) for start in (b"\x1aE\xdf\xa3", b"\0\0\1\xba")),
 )
@@ -44,7 +44,7 @@ _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
     **dict.fromkeys(
         (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
-        "a HEIC picture, as phones take them; convert it to JPEG or PNG",
+        "a HEIC image, as phones take them; convert it to JPEG or PNG",
     ),
     b"crx ": CAMERA_RAW,
 }
@@ -87,7 +87,7 @@ def _box_brand(start: bytes) -> str:
 def _text(start: bytes) -> str:
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<!--")):
-        return "a web page, perhaps an error or login page saved in place of the picture; download it again"
+        return "a web page, perhaps an error or login page saved in place of the image; download it again"
     if text.startswith((b"<svg", b"<?xml")):
         return f"{'an SVG drawing' if b'<svg' in text else 'XML'}; {_EXPORT}"
     return "JSON" if text.startswith((b'{"', b"[{", b"{\n", b"{\r\n")) else ""

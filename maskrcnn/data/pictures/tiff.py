@@ -161,9 +161,9 @@ def _alpha(page: Any) -> Alpha:
 def _series(tiff: Any, name: str) -> Any:
     """The first series that is no thumbnail."""
     if not tiff.pages:
-        raise ImageError(f"{name}: there is no picture in this TIFF")
+        raise ImageError(f"{name}: there is no image in this TIFF")
     if tiff.pages[0].is_dng or int(tiff.pages[0].photometric) in (32803, 34892):  # a colour filter array, linear raw
-        raise ImageError(f"{name}: not a picture that can be read: it is {CAMERA_RAW}")
+        raise ImageError(f"{name}: not an image that can be read: it is {CAMERA_RAW}")
     full = [series for series in tiff.series if not series.keyframe.is_reduced]
     return (full or tiff.series)[0]
 

@@ -79,7 +79,7 @@ def test_pictures_are_resized_as_scikit_image_does(size: tuple[int, int]) -> Non
     expected = transform.resize(picture, new, order=1, mode="constant", preserve_range=True, anti_aliasing=False)
     for ours in (resize(picture).permute(1, 2, 0).numpy(), post.resize_order1(picture.astype(float), new)):
         off = np.abs(ours.astype(np.uint8).astype(int) - expected.astype(np.uint8))
-        print(f"matterport picture {size} to {new}: values that differ from scikit-image's: {(off > 0).mean():.1e}")
+        print(f"matterport image {size} to {new}: values that differ from scikit-image's: {(off > 0).mean():.1e}")
         assert off.max() <= 1
         assert (off > 0).mean() <= 1e-4
 

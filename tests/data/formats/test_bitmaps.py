@@ -73,7 +73,7 @@ def test_what_is_no_label_image_is_refused(tmp_path: Path):
     Image.fromarray(np.array([[[1, 2, 3]]], np.uint8)).save(tmp_path / "colour.png")
     Image.fromarray(np.array([[0, 0.5]], np.float32)).save(tmp_path / "fraction.tif")
     Image.fromarray(np.array([[0, -1]], np.int32)).save(tmp_path / "negative.tif")
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     for name, reason in {
         "lossy.jpg": "JPEG has lost",
         "colour.png": "got colours",

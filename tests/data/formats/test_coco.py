@@ -82,7 +82,7 @@ def test_files_that_cannot_be_told_apart_are_a_question(tmp_path: Path, names: t
 
 def test_pictures_that_are_nowhere_are_said_with_where_was_looked(tmp_path: Path):
     write_json(tmp_path / "set" / "x.json", coco("a.png"))
-    with pytest.raises(FileNotFoundError, match=r"x.json: the pictures, such as a.png, are not in .*set"):
+    with pytest.raises(FileNotFoundError, match=r"x.json: the images, such as a.png, are not in .*set"):
         read(tmp_path / "set", None)
 
 

@@ -113,7 +113,7 @@ def test_splits_and_a_folder_of_masks_alone(tmp_path: Path):
     alone = read(tmp_path / "set" / "train" / "masks", tmp_path / "set" / "train" / "images")["all"]
     assert kinds_of(alone) == []
     assert len(alone.coco["annotations"]) == 1
-    with pytest.raises(ValueError, match="expected a folder of pictures"):
+    with pytest.raises(ValueError, match="expected a folder of images"):
         read(tmp_path / "set" / "train" / "masks", None)
 
 

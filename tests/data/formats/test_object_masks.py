@@ -53,7 +53,7 @@ def test_grey_edges_count_from_half_and_colour_is_no_hindrance(root: Path, tmp_p
 def test_what_cannot_be_used_is_named(root: Path, tmp_path: Path):
     write_object(root, "p", "3 empty", np.zeros_like(ONE))
     write_object(root, "p", "4 small", ONE[:10])
-    (root / "p" / "masks" / "5 text.png").write_text("no picture")
+    (root / "p" / "masks" / "5 text.png").write_text("no image")
     write_object(root, "p", "6 two", box_mask(0, 0, 5, 5) | box_mask(70, 50, 74, 54))
     write_picture(root / "r" / "images" / "r.png")
     write_picture(root / "s" / "images" / "s.png")

@@ -76,11 +76,11 @@ def test_what_cannot_be_divided_is_said():
     for fraction in (0, 1, -0.1, 1.5):
         with pytest.raises(ValueError, match="between 0 and 1"):
             split_dataset(annotations(NAMES), fraction)
-    with pytest.raises(ValueError, match=r"all 1 pictures \(1 groups\) came to one side"):
+    with pytest.raises(ValueError, match=r"all 1 images \(1 groups\) came to one side"):
         split_dataset(annotations(["a.png"]), 0.5)
-    with pytest.raises(ValueError, match=r"all 300 pictures \(1 groups\) came to one side"):
+    with pytest.raises(ValueError, match=r"all 300 images \(1 groups\) came to one side"):
         split_dataset(annotations(NAMES), 0.5, group_of=group_by("plate", NAMES))
-    with pytest.raises(ValueError, match=r"group of 1 pictures is not told by 'plate': a.png"):
+    with pytest.raises(ValueError, match=r"group of 1 images is not told by 'plate': a.png"):
         group_by("plate", [*NAMES, "a.png"])
     with pytest.raises(ValueError, match="expected a regular expression"):
         group_by("(", NAMES)

@@ -160,7 +160,7 @@ def test_pictures_in_another_folder(folder: Path, tmp_path: Path):
     annotations = read(file, folder)["all"]
     assert annotations.image_folder == folder
     assert len(masks_of(annotations, tmp_path)["a.png"]) == 1
-    with pytest.raises(ValueError, match=r"no picture can be used \(.*a.png: there is no such file\)"):
+    with pytest.raises(ValueError, match=r"no image can be used \(.*a.png: there is no such file\)"):
         read(file, None)
 
 

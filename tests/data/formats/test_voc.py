@@ -189,7 +189,7 @@ def test_masks_that_are_missing_or_of_another_size_are_named(tmp_path: Path):
     lists = root / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
     (lists / "train.txt").write_text("a\nb\nc\nd\n")
-    with pytest.raises(ValueError, match="no picture can be used"):
+    with pytest.raises(ValueError, match="no image can be used"):
         read(root, None)
     write_set(root, "e")
     (lists / "train.txt").write_text("a\nb\nc\nd\ne\n")

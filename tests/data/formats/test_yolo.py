@@ -141,7 +141,7 @@ def test_a_picture_without_label_file_has_no_objects_and_is_said(folder: Path, t
         "empty.png": 0,
     }
     assert kinds_of(annotations) == ["no-label-file"]
-    assert "1 picture (empty.png)" in annotations.problems[0].reason
+    assert "1 image (empty.png)" in annotations.problems[0].reason
 
 
 def test_a_label_file_without_picture_and_a_split_without_folder_are_named(folder: Path):
@@ -177,7 +177,7 @@ def test_shares_are_of_the_upright_picture(folder: Path, tmp_path: Path):
         ({"names": "fig"}, "expected names"),
         ({"names": {1: "fig", 2: "date"}}, r"0 to 1, got \[1, 2\]"),
         ({"names": ["fig"], "nc": 2}, "nc is 2, but there are 1 names"),
-        ({"names": ["fig"], "train": "nowhere"}, "no picture can be used.*there is no nowhere"),
+        ({"names": ["fig"], "train": "nowhere"}, "no image can be used.*there is no nowhere"),
     ],
 )
 def test_a_file_that_does_not_name_its_classes_or_pictures_is_refused(folder: Path, content: Any, reason: str):

@@ -54,13 +54,13 @@ SAYS_WHAT_IT_IS = {
     "svg.png": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
     "eps.png": (EPS, "PostScript, which is never run"),
     "dos_eps.png": (b"\xc5\xd0\xd3\xc6" + bytes(28) + EPS, "PostScript, which is never run"),
-    "heic.jpg": (struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic", "a HEIC picture, .*convert it to JPEG or PNG"),
-    "jxl.png": (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(20), "a JPEG XL picture; convert it to PNG"),
-    "jxl_stream.jpg": (b"\xff\x0a" + bytes(20), "a JPEG XL picture"),
+    "heic.jpg": (struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic", "a HEIC image, .*convert it to JPEG or PNG"),
+    "jxl.png": (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(20), "a JPEG XL image; convert it to PNG"),
+    "jxl_stream.jpg": (b"\xff\x0a" + bytes(20), "a JPEG XL image"),
     "raw.tif": (b"II*\0\x10\0\0\0CR\2\0" + bytes(40), "a camera raw file; develop it"),
     "raf.jpg": (b"FUJIFILMCCD-RAW 0201", "a camera raw file"),
     "cr3.jpg": (struct.pack(">I", 24) + b"ftypcrx \0\0\0\1crx isom", "a camera raw file"),
-    "film.png": (struct.pack(">I", 24) + b"ftypisom\0\0\2\0isomiso2", "a video; take pictures out of it"),
+    "film.png": (struct.pack(">I", 24) + b"ftypisom\0\0\2\0isomiso2", "a video; take images out of it"),
     "czi.tif": (b"ZISRAWFILE" + bytes(40), "a Zeiss CZI file; export it as OME-TIFF"),
     "nd2.tif": (b"\xda\xce\xbe\x0a" + bytes(40), "a Nikon ND2 file; export it as TIFF"),
     "lif.tif": (b"\x70\0\0\0" + bytes(40), "a Leica LIF file; export it as TIFF"),
@@ -108,7 +108,7 @@ def test_camera_raw_that_calls_itself_tiff(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "b.tif", np.zeros((8, 8), np.uint8), extratags=[(50706, 1, 4, b"\1\4\0\0", True)])
     tifffile.imwrite(tmp_path / "c.tif", np.zeros((8, 8), np.uint16), photometric="cfa")
     for name in ("a.NEF", "b.tif", "c.tif"):
-        with pytest.raises(ImageError, match=rf"{name}: not a picture that can be read: it is a camera raw file"):
+        with pytest.raises(ImageError, match=rf"{name}: not an image that can be read: it is a camera raw file"):
             read_image(tmp_path / name)
 
 

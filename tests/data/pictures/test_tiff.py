@@ -276,7 +276,7 @@ def test_a_second_picture_of_another_size_is_said(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         writer.write(numbers("uint8", 64, 96), photometric="minisblack")
         writer.write(numbers("uint8", 30, 40), photometric="minisblack")
-    with pytest.warns(PartOfFile, match=r"a\.tif: 1 more pictures of other sizes or types in the file are not read"):
+    with pytest.warns(PartOfFile, match=r"a\.tif: 1 more images of other sizes or types in the file are not read"):
         assert read_image(tmp_path / "a.tif").shape == (64, 96, 3)
 
 
