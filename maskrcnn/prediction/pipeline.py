@@ -3,13 +3,12 @@
 import errno
 import math
 import os
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from maskrcnn.data.images import ImageError, read_picture
 from maskrcnn.data.pictures.finding import shown
 from maskrcnn.distributed import is_first, num_cores
 from maskrcnn.names import printable
+from maskrcnn.prediction.ahead import ahead
 from maskrcnn.prediction.job_records import FileState, Records, state_of
 from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.predictor import Predictor
@@ -42,9 +42,6 @@ MAX_REASON = 500
 
 IN_ANNOTATION = ("id", "class", "score", "box_x0", "box_y0", "box_x1", "box_y1")
 """Columns of `measure` that are made from an annotation."""
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class PictureError(RuntimeError):
@@ -235,24 +232,3 @@ def _measured(instances: Instances, numbers: np.ndarray) -> dict[str, list[int |
         name: [int(value) if isinstance(value, bool) else value if math.isfinite(value) else None for value in values]
         for name, values in columns.items()
     }
-
-
-def ahead(
-    function: Callable[[Item], Result], items: Iterable[Item], pool: ThreadPoolExecutor, limit: Callable[[], int]
-) -> Iterator[Result]:
-    """Results of `function` for each item, in order, made by the threads of `pool`.
-
-    Items are taken, and results given, in the caller's thread. While the caller uses a result, or makes the next item,
-    at most `limit()` others are being made or wait to be taken; with 0 nothing happens at the same time.
-
-    Raises:
-        Whatever `function` raises, when its turn comes.
-    """
-    pending: deque[Future[Result]] = deque()
-    for item in items:
-        pending.append(pool.submit(function, item))
-        del item  # it may be a large picture, and the next is made while this frame waits
-        while len(pending) > limit():
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()

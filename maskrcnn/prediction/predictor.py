@@ -161,7 +161,7 @@ class Predictor:
                     continue
                 # A copy, made outside the inference mode, is a tensor that autograd knows.
                 own = found[i].to("cpu", copy=True)
-                smaller = self._tiling(_size(pixels)).smaller(_size(pixels)) if self._is_again(own) else None
+                smaller = self.tiling_of(_size(pixels)).smaller(_size(pixels)) if self._is_again(own) else None
                 if smaller is not None:
                     results.append(self._find_in_tiles(pixels, smaller))
                 else:
@@ -185,14 +185,15 @@ class Predictor:
             kept: results of tiles that are done; it gets those of the others.
             is_shown: with a progress bar.
         """
-        return self._find_in_tiles(image, self._tiling(_size(image)), kept, is_shown)
+        return self._find_in_tiles(image, self.tiling_of(_size(image)), kept, is_shown)
 
     def _find_in_tiles(
         self, image: np.ndarray | Source, tiling: Tiling, kept: KeptTiles | None = None, is_shown: bool = False
     ) -> Instances:
         return find_in_tiles(self.model, image, tiling, batch_size=self.batch_size, kept=kept, is_shown=is_shown)
 
-    def _tiling(self, image_size: tuple[int, int]) -> Tiling:
+    def tiling_of(self, image_size: tuple[int, int]) -> Tiling:
+        """How a picture of (height, width) is divided, if it is."""
         anchors, is_auto = self.settings.anchors, self.tile == "auto"
         # An anchor's longer side is its size times the root of its ratio, or of one over that.
         longest = max(anchors.sizes) * max(max(ratio, 1 / ratio) for ratio in anchors.ratios) ** 0.5

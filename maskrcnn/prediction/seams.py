@@ -317,9 +317,10 @@ def _joined(parts: Sequence[_Part]) -> Instances:
     largest = max(parts, key=lambda part: int(part.bitmap.sum()))
     one = largest.found[largest.row]
     size = one.mask_probs.shape[-1]
-    soft = torch.nn.functional.interpolate(
-        torch.from_numpy(bitmap)[None, None].float(), size=(size, size), mode="area"
-    )[0].to(one.mask_probs.dtype)
+    soft = one.mask_probs
+    if size:  # else masks are known as pixels alone
+        cells = torch.from_numpy(bitmap)[None, None].float()
+        soft = torch.nn.functional.interpolate(cells, size=(size, size), mode="area")[0].to(soft.dtype)
     boxes = one.boxes.new_tensor([[x0, y0, x1, y1]])
     pixels = Runs.of_crops([(x0, y0, bitmap)], one.image_size)
     return _with_parts(replace(one, boxes=boxes, mask_probs=soft, pixels=pixels), len(parts))

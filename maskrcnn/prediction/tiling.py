@@ -7,6 +7,7 @@ the factor by which the weights usually see a picture. What the tiles find is jo
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -17,6 +18,7 @@ from tqdm import tqdm
 from maskrcnn.data.slides.source import ArraySource, Source
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.model.preprocess import Resize
+from maskrcnn.prediction.ahead import ahead
 from maskrcnn.prediction.seams import join_tiles
 from maskrcnn.prediction.tiles import Grid, Tile
 from maskrcnn.structures.instances import Instances
@@ -111,29 +113,69 @@ def find_in_tiles(
     Args:
         image: RGB uint8 (H, W, 3), or a source, of which only windows are read.
         batch_size: tiles that go through the network together, but on a CPU.
-        kept: takes the result of every tile, and gives those it has.
+        kept: takes the result of every tile, and gives those it has; masks are then known as pixels alone.
         is_shown: with a progress bar.
     """
-    grid, limit, reached = tiling.grid, tiling.max_detections, Counter[str]()
-    network = _Network(model, tiling.scale)
-    batch_size = 1 if model.device.type == "cpu" else batch_size
-
-    def results() -> Iterator[tuple[Tile, Instances]]:
-        with tqdm(total=len(grid), unit="tile", leave=False, disable=None if is_shown else True) as bar:
-            for first in range(0, len(grid), batch_size):
-                numbers = range(first, min(first + batch_size, len(grid)))
-                for number, found in zip(numbers, _finished(network, image, tiling, numbers, kept), strict=True):
-                    reached.update(found.ceilings)
-                    bar.update()
-                    yield grid[number], replace(found, ceilings=(), notes=())
-
-    found = Instances.concatenate(list(join_tiles(grid, results())))
+    reached, limit = Counter[str](), tiling.max_detections
+    found = Instances.concatenate(
+        list(joined_tiles(model, image, tiling, reached, batch_size=batch_size, kept=kept, is_shown=is_shown))
+    )
     found = found[found.scores.sort(descending=True, stable=True).indices]
-    ceilings = [f"{sentence}, in {num} of {len(grid)} tiles" for sentence, num in reached.items()]
-    if limit is not None and len(found) > limit:
-        ceilings.append(f"more than {limit} detections, the best {limit} kept ({MAX_DETECTIONS})")
+    ceilings = limits_reached(tiling, reached, len(found))
+    if limit is not None:
         found = found[:limit]
-    return replace(found, ceilings=tuple(ceilings), notes=_notes(grid, found))
+    return replace(found, ceilings=ceilings, notes=notes_on(tiling, int((found.extra["num_parts"] > 1).sum())))
+
+
+def joined_tiles(
+    model: MaskRCNN,
+    image: np.ndarray | Source,
+    tiling: Tiling,
+    reached: Counter[str],
+    *,
+    batch_size: int = 1,
+    kept: KeptTiles | None = None,
+    is_shown: bool = False,
+) -> Iterator[Instances]:
+    """`find_in_tiles` a few objects at a time, row by row of tiles, so that those of a large slide are never held.
+
+    Args:
+        reached: takes the sentence of each limit that a tile reached, once for each.
+    """
+    with tqdm(total=len(tiling.grid), unit="tile", leave=False, disable=None if is_shown else True) as bar:
+
+        def results() -> Iterator[tuple[Tile, Instances]]:
+            for number, found in _each_tile(model, image, tiling, range(len(tiling.grid)), kept, batch_size):
+                reached.update(found.ceilings)
+                bar.update()
+                yield tiling.grid[number], replace(found, ceilings=(), notes=())
+
+        yield from join_tiles(tiling.grid, results())
+
+
+def keep_tiles(
+    model: MaskRCNN,
+    image: np.ndarray | Source,
+    tiling: Tiling,
+    numbers: Sequence[int],
+    kept: KeptTiles,
+    *,
+    batch_size: int = 1,
+    is_shown: bool = False,
+) -> None:
+    """Do some tiles of a picture, and keep the results for whoever joins them."""
+    with tqdm(total=len(numbers), unit="tile", leave=False, disable=None if is_shown else True) as bar:
+        for _ in _each_tile(model, image, tiling, numbers, kept, batch_size):
+            bar.update()
+
+
+def limits_reached(tiling: Tiling, reached: Counter[str], num_found: int) -> tuple[str, ...]:
+    """A sentence for each limit that tiles reached, and for that of the picture."""
+    ceilings = [f"{sentence}, in {num} of {len(tiling.grid)} tiles" for sentence, num in reached.items()]
+    limit = tiling.max_detections
+    if limit is not None and num_found > limit:
+        ceilings.append(f"more than {limit} detections, the best {limit} kept ({MAX_DETECTIONS})")
+    return tuple(ceilings)
 
 
 def unasked(ceilings: tuple[str, ...], max_detections: int | None) -> tuple[str, ...]:
@@ -141,31 +183,66 @@ def unasked(ceilings: tuple[str, ...], max_detections: int | None) -> tuple[str,
     return tuple(one for one in ceilings if max_detections is None or MAX_DETECTIONS not in one)
 
 
-def _notes(grid: Grid, found: Instances) -> tuple[str, ...]:
+def notes_on(tiling: Tiling, num_joined: int) -> tuple[str, ...]:
+    """How a picture was done in tiles, of which `num_joined` objects were joined from parts."""
+    grid = tiling.grid
     y0, x0, y1, x1 = grid[0].window
     size = f"{x1 - x0} x {y1 - y0} px, which overlap by {grid.overlap_px} px or more"
     notes = [f"done in {len(grid)} tiles of {size}"] if len(grid) > 1 else []
-    num = int((found.extra["num_parts"] > 1).sum())
-    if num:
-        objects = "1 object was" if num == 1 else f"{num} objects were"
+    if num_joined:
+        objects = "1 object was" if num_joined == 1 else f"{num_joined} objects were"
         notes.append(f"{objects} seen whole by no tile, and joined from parts")
     return tuple(notes)
 
 
-def _finished(
-    network: "_Network", image: np.ndarray | Source, tiling: Tiling, numbers: Sequence[int], kept: KeptTiles | None
-) -> list[Instances]:
-    """What is in the tiles `numbers`, each in its own frame."""
-    done = {number: kept.load(tiling.grid, number) if kept is not None else None for number in numbers}
-    todo = [number for number, found in done.items() if found is None]
+def _each_tile(
+    model: MaskRCNN,
+    image: np.ndarray | Source,
+    tiling: Tiling,
+    numbers: Sequence[int],
+    kept: KeptTiles | None,
+    batch_size: int,
+) -> Iterator[tuple[int, Instances]]:
+    """What is in each of the tiles `numbers`, in its own frame; another thread reads the next ones meanwhile."""
+    network = _Network(model, tiling.scale)
     source = ArraySource(image) if isinstance(image, np.ndarray) else image
-    pixels = [source.window(tiling.grid[number].window) for number in todo]
-    for number, crop, found in zip(todo, pixels, network(pixels), strict=True):
+    batch_size = 1 if model.device.type == "cpu" else batch_size
+
+    def fetch(batch: Sequence[int]) -> dict[int, Instances | np.ndarray]:
+        done = {number: kept.load(tiling.grid, number) if kept is not None else None for number in batch}
+        return {
+            number: source.window(tiling.grid[number].window) if found is None else found
+            for number, found in done.items()
+        }
+
+    batches = [numbers[first : first + batch_size] for first in range(0, len(numbers), batch_size)]
+    with ThreadPoolExecutor(1) as reader:
+        for fetched in ahead(fetch, batches, reader, lambda: 1):
+            todo = {number: pixels for number, pixels in fetched.items() if isinstance(pixels, np.ndarray)}
+            results = dict(zip(todo, _finished(network, list(todo.values()), tiling), strict=True))
+            for number, before in fetched.items():
+                if isinstance(before, Instances):
+                    yield number, before
+                elif kept is None:
+                    yield number, results[number]
+                else:
+                    compact = _compact(results[number])
+                    kept.save(tiling.grid, number, compact)
+                    yield number, compact
+
+
+def _compact(found: Instances) -> Instances:
+    """`found` with the pixels of its masks alone, which take a tenth of their probabilities' memory."""
+    return replace(found, pixels=found.runs, mask_probs=found.mask_probs.new_zeros(len(found), 0, 0))
+
+
+def _finished(network: "_Network", pixels: Sequence[np.ndarray], tiling: Tiling) -> list[Instances]:
+    """What is in tiles of one size, each in its own frame."""
+    results = []
+    for crop, found in zip(pixels, network(pixels), strict=True):
         reached = unasked(found.ceilings, tiling.max_detections)
-        done[number] = result = _divided(network, crop, tiling, replace(found, ceilings=reached))
-        if kept is not None:
-            kept.save(tiling.grid, number, result)
-    return [found for found in done.values() if found is not None]
+        results.append(_divided(network, crop, tiling, replace(found, ceilings=reached)))
+    return results
 
 
 @dataclass
@@ -219,7 +296,8 @@ def _divided(network: _Network, image: np.ndarray, tiling: Tiling, found: Instan
 
     def results() -> Iterator[tuple[Tile, Instances]]:
         for number in range(len(smaller.grid)):
-            (one,) = _finished(network, image, smaller, [number], None)
+            y0, x0, y1, x1 = smaller.grid[number].window
+            (one,) = _finished(network, [image[y0:y1, x0:x1]], smaller)
             ceilings.update(dict.fromkeys(one.ceilings))
             yield smaller.grid[number], replace(one, ceilings=())
 

@@ -226,6 +226,30 @@ def test_tiles_that_are_done_are_not_done_again(make: Make) -> None:
     assert again.rles() == expected.rles()
 
 
+def test_kept_tiles_hold_the_pixels_of_masks_and_not_their_probabilities(make: Make) -> None:
+    image, num = squares((300, 500))
+    kept = Kept()
+    found, usual = make(tile=128)[0].in_tiles(image, kept=kept), make(tile=128)[0].in_tiles(image)
+    assert all(values["mask_probs"].numel() == 0 for values in kept.results.values())
+    assert sum(len(values["boxes"]) for values in kept.results.values()) > num
+    assert (found.mask_probs.shape, usual.mask_probs.shape) == ((num, 0, 0), (num, 28, 28))
+    assert found.rles() == usual.rles()
+
+
+def test_tiles_may_be_done_by_several_and_joined_by_one(make: Make) -> None:
+    image, _ = squares((300, 500))
+    predictor, network = make(tile=128)
+    kept = Kept()
+    tiling_of = predictor.tiling_of((300, 500))
+    num_tiles = len(tiling_of.grid)
+    for part in range(3):
+        tiling.keep_tiles(predictor.model, image, tiling_of, range(num_tiles)[part::3], kept)
+    assert (sorted(kept.results), len(network.seen)) == (list(range(num_tiles)), num_tiles)
+    found = predictor.in_tiles(image, kept=kept)
+    assert len(network.seen) == num_tiles
+    assert found.rles() == make(tile=128)[0](image).rles()
+
+
 @pytest.mark.parametrize(
     ("resize", "size", "tile", "scale", "tile_px"),
     [

@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from maskrcnn.prediction.pipeline import ahead
+from maskrcnn.prediction.ahead import ahead
 
 
 @pytest.fixture
