@@ -28,13 +28,14 @@ def write_with_score_threshold(
     """Write the weights of `checkpoint`, read from `source`, with another recommended score threshold.
 
     `settings` are those that the threshold was chosen with, which belong to it; `note` says in the card how it was
-    chosen. The numbers are stored as precisely as in `source` if that is a checkpoint of ours, else as float32.
+    chosen, and how far counts are off. The numbers are stored as precisely as in `source` if that is a checkpoint of
+    ours, else as float32.
     """
     save_checkpoint(
         target,
         checkpoint.tensors,
         with_score_threshold(settings, score_threshold),
-        checkpoint.card | {"score_threshold": dict(note)},
+        checkpoint.card | dict(note),
         stored_dtype(source),
         checkpoint.untrained,
     )

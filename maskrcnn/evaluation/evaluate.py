@@ -15,6 +15,7 @@ from maskrcnn.evaluation.ground_truth import GroundTruth, ground_truth, read_ann
 from maskrcnn.evaluation.mask_matches import Tally, match_masks
 from maskrcnn.evaluation.object_errors import ObjectErrors, object_errors
 from maskrcnn.evaluation.scores import SCORE_THRESHOLDS, ThresholdSweep, image_mask_scores, score_set, sweep_thresholds
+from maskrcnn.report.intervals import CountIntervals, Coverage, coverage, spreads
 from maskrcnn.structures.instances import Instances
 
 
@@ -53,19 +54,27 @@ def evaluate(
     ]
     images = _image_scores(truths, matches.tally(score_threshold), errors, groups or {})
     group_of = np.array([image.group for image in images], object)
+    overall = score_set(matches, score_threshold)
+    best = overall.sweep.best_count.score_threshold
+    names = _class_names(table, instances, category_ids)
+    intervals, held = _count_intervals(names, matches.num_true, instances, score_threshold)
+    tuned_intervals, _ = _count_intervals(names, matches.num_true, instances, best)
     return Evaluation(
-        class_names=_class_names(table, instances, category_ids),
+        class_names=names,
         score_threshold=score_threshold,
         box=average_precision(truths, instances, num_classes, "box", max_detections),
         mask=average_precision(truths, instances, num_classes, "mask", max_detections),
         boundary=average_precision(truths, instances, num_classes, "boundary", max_detections),
-        overall=score_set(matches, score_threshold),
+        overall=overall,
         confusion=confusion(errors, num_classes),
         groups={
             name: score_set(matches.of_images(group_of == name), score_threshold)
             for name in sorted({image.group for image in images if image.group is not None})
         },
         images=images,
+        count_coverage=held,
+        count_intervals=intervals,
+        tuned_intervals=tuned_intervals,
         unknown_categories=_unknown_categories(table, truths, category_ids),
         seconds_per_image=seconds_per_image,
     )
@@ -77,14 +86,17 @@ def best_threshold(evaluation: Evaluation) -> float:
 
 
 def threshold_note(evaluation: Evaluation, chosen_on: str, was: float) -> dict[str, Any]:
-    """What a card says of a threshold that `best_threshold` chose: on which data, and the count error there."""
+    """What a card says of a threshold that `best_threshold` chose: on which data, and the count errors there."""
     best = evaluation.overall.sweep.best_count
     return {
-        "value": best.score_threshold,
-        "was": was,
-        "chosen_on": chosen_on,
-        "num_images": evaluation.overall.num_images,
-        "count_mae": best.mae,
+        "score_threshold": {
+            "value": best.score_threshold,
+            "was": was,
+            "chosen_on": chosen_on,
+            "num_images": evaluation.overall.num_images,
+            "count_mae": best.mae,
+        },
+        "count_intervals": evaluation.tuned_intervals.to_dict() | {"calibrated_on": chosen_on},
     }
 
 
@@ -107,6 +119,23 @@ def sweep_score_thresholds(
     truths = ground_truth(read_annotations(annotations), category_ids, image_ids)
     instances = _results_in_order(results, truths, category_ids)
     return sweep_thresholds(match_masks(truths, instances, len(category_ids)), score_thresholds)
+
+
+def _count_intervals(
+    names: Sequence[str], true: np.ndarray, results: Sequence[Instances], score_threshold: float
+) -> tuple[CountIntervals, Coverage | None]:
+    """How far counts at `score_threshold` are off; `true` (I, K).
+
+    A prediction inside a crowd region counts: nobody knows the crowds of a new picture.
+    """
+    predicted, widths = np.zeros_like(true), np.ones((len(true), len(names) + 1))
+    for i, one in enumerate(results):
+        counted = above(one, score_threshold)
+        labels = counted.labels.cpu().numpy()
+        predicted[i] = np.bincount(labels, minlength=len(names))
+        widths[i] = spreads(labels, counted.scores.cpu().numpy(), len(names))
+    intervals = CountIntervals.fit(names, score_threshold, true, predicted, widths)
+    return intervals, coverage(true.sum(axis=1), predicted.sum(axis=1), widths[:, -1])
 
 
 def _results_in_order(

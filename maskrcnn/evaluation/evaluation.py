@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import numpy as np
 from maskrcnn.evaluation.average_precision import AveragePrecision
 from maskrcnn.evaluation.confusion import Confusion
 from maskrcnn.evaluation.scores import CountError, SetScore
+from maskrcnn.report.intervals import CountIntervals, Coverage
 from maskrcnn.report.text import NO_VALUE, shorten
 
 WIDTH = 100
@@ -61,6 +63,12 @@ class Evaluation:
     confusion: Confusion
     groups: dict[str, SetScore]
     images: tuple[ImageScore, ...]
+    count_coverage: Coverage | None
+    """How well intervals of the count hold on these images; None where they are too few."""
+    count_intervals: CountIntervals
+    """Calibrated on these images, for counts at `score_threshold`."""
+    tuned_intervals: CountIntervals
+    """The same at the score threshold that counts best."""
     unknown_categories: tuple[str, ...]
     """Annotated categories that the model has no class for; their objects were left out."""
     seconds_per_image: float | None
@@ -90,8 +98,10 @@ class Evaluation:
         }
 
     def to_dict(self) -> dict:
-        """Only what JSON knows; None stays for what has no value."""
-        return dataclasses.asdict(self)
+        """Only what JSON knows; None stays for what has no value. Without the errors behind intervals of counts."""
+        values = dataclasses.asdict(self)
+        del values["count_intervals"], values["tuned_intervals"]
+        return values
 
     def table(self, num_worst: int = 5) -> str:
         """Text for a terminal: AP, AR, mask scores, counts, and the `num_worst` images with the largest count error."""
@@ -186,11 +196,26 @@ def _mask_score_table(evaluation: Evaluation) -> str:
     return "\n".join([title, _grid(rows), *left_out])
 
 
+def interval_line(evaluation: Evaluation) -> str:
+    """What intervals of the count are worth, in a sentence."""
+    held = evaluation.count_coverage
+    if held is None:
+        return (
+            f"count intervals: none, {_number(len(evaluation.images), 'image')} are too few to calibrate and test them"
+        )
+    return (
+        f"count intervals at {held.level:.0%}: +- {held.half_width:.1f} objects on average; they hold for "
+        f"{held.share:.1%} of images that they were not made from ({held.num_halves} random halves of "
+        f"{held.num_images} images)"
+    )
+
+
 def _count_table(evaluation: Evaluation) -> str:
     rows = [["set", *COUNT_HEADER]]
     sets, left_out = _shown_sets(evaluation)
     rows += [[shorten(name, NAME_LETTERS), *count_cells(score.count)] for name, score in sets]
-    return "\n".join([f"counts at score >= {evaluation.score_threshold:g}", _grid(rows), *left_out])
+    title = f"counts at score >= {evaluation.score_threshold:g}"
+    return "\n".join([title, _grid(rows), *left_out, *textwrap.wrap(interval_line(evaluation), WIDTH)])
 
 
 def _shown_sets(evaluation: Evaluation) -> tuple[list[tuple[str, SetScore]], list[str]]:

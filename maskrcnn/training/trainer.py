@@ -239,7 +239,8 @@ class Trainer:
         }
         found = self.validation.score_threshold(judged) if self.validation and judged and is_recommended else None
         if found is not None:
-            threshold, card["score_threshold"] = found
+            threshold, note = found
+            card |= note
             settings = with_score_threshold(settings, threshold)
         tensors = self.average.tensors if self.average else self.model.state_dict()
         save_checkpoint(self.out / name, tensors, settings, card)

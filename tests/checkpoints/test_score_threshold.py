@@ -9,6 +9,7 @@ from maskrcnn.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_ch
 from maskrcnn.checkpoints.score_threshold import stored_dtype, write_with_score_threshold
 from maskrcnn.evaluation.evaluate import best_threshold, evaluate, threshold_note
 from maskrcnn.evaluation.evaluation import Evaluation
+from maskrcnn.report.intervals import CountIntervals
 from maskrcnn.report.written import write_json
 from maskrcnn.structures.instances import Instances
 from tests.tiny import tiny_model, tiny_settings
@@ -53,8 +54,10 @@ def test_only_the_threshold_and_the_card_change(tmp_path: Path, evaluation: Eval
     assert after.settings.detection.score_threshold == threshold
     assert after.settings.model_dump(exclude={"detection"}) == before.settings.model_dump(exclude={"detection"})
     assert after.untrained == untrained
-    note = {"value": threshold, "was": 0.25, "chosen_on": "val.json", "num_images": 1, "count_mae": 0.0}
-    assert after.card == {"licence": "CC0", "score_threshold": note}
+    chosen = {"value": threshold, "was": 0.25, "chosen_on": "val.json", "num_images": 1, "count_mae": 0.0}
+    assert after.card == {"licence": "CC0", **note}
+    assert after.card["score_threshold"] == chosen
+    assert CountIntervals.from_dict(after.card["count_intervals"]) == evaluation.tuned_intervals
     assert stored_dtype(target) == dtype
     assert after.tensors.keys() == before.tensors.keys()
     for name, tensor in after.tensors.items():
@@ -65,6 +68,8 @@ def test_a_file_of_another_package_becomes_one_of_ours(tmp_path: Path) -> None:
     torch.save({"weight": torch.ones(2)}, tmp_path / "other.pth")
     checkpoint = Checkpoint(tiny_settings(), tiny_model().state_dict(), {"imported": "torchvision R50-FPN"})
     target = tmp_path / "target.safetensors"
-    write_with_score_threshold(target, tmp_path / "other.pth", checkpoint, checkpoint.settings, 0.5, {"value": 0.5})
+    write_with_score_threshold(
+        target, tmp_path / "other.pth", checkpoint, checkpoint.settings, 0.5, {"score_threshold": {"value": 0.5}}
+    )
     assert stored_dtype(target) == torch.float32
     assert load_checkpoint(target).card["imported"] == "torchvision R50-FPN"
