@@ -18,6 +18,7 @@ FLOORS = {
     "model": 2,
     "data": 2,
     "report": 2,
+    "semantic": 2,
     "evaluation": 3,
     "checkpoints": 3,
     "prediction": 4,

@@ -34,6 +34,7 @@ from maskrcnn.config.bounds import (
     Side,
     Zoom,
 )
+from maskrcnn.config.semantic_head import SemanticHeadSettings
 from maskrcnn.untrusted.excerpt import excerpt
 
 Norm = Literal["none", "frozen_bn", "bn", "gn"]
@@ -382,6 +383,8 @@ class ModelSettings(Settings):
     roi: RoISettings = RoISettings()
     box_head: BoxHeadSettings = BoxHeadSettings()
     mask_head: MaskHeadSettings = MaskHeadSettings()
+    semantic_head: SemanticHeadSettings | None = None
+    """A branch for stuff beside the objects, panoptic FPN; `{}` takes its defaults."""
     detection: DetectionSettings = DetectionSettings()
 
     @model_validator(mode="before")
@@ -400,6 +403,8 @@ class ModelSettings(Settings):
     def _body_fits(self) -> "ModelSettings":
         if self.neck != "fpn" and not (isinstance(self.backbone, ResNetSettings) and self.backbone.depth >= 50):
             raise ValueError(f"neck {self.neck} needs a ResNet of depth 50 or more as the backbone")
+        if self.semantic_head is not None and self.neck != "fpn":
+            raise ValueError(f"semantic_head reads a feature pyramid, neck {self.neck} has none")
         return self
 
     @field_validator("anchors")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from maskrcnn.data.transforms import Sample
+from maskrcnn.structures.label_map import THINGS, LabelMap
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets
 
@@ -44,6 +45,10 @@ def paste_objects(sample: Sample, other: Sample, rng: np.random.Generator, min_v
     targets = Targets.concatenate(parts)
     is_kept = (targets.boxes[:, 2:] - targets.boxes[:, :2]).amin(dim=1) >= max(min_visible_px, 1)
     targets = targets[is_kept]
+    if targets.label_map is not None:
+        labels = targets.label_map.sample((image.shape[0], image.shape[1])).to(torch.uint8).numpy()
+        labels[:height, :width][cover] = THINGS
+        targets = replace(targets, label_map=LabelMap.of_pixels(labels))
     return replace(sample, image=image, targets=targets)
 
 

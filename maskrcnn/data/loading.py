@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from maskrcnn.data.copy_paste import paste_objects
 from maskrcnn.data.transforms import Sample
+from maskrcnn.structures.label_map import LabelMap
 from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets
 
@@ -208,16 +209,17 @@ class _Packed:
     by value, because each shared tensor holds a file descriptor open and systems allow about a thousand."""
 
     images: list[Tensor]
-    targets: list[tuple[list[np.ndarray], dict[str, np.ndarray]]]
+    targets: list[tuple[list[np.ndarray], dict[str, np.ndarray], list[np.ndarray]]]
     file_names: list[str]
     seeds: list[int]
 
     def unpack(self) -> Batch:
         targets = []
-        for arrays, extra_arrays in self.targets:
+        for arrays, extra_arrays, label_map in self.targets:
             boxes, labels, ignore_boxes, *masks = map(torch.from_numpy, arrays)
             extra = {name: torch.from_numpy(values) for name, values in extra_arrays.items()}
-            targets.append(Targets(boxes, labels, MaskCrops(*masks), ignore_boxes, extra))
+            labels_of_pixels = LabelMap(*map(torch.from_numpy, label_map)) if label_map else None
+            targets.append(Targets(boxes, labels, MaskCrops(*masks), ignore_boxes, extra, labels_of_pixels))
         return Batch(self.images, targets, self.file_names, self.seeds)
 
     def pin_memory(self) -> Batch:
@@ -238,7 +240,8 @@ def _pack(loaded: list[tuple[Sample, int] | Exception]) -> _Packed | Exception:
         masks, t = sample.targets.masks, sample.targets
         tensors = (t.boxes, t.labels, t.ignore_boxes, masks.pixels, masks.offsets, masks.windows, masks.to_source)
         extra = {name: values.numpy() for name, values in t.extra.items()}
-        targets.append(([tensor.numpy() for tensor in tensors], extra))
+        label_map = [t.label_map.pixels.numpy(), t.label_map.to_source.numpy()] if t.label_map is not None else []
+        targets.append(([tensor.numpy() for tensor in tensors], extra, label_map))
     return _Packed(images, targets, [sample.file_name for sample in samples], seeds)
 
 

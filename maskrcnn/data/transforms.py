@@ -229,6 +229,7 @@ def _moved(sample: Sample, image: np.ndarray, to_current: np.ndarray) -> Sample:
         boxes=map_boxes(targets.boxes.double(), to_new).float(),
         masks=targets.masks.moved(to_current),
         ignore_boxes=map_boxes(targets.ignore_boxes.double(), to_new).float(),
+        label_map=targets.label_map and targets.label_map.moved(to_current),
     )
     return replace(sample, image=image, targets=moved)
 

@@ -59,6 +59,8 @@ class Detections:
     paste_mode: PasteMode = "exact"
     extra: dict[str, Tensor] = field(default_factory=dict)
     """(D, ...) tensors of other heads, by name: they become the extra fields of `Instances`."""
+    maps: dict[str, Sequence[Tensor]] = field(default_factory=dict)
+    """One (height, width) tensor for each image, of heads that look at whole images, by name: see `Instances.maps`."""
 
 
 class BoxHead(nn.Module):
@@ -268,6 +270,7 @@ def to_instances(found: Detections, images: ImageBatch, class_names: tuple[str, 
             paste_mode=found.paste_mode,
             ceilings=tuple(limit.sentence for limit, hit in zip(found.limits, table[i][1:], strict=True) if hit),
             extra={name: parts[i] for name, parts in extra_of_images.items()},
+            maps={name: maps[i] for name, maps in found.maps.items()},
         )
         for i, (boxes, labels, scores, mask_probs) in enumerate(of_images)
     ]

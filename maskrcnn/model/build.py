@@ -18,6 +18,7 @@ from maskrcnn.model.resnet import ConvStyle, ResNet
 from maskrcnn.model.roi_pooler import RoIPooler
 from maskrcnn.model.roi_targets import SamplingRules
 from maskrcnn.model.rpn import RPN, AnchorRules, Anchors, ProposalRules
+from maskrcnn.model.semantic_head import SemanticHead
 
 
 def build_model(settings: ModelSettings) -> MaskRCNN:
@@ -124,9 +125,30 @@ def build_model(settings: ModelSettings) -> MaskRCNN:
                 paste_mode=mask.paste,
                 edge=edge,
             ),
+            **_semantic_head(settings, neck),
         },
         class_names=settings.class_names,
     )
+
+
+def _semantic_head(settings: ModelSettings, neck: FPN | SingleLevel) -> dict[str, SemanticHead]:
+    branch, coarsest = settings.semantic_head, neck.roi_strides[-1]
+    if branch is None:
+        return {}
+    if settings.pad.divisor % coarsest:  # then every level is a whole number of times as large as the next
+        raise ValueError(
+            f"semantic_head needs a pad.divisor that is a multiple of {coarsest}, the coarsest stride it reads, "
+            f"got {settings.pad.divisor}"
+        )
+    head = SemanticHead(
+        neck.channels,
+        len(branch.class_names),
+        strides=neck.roi_strides,
+        channels=branch.channels,
+        norm=branch.norm,
+        weight=branch.loss_weight,
+    )
+    return {"semantic_head": head}
 
 
 def _backbone(settings: ModelSettings) -> Backbone:

@@ -53,6 +53,9 @@ class Instances:
     they are `mask_probs` laid into the image."""
     extra: Mapping[str, Tensor] = field(default_factory=dict)
     """What else is known of each object, by name (keypoints, track ids): (N, ...) tensors that follow the objects."""
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
+    """What else is known of every pixel of the image, by name (the semantic branch's labels): (height, width) tensors,
+    which stay as they are when objects are left out."""
 
     def __post_init__(self) -> None:
         num = len(self.boxes)
@@ -73,6 +76,9 @@ class Instances:
         for name, values in self.extra.items():
             if values.shape[:1] != (num,):
                 raise ValueError(f"expected extra field {name} of shape ({num}, ...), got {tuple(values.shape)}")
+        for name, values in self.maps.items():
+            if values.shape[:2] != self.image_size:
+                raise ValueError(f"expected map {name} of shape {self.image_size}, got {tuple(values.shape)}")
         if self.pixels is not None and (len(self.pixels.num_runs), self.pixels.image_size) != (num, self.image_size):
             got = f"{len(self.pixels.num_runs)} in {self.pixels.image_size}"
             raise ValueError(f"expected the pixels of {num} masks in an image of {self.image_size}, got {got}")
@@ -147,9 +153,11 @@ class Instances:
 
     def to(self, device: torch.device | str | int, copy: bool = False) -> "Instances":
         """The same result on another device; with `copy` its tensors are new ones in any case."""
-        extra = {name: values.to(device, copy=copy) for name, values in self.extra.items()}
+        extra, maps = (
+            {name: values.to(device, copy=copy) for name, values in part.items()} for part in (self.extra, self.maps)
+        )
         tensors = {name: getattr(self, name).to(device, copy=copy) for name in self._tensor_names()}
-        return replace(self, **tensors, extra=extra)
+        return replace(self, **tensors, extra=extra, maps=maps)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in plain tensors, numbers and strings: what `torch.load` reads anywhere, also without maskrcnn."""
@@ -157,7 +165,7 @@ class Instances:
         if self.pixels is not None:
             of_pixels = self.pixels.boundaries, self.pixels.num_runs
             values["pixels"] = tuple(torch.from_numpy(np.array(numbers)) for numbers in of_pixels)
-        return values | {"extra": dict(self.extra)}
+        return values | {"extra": dict(self.extra), "maps": dict(self.maps)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Instances":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from maskrcnn.structures.label_map import LabelMap
 from maskrcnn.structures.mask_crops import MaskCrops
 
 
@@ -24,6 +25,8 @@ class Targets:
     extra: Mapping[str, Tensor] = field(default_factory=dict)
     """What else is known of each instance, by name: (G, ...) tensors. They follow the instances through selection,
     cropping, pasting and devices; their values stay as they are, also where the image is turned."""
+    label_map: LabelMap | None = None
+    """The label of every pixel, for a semantic branch; None where the annotations do not tell."""
 
     def __post_init__(self) -> None:
         num_instances = len(self.labels)
@@ -47,7 +50,8 @@ class Targets:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Targets"]) -> "Targets":
-        """The instances and crowd regions of one or more `parts` of the same frame, one after the other.
+        """The instances and crowd regions of one or more `parts` of the same frame, one after the other, with the label
+        map of the first.
 
         Raises:
             ValueError: their extra fields have other names.
@@ -61,6 +65,7 @@ class Targets:
             MaskCrops.concatenate([part.masks for part in parts]),
             torch.cat([part.ignore_boxes for part in parts]),
             {name: torch.cat([part.extra[name] for part in parts]) for name in parts[0].extra},
+            parts[0].label_map,
         )
 
     def __len__(self) -> int:
@@ -69,14 +74,17 @@ class Targets:
     def __getitem__(self, index: Tensor) -> "Targets":
         """The instances that a (G,) bool tensor keeps, or that an int64 tensor lists; all crowd regions stay."""
         extra = {name: values[index] for name, values in self.extra.items()}
-        return Targets(self.boxes[index], self.labels[index], self.masks[index], self.ignore_boxes, extra)
+        boxes, labels, masks = self.boxes[index], self.labels[index], self.masks[index]
+        return Targets(boxes, labels, masks, self.ignore_boxes, extra, self.label_map)
 
     def to(self, device: torch.device | str) -> "Targets":
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True), self.masks.to(device))
+        label_map = self.label_map and self.label_map.to(device)
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True), self.masks.to(device), label_map)
 
     def pin_memory(self) -> "Targets":
-        return self._map(Tensor.pin_memory, self.masks.pin_memory())
+        return self._map(Tensor.pin_memory, self.masks.pin_memory(), self.label_map and self.label_map.pin_memory())
 
-    def _map(self, function: Callable[[Tensor], Tensor], masks: MaskCrops) -> "Targets":
+    def _map(self, function: Callable[[Tensor], Tensor], masks: MaskCrops, label_map: LabelMap | None) -> "Targets":
         extra = {name: function(values) for name, values in self.extra.items()}
-        return Targets(function(self.boxes), function(self.labels), masks, function(self.ignore_boxes), extra)
+        boxes, labels, ignore_boxes = function(self.boxes), function(self.labels), function(self.ignore_boxes)
+        return Targets(boxes, labels, masks, ignore_boxes, extra, label_map)
