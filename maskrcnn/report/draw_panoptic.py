@@ -4,15 +4,17 @@ import cv2
 import numpy as np
 
 from maskrcnn.report.draw import FONT_SHARE, STRIP_FONT_SHARE, figure_scale
+from maskrcnn.report.export.coco_panoptic import segment_boxes
 from maskrcnn.report.labels import MIN_FONT_PX
 from maskrcnn.report.palette import palette_for, spread_colors
-from maskrcnn.report.panoptic_files import segment_boxes
 from maskrcnn.report.text import Color, shorten, stamp, text_block, text_mask
 from maskrcnn.structures.panoptic import Panoptic, Segment
 
 THING_OPACITY, STUFF_OPACITY = 0.45, 0.35
 STUFF_CHROMA, STUFF_LIGHTNESS = 45.0, 62.0
 """Of the colours of stuff (CIE Lab): pale beside those of things, which are to be seen first."""
+DARK = 0.35
+"""The ground of a name is the colour of its segment, times this."""
 MIN_STUFF_SHARE = 0.005
 """Of the picture, that a kind of stuff must cover to be listed."""
 _PANEL: Color = (24, 24, 24)
@@ -115,7 +117,8 @@ def _write_names(canvas: np.ndarray, ids: np.ndarray, scene: Panoptic, colors: l
             continue
         left = int(np.clip(x + column - mask.shape[1] // 2, 0, max(canvas.shape[1] - mask.shape[1], 0)))
         top = int(np.clip(y + row - mask.shape[0] // 2, 0, max(canvas.shape[0] - mask.shape[0], 0)))
-        stamp(canvas, mask, left, top, _INK, tuple(int(part * 0.35) for part in color))
+        red, green, blue = (int(part * DARK) for part in color)
+        stamp(canvas, mask, left, top, _INK, (red, green, blue))
 
 
 def _label(scene: Panoptic, segment: Segment) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from maskrcnn.names import utf8
-from maskrcnn.report.export import DESCRIPTION, write_drawing
+from maskrcnn.report.written import DESCRIPTION, write_drawing
 from maskrcnn.structures.panoptic import Panoptic, Segment, ids_to_rgb
 
 PANOPTIC_ENDING = "_panoptic.png"

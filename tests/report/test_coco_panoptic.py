@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskrcnn.report.export import is_ours, write_json
-from maskrcnn.report.panoptic_files import category_ids, panoptic_dict, segment_boxes, write_panoptic_png
+from maskrcnn.report.export.coco_panoptic import category_ids, panoptic_dict, segment_boxes, write_panoptic_png
+from maskrcnn.report.written import is_ours, write_json
 from maskrcnn.structures.panoptic import Panoptic, Segment
 from tests.structures.test_panoptic import scene
 
