@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tools import mutation
 
 ROOT = Path(__file__).parents[1]
@@ -42,8 +44,30 @@ def test_a_mutant_is_killed_by_the_tests_of_its_file_or_survives() -> None:
     source = (ROOT / file).read_text("utf-8")
     tests = mutation.tests_of(file)
     assert tests[0] == "tests/report/test_count.py"
-    tests = tests[:1]
-    assert mutation.run_tests(file, source, tests, 120) == ("survived", "")
-    outcome, by = mutation.run_tests(file, source + "\n\ndef count(instances):\n    return {}\n", tests, 120)
+    outcome, by, seconds = mutation.run_tests(file, source, tests[0])
+    assert (outcome, by) == ("survived", "")
+    assert seconds > 0
+    outcome, by, _ = mutation.run_tests(file, source + "\n\ndef count(instances):\n    return {}\n", tests[0])
     assert outcome == "killed"
     assert by.startswith("tests/report/test_count.py::")
+
+
+def test_what_does_not_end_is_told_from_what_fails() -> None:
+    file = "maskrcnn/report/count.py"
+    outcome, by, _ = mutation.run_tests(file, "while True:\n    pass\n", "tests/report/test_count.py", limit_s=1)
+    assert (outcome, by) == ("timeout", "tests/report/test_count.py")
+
+
+def test_a_run_goes_on_from_its_table(tmp_path: Path) -> None:
+    chosen = list(mutation.mutants_of("a.py", SOURCE))[:3]
+    path = tmp_path / "mutants.csv"
+    assert mutation._written(path, chosen) == {}
+    verdicts = {
+        2: mutation.Verdict(chosen[2], "killed", "t.py::t", 1.5),
+        0: mutation.Verdict(chosen[0], "survived", "", 2),
+    }
+    for number, verdict in verdicts.items():
+        mutation._write(path, number, verdict)
+    assert mutation._written(path, chosen) == verdicts
+    with pytest.raises(ValueError, match="other source or another seed"):
+        mutation._written(path, chosen[::-1])

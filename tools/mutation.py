@@ -2,7 +2,7 @@
 
 A mutant is never written to disk: a child process imports the changed source in place of the file. What is mutated is
 what decides (comparisons, arithmetic, numbers, conditions, booleans, whole statements), not what is said (messages,
-docstrings, annotations).
+docstrings, annotations). Each verdict is written to the table as it falls; the same command again goes on from there.
 
 usage: python tools/mutation.py --mutants 300 --seed 0 --out mutants.csv
 """
@@ -17,16 +17,19 @@ import multiprocessing
 import os
 import random
 import re
+import resource
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 
 from tqdm import tqdm
@@ -47,8 +50,14 @@ PLACES = (
 )
 """What training learns from, what is measured and what is counted."""
 SPEAKERS = re.compile(r"(^|\.)(info|warning|error|debug|say|print|tqdm|set_postfix|set_description|log)$")
-ROOM_S = 60  # that a mutant may take beside five times what the tests take on the unchanged file
-LIBRARIES = ["torch", "cv2", "pycocotools.mask", "pytest", "yaml"]  # imported once, before the first child is forked
+ROOM_S = 20.0  # processor time that a mutant may take beside five times what a test file takes on the unchanged source
+HANGS_S = (
+    900.0  # on the clock: what waits for ever takes no processor time; far above any test file on a loaded machine
+)
+OUTCOMES = ("killed", "timeout", "survived", "untested")
+DEAD = OUTCOMES[:2]
+TIMEOUT = -1  # instead of an exit status
+LIBRARIES = ["torch", "torchvision", "cv2", "pycocotools.mask", "pytest", "yaml"]  # imported before a child is forked
 COMPARISONS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
 ARITHMETIC = {
     **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult},
@@ -76,10 +85,11 @@ class Verdict:
 
     mutant: Mutant
     outcome: str
-    """killed, survived, too slow, or untested where no test imports the file."""
+    """killed, timeout, survived, or untested where no test imports the file."""
     by: str
-    """The test that failed."""
+    """The test that failed, or the file of tests that did not end."""
     seconds: float
+    """Processor time."""
 
 
 def mutants_of(file: str, source: str) -> Iterator[Mutant]:
@@ -202,49 +212,53 @@ class _Replaced(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.source, self.path, "exec"), module.__dict__)
 
 
-def _child(file: str, source: str, tests: Sequence[str], answer: Connection) -> None:
-    """Run `tests` with `file` as `source`; answers the exit status and the name of the first test that failed."""
+def _child(file: str, source: str, tests: str, limit_s: float, answer: Connection) -> None:
+    """Run a file of tests with `file` as `source`; answers exit status, first test that failed, processor seconds."""
     import pytest
 
-    os.setsid()  # whatever it starts ends with it
+    os.setpgid(0, 0)  # whatever it starts ends with it
+    resource.setrlimit(resource.RLIMIT_CPU, (int(limit_s) + 1, resource.RLIM_INFINITY))
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
     sys.meta_path.insert(0, _Replaced(file.removesuffix(".py").replace("/", "."), str(ROOT / file), source))
     said = io.StringIO()
-    with redirect_stdout(said), redirect_stderr(said):
-        status = pytest.main(["-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests])
+    with TemporaryDirectory() as folder, redirect_stdout(said), redirect_stderr(said):
+        options = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", f"--basetemp={folder}/tests"]
+        status = pytest.main([*options, tests])
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", said.getvalue(), flags=re.MULTILINE)
-    answer.send((int(status), failed[0] if failed else ""))
+    answer.send((int(status), failed[0] if failed else "", time.process_time()))
 
 
-def run_tests(file: str, source: str, tests: Sequence[str], limit_s: float) -> tuple[str, str]:
-    """(killed, survived or too slow, the test that failed)."""
+def run_tests(file: str, source: str, tests: str, limit_s: float = HANGS_S) -> tuple[str, str, float]:
+    """(killed, survived or timeout; the test that failed; processor seconds). The limit is processor time."""
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_child, args=(file, source, tests, theirs))
+    process = context.Process(target=_child, args=(file, source, tests, limit_s, theirs))
     process.start()
     theirs.close()
     try:
-        status, by = ours.recv() if ours.poll(limit_s) else (-1, "")
-    except EOFError:  # it crashed
-        status, by = 1, "the process"
+        status, by, seconds = ours.recv() if ours.poll(HANGS_S) else (TIMEOUT, tests, limit_s)
+    except EOFError:  # it crashed, or came to its limit
+        process.join()
+        status, by, seconds = (TIMEOUT if process.exitcode == -signal.SIGXCPU else 1), tests, limit_s
     if process.pid is not None:
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             process.kill()
     process.join()
-    return ("too slow" if status == -1 else "survived" if status == 0 else "killed"), by
+    return ("timeout" if status == TIMEOUT else "survived" if status == 0 else "killed"), by, seconds
 
 
-def judge(mutant: Mutant, limits: dict[str, float]) -> Verdict:
-    """What the tests of its file make of a mutant."""
-    tests = tests_of(mutant.file)
-    if not tests:
-        return Verdict(mutant, "untested", "", 0.0)
-    started = time.perf_counter()
-    outcome, by = run_tests(mutant.file, mutant.source, tests, limits[mutant.file])
-    return Verdict(mutant, outcome, by, time.perf_counter() - started)
+def judge(mutant: Mutant, limit_s: Callable[[str], float]) -> Verdict:
+    """What the tests of its file make of a mutant, one file of tests after another until one fails."""
+    outcome, by, seconds = "untested", "", 0.0
+    for tests in tests_of(mutant.file):
+        outcome, by, took = run_tests(mutant.file, mutant.source, tests, limit_s(tests))
+        seconds += took
+        if outcome != "survived":
+            break
+    return Verdict(mutant, outcome, by, seconds)
 
 
 def sources(places: Iterable[str]) -> list[str]:
@@ -263,47 +277,71 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--seed", type=int, default=0)
     add("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="at a time (default: one for each core)")
     add("--target", type=float, default=0.9, help="share to be killed (default: %(default)s)")
-    add("--out", type=Path, help="CSV with the verdict on each")
+    add("--out", type=Path, help="CSV with the verdict on each; where it exists, goes on from it")
     args = parser.parse_args(argv)
     multiprocessing.get_context("forkserver").set_forkserver_preload(LIBRARIES)
     every = [mutant for file in sources(args.places) for mutant in mutants_of(file, (ROOT / file).read_text("utf-8"))]
     chosen = random.Random(args.seed).sample(every, min(args.mutants, len(every)))
-    limits: dict[str, float] = {}
+    verdicts = _written(args.out, chosen) if args.out is not None else {}
+    left = [number for number in range(len(chosen)) if number not in verdicts]
     with ThreadPool(args.jobs) as pool:
-        files = sorted({mutant.file for mutant in chosen})
-        for file, seconds in tqdm(pool.imap(_baseline, files), total=len(files), desc="as they are", disable=None):
-            limits[file] = ROOM_S + 5 * seconds
-        bar = tqdm(pool.imap_unordered(lambda mutant: judge(mutant, limits), chosen), total=len(chosen), disable=None)
-        verdicts = sorted(bar, key=lambda v: (v.mutant.file, v.mutant.line, v.mutant.change))
-    _report(verdicts, len(every))
-    if args.out is not None:
-        with args.out.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(["file", "line", "change", "outcome", "by", "seconds"])
-            for v in verdicts:
-                table.writerow([v.mutant.file, v.mutant.line, v.mutant.change, v.outcome, v.by, f"{v.seconds:.1f}"])
-    return int(sum(v.outcome in ("killed", "too slow") for v in verdicts) < args.target * len(verdicts))
+        bar = pool.imap_unordered(lambda number: (number, judge(chosen[number], _limit_s)), left)
+        for number, verdict in tqdm(bar, total=len(left), disable=None):
+            verdicts[number] = verdict
+            if args.out is not None:
+                _write(args.out, number, verdict)
+    _report(sorted(verdicts.values(), key=lambda v: (v.mutant.file, v.mutant.line, v.mutant.change)), len(every))
+    return int(sum(v.outcome in DEAD for v in verdicts.values()) < args.target * len(verdicts))
 
 
-def _baseline(file: str) -> tuple[str, float]:
-    """Seconds that the tests of a file take; they must pass before anything is changed."""
-    tests, started = tests_of(file), time.perf_counter()
-    outcome, by = run_tests(file, (ROOT / file).read_text("utf-8"), tests, 900) if tests else ("survived", "")
+@cache
+def _limit_s(tests: str) -> float:
+    """Processor time for a file of tests; it must pass before anything is changed."""
+    unchanged = "maskrcnn/__init__.py"
+    outcome, by, seconds = run_tests(unchanged, (ROOT / unchanged).read_text("utf-8"), tests)
     if outcome != "survived":
-        raise RuntimeError(f"{file}: its tests fail as it is ({outcome} {by})")
-    return file, time.perf_counter() - started
+        raise RuntimeError(f"{tests}: fails as it is ({outcome} {by})")
+    return ROOM_S + 5 * seconds
+
+
+def _written(path: Path, chosen: Sequence[Mutant]) -> dict[int, Verdict]:
+    """Verdicts of an earlier run of the same draw, by the number of the mutant."""
+    if not path.exists():
+        return {}
+    verdicts = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            mutant = chosen[int(row["number"])]
+            if (row["file"], row["line"], row["change"]) != (mutant.file, str(mutant.line), mutant.change):
+                raise ValueError(f"{path}: is of other source or another seed; expected {mutant.file}:{mutant.line}")
+            verdicts[int(row["number"])] = Verdict(mutant, row["outcome"], row["by"], float(row["seconds"]))
+    return verdicts
+
+
+def _write(path: Path, number: int, v: Verdict) -> None:
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        if new:
+            table.writerow(["number", "file", "line", "change", "outcome", "by", "seconds"])
+        m = v.mutant
+        table.writerow([number, m.file, m.line, m.change, v.outcome, v.by, f"{v.seconds:.1f}"])
 
 
 def _report(verdicts: Sequence[Verdict], num_all: int) -> None:
     for v in verdicts:
-        if v.outcome not in ("killed", "too slow"):
+        if v.outcome not in DEAD:
             print(f"{v.outcome}: {v.mutant.file}:{v.mutant.line}: {v.mutant.change}")
-    counts = Counter(v.mutant.file.split("/")[1] for v in verdicts)
-    dead = Counter(v.mutant.file.split("/")[1] for v in verdicts if v.outcome in ("killed", "too slow"))
-    for room, number in sorted(counts.items()):
-        print(f"{room:12} {dead[room]:4} of {number:4} killed")
-    num_dead, num = sum(dead.values()), len(verdicts)
-    print(f"{num_dead} of {num} killed ({num_dead / max(num, 1):.1%}), drawn from {num_all}")
+    counts: dict[str, Counter[str]] = {}
+    for v in verdicts:
+        for room in (v.mutant.file.split("/")[1], "all"):
+            counts.setdefault(room, Counter())[v.outcome] += 1
+    print(f"{'':12} drawn {' '.join(OUTCOMES)}")
+    for room, outcomes in sorted(counts.items(), key=lambda item: (item[0] == "all", item[0])):
+        numbers = " ".join(f"{outcomes[outcome]:{len(outcome)}}" for outcome in OUTCOMES)
+        print(f"{room:12} {outcomes.total():5} {numbers}")
+    num_dead = sum(v.outcome in DEAD for v in verdicts)
+    print(f"{num_dead} of {len(verdicts)} killed ({num_dead / max(len(verdicts), 1):.1%}), drawn from {num_all}")
 
 
 if __name__ == "__main__":
