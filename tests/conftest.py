@@ -1,5 +1,6 @@
 """What all tests share: one thread, the same random numbers every time, and CUDA where there is one."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,13 @@ from tests.coco_files import TRAIN_SCENES, VAL_SCENES, write_coco
 torch.set_num_threads(1)
 
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, none is here")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """An address in an id differs between processes, so that pytest-xdist (`-n 4`) would refuse to start."""
+    addressed = [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]{6,}", item.nodeid)]
+    if addressed:
+        raise pytest.UsageError(f"{addressed[0]}: an id with an address is another in every process; give `ids`")
 
 
 @pytest.fixture(autouse=True)

@@ -56,6 +56,11 @@ EVERY_TRANSFORM = [
 GEOMETRIC = EVERY_TRANSFORM[:9]
 
 
+def name_of(transform: object) -> str:
+    """For the ids of tests: `str` of a transform that holds a function has its address, another in every process."""
+    return type(transform).__name__
+
+
 def dense_masks(seed: int = 0) -> np.ndarray:
     """(6, HEIGHT, WIDTH) filled ellipses of different sizes, all partly inside the image."""
     rng = np.random.default_rng(seed)
@@ -110,7 +115,7 @@ def assert_same(a: Sample, b: Sample) -> None:
     assert torch.equal(a.targets.labels, b.targets.labels)
 
 
-@pytest.mark.parametrize("transform", EVERY_TRANSFORM, ids=str)
+@pytest.mark.parametrize("transform", EVERY_TRANSFORM, ids=name_of)
 def test_images_without_instances(transform: Any):
     sample = sample_of(np.zeros((0, HEIGHT, WIDTH), np.uint8))
     for seed in range(4):
@@ -120,14 +125,14 @@ def test_images_without_instances(transform: Any):
         assert (out.file_name, out.image_id) == ("a.png", 3)
 
 
-@pytest.mark.parametrize("transform", EVERY_TRANSFORM, ids=str)
+@pytest.mark.parametrize("transform", EVERY_TRANSFORM, ids=name_of)
 def test_the_input_is_not_changed(transform: Any):
     sample, untouched = sample_of(dense_masks()), sample_of(dense_masks())
     transform(sample, np.random.default_rng(0))
     assert_same(sample, untouched)
 
 
-@pytest.mark.parametrize("transform", EVERY_TRANSFORM, ids=str)
+@pytest.mark.parametrize("transform", EVERY_TRANSFORM, ids=name_of)
 def test_extra_fields_stay_with_their_instances(transform: Any):
     # The label is told apart from the others by the mask it came with, and so must the extra field be.
     sample = sample_of(dense_masks())
@@ -181,7 +186,7 @@ def test_exact_geometry(transform: Any, on_array: Callable[[np.ndarray], np.ndar
 
 
 @pytest.mark.parametrize(
-    "transform", [Resize(halved, pixels), Resize(stretched, pixels), Scale(0.5, 2.0, pixels)], ids=str
+    "transform", [Resize(halved, pixels), Resize(stretched, pixels), Scale(0.5, 2.0, pixels)], ids=name_of
 )
 @pytest.mark.parametrize("seed", [0, 1])
 def test_resized_masks_agree_with_resized_bitmaps(transform: Any, seed: int):
