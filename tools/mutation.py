@@ -54,8 +54,10 @@ ROOM_S = 20.0  # processor time that a mutant may take beside five times what a 
 HANGS_S = (
     900.0  # on the clock: what waits for ever takes no processor time; far above any test file on a loaded machine
 )
-OUTCOMES = ("killed", "timeout", "survived", "untested")
+OUTCOMES = ("killed", "timeout", "survived")
 DEAD = OUTCOMES[:2]
+HOUSE = ("tests/test_values.py",)
+"""Tests of rules that hold for every file."""
 TIMEOUT = -1  # instead of an exit status
 LIBRARIES = ["torch", "torchvision", "cv2", "pycocotools.mask", "pytest", "yaml"]  # imported before a child is forked
 COMPARISONS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
@@ -85,7 +87,7 @@ class Verdict:
 
     mutant: Mutant
     outcome: str
-    """killed, timeout, survived, or untested where no test imports the file."""
+    """killed, timeout or survived."""
     by: str
     """The test that failed, or the file of tests that did not end."""
     seconds: float
@@ -186,14 +188,18 @@ def _spliced(source: str, node: ast.AST, after: str) -> str:
 
 
 def tests_of(file: str) -> list[str]:
-    """Test files for a file of the package: its mirror first, then the others that import it."""
+    """Test files for a file of the package: its mirror, the others that import it, and the rules of the whole house.
+
+    Where no test names the file, those of its folder stand in for both.
+    """
     module = file.removesuffix(".py").replace("/", ".")
     mirror = ROOT / "tests" / Path(file).parent.relative_to("maskrcnn") / f"test_{Path(file).name}"
     package, _, stem = (re.escape(part) for part in module.rpartition("."))
     name = re.compile(rf"\b{re.escape(module)}\b|from {package} import .*\b{stem}\b")
     importing = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if name.search(path.read_text("utf-8"))]
     ordered = [mirror] * mirror.exists() + [path for path in importing if path != mirror]
-    return [path.relative_to(ROOT).as_posix() for path in ordered]
+    ordered = ordered or sorted(mirror.parent.glob("test_*.py"))
+    return [*(path.relative_to(ROOT).as_posix() for path in ordered), *HOUSE]
 
 
 class _Replaced(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -217,6 +223,7 @@ def _child(file: str, source: str, tests: str, limit_s: float, answer: Connectio
     import pytest
 
     os.setpgid(0, 0)  # whatever it starts ends with it
+    multiprocessing.set_start_method(None, force=True)  # the default of the system, not the one of the run
     resource.setrlimit(resource.RLIMIT_CPU, (int(limit_s) + 1, resource.RLIM_INFINITY))
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
@@ -252,7 +259,7 @@ def run_tests(file: str, source: str, tests: str, limit_s: float = HANGS_S) -> t
 
 def judge(mutant: Mutant, limit_s: Callable[[str], float]) -> Verdict:
     """What the tests of its file make of a mutant, one file of tests after another until one fails."""
-    outcome, by, seconds = "untested", "", 0.0
+    outcome, by, seconds = "survived", "", 0.0
     for tests in tests_of(mutant.file):
         outcome, by, took = run_tests(mutant.file, mutant.source, tests, limit_s(tests))
         seconds += took
