@@ -105,7 +105,7 @@ def validation_losses(model: MaskRCNN, dataset: Annotations, precision: Precisio
     for index in share_of_images(len(dataset), "val losses"):
         sample = resize(dataset.load(index), unused)
         size = (sample.image.shape[0], sample.image.shape[1])
-        pixels = torch.from_numpy(sample.image).permute(2, 0, 1)
+        pixels = torch.tensor(sample.image).permute(2, 0, 1)  # a copy: what Pillow resizes may not be written to
         images = model.normalise([pixels], [size], model.device)
         with autocast(model.device, precision):
             losses = model.losses(images, [sample.targets.to(model.device)], [torch.Generator().manual_seed(index)])

@@ -102,3 +102,14 @@ def test_extra_fields_come_along():
     below = tracked([(16, 4, 30, 20), (0, 0, 9, 9)], 0)  # the first is hidden
     result = paste_objects(below, tracked([(15, 0, 40, 30)], 5), EVERY)  # pyright: ignore[reportArgumentType]
     assert result.targets.extra["track"].tolist() == [1, 5]
+
+
+def test_crowds_stay_where_they_are_and_do_not_come_along():
+    # The crowd of the other image is not pasted: its objects are, and none of them is part of a crowd.
+    own, others = torch.tensor([[0.0, 0, 12, 9], [30, 20, 50, 40]]), torch.tensor([[1.0, 1, 9, 9]])
+    below, above = sample([(5, 5, 25, 25)], 100), sample([(15, 0, 40, 30)], 200)
+    below = replace(below, targets=replace(below.targets, ignore_boxes=own))
+    above = replace(above, targets=replace(above.targets, ignore_boxes=others))
+    result = paste_objects(below, above, EVERY)  # pyright: ignore[reportArgumentType]
+    assert len(result.targets) == 2
+    assert result.targets.ignore_boxes.tolist() == own.tolist()
