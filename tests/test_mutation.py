@@ -44,17 +44,17 @@ def test_a_mutant_is_killed_by_the_tests_of_its_file_or_survives() -> None:
     source = (ROOT / file).read_text("utf-8")
     tests = mutation.tests_of(file)
     assert tests[0] == "tests/report/test_count.py"
-    outcome, by, seconds = mutation.run_tests(file, source, tests[0])
+    outcome, by, seconds = mutation.run_tests(file, source, tests[:1])
     assert (outcome, by) == ("survived", "")
     assert seconds > 0
-    outcome, by, _ = mutation.run_tests(file, source + "\n\ndef count(instances):\n    return {}\n", tests[0])
+    outcome, by, _ = mutation.run_tests(file, source + "\n\ndef count(instances):\n    return {}\n", tests[:1])
     assert outcome == "killed"
     assert by.startswith("tests/report/test_count.py::")
 
 
 def test_what_does_not_end_is_told_from_what_fails() -> None:
     file = "maskrcnn/report/count.py"
-    outcome, by, _ = mutation.run_tests(file, "while True:\n    pass\n", "tests/report/test_count.py", limit_s=1)
+    outcome, by, _ = mutation.run_tests(file, "while True:\n    pass\n", ["tests/report/test_count.py"], limit_s=1)
     assert (outcome, by) == ("timeout", "tests/report/test_count.py")
 
 
@@ -71,3 +71,11 @@ def test_a_run_goes_on_from_its_table(tmp_path: Path) -> None:
     assert mutation._written(path, chosen) == verdicts
     with pytest.raises(ValueError, match="other source or another seed"):
         mutation._written(path, chosen[::-1])
+
+
+def test_a_test_that_fails_anyway_kills_nothing(tmp_path: Path) -> None:
+    failing = tmp_path / "test_failing.py"
+    failing.write_text("def test_sums():\n    assert 1 + 1 == 3\n")
+    mutation.check_unchanged(["tests/report/test_count.py"])
+    with pytest.raises(RuntimeError, match="::test_sums fails as it is"):
+        mutation.check_unchanged(["tests/report/test_count.py", str(failing)])

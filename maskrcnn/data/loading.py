@@ -1,11 +1,11 @@
 """Training batches as a pure function of (seed, step), made in worker processes (B images in a batch)."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,6 @@ from maskrcnn.structures.mask_crops import MaskCrops
 from maskrcnn.structures.targets import Targets
 
 PR_SET_PDEATHSIG = 1  # Linux: the signal that a process is sent when its parent dies
-PARENT_IS_LOOKED_FOR_S = 1.0  # where there is no such thing
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
 Key = tuple[int, int, int]  # epoch, image index, and which of its copies in the epoch
@@ -189,18 +188,17 @@ def _end_with_parent(parent: int) -> None:
     """A process that was killed, for memory perhaps, leaves no workers behind."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL) == 0:
-            if os.getppid() != parent:  # it ended before that
-                os._exit(1)
+        # Not where the parent has ended already, or where a fork server started this, which outlives the parent.
+        if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL) == 0 and os.getppid() == parent:
             return
+    process = multiprocessing.parent_process()
+    assert process is not None
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(PARENT_IS_LOOKED_FOR_S)
+        process.join()
         os._exit(1)
 
-    if hasattr(os, "getppid"):
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,10 @@
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -198,17 +201,29 @@ class Blank:
         nothing = Targets(no_boxes, no_labels, MaskCrops.from_bitmaps([]), no_boxes)
         return Sample(np.zeros((8, 8, 3), np.uint8), nothing, "blank.png", 1)
 
-batches = training_batches(Blank(), [], 2, 0, 0, 1000, 2)
-next(batches)
-os.kill(os.getpid(), signal.SIGKILL)
+if __name__ == "__main__":
+    torch.multiprocessing.set_start_method(sys.argv[1])
+    batches = training_batches(Blank(), [], 2, 0, 0, 1000, 2)
+    next(batches)
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are not forked there")
-def test_workers_end_with_a_killed_parent():
+@pytest.mark.parametrize("start_method", ["fork", "forkserver", "spawn"])  # Linux starts by a fork server from 3.14 on
+def test_workers_give_batches_and_end_with_a_killed_parent(start_method: str, tmp_path: Path):
     """They hold the pipe open as long as they live, so that reading it to its end waits for them."""
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED_WITH_WORKERS)
     process = subprocess.Popen(
-        [sys.executable, "-c", KILLED_WITH_WORKERS], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, str(script), start_method],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
-    _, said = process.communicate(timeout=60)
+    try:
+        _, said = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     assert process.returncode == -9, said.decode()
