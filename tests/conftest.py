@@ -10,6 +10,13 @@ from tests.coco_files import TRAIN_SCENES, VAL_SCENES, write_coco
 
 torch.set_num_threads(1)
 
+
+class AsCuda(torch.Tensor):
+    """A tensor of the CPU that says that it is on a GPU: takes the way of one where torchvision can do it on both."""
+
+    is_cuda = True  # pyright: ignore[reportAssignmentType]
+
+
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, none is here")
 
 

@@ -50,7 +50,7 @@ PLACES = (
 )
 """What training learns from, what is measured and what is counted."""
 SPEAKERS = re.compile(r"(^|\.)(info|warning|error|debug|say|print|tqdm|set_postfix|set_description|log)$")
-LIMIT_S = 200.0  # of processor time for the tests of a file: waiting for others on a loaded machine does not count
+LIMIT_S = 100.0  # of processor time for the tests of a file: waiting for others on a loaded machine does not count
 HANGS_S = 1200.0  # on the clock: what waits for ever takes no processor time
 OUTCOMES = ("killed", "timeout", "survived")
 DEAD = OUTCOMES[:2]
@@ -225,7 +225,7 @@ def _child(file: str, source: str, tests: Sequence[str], limit_s: float, answer:
 
     gc.freeze()  # what was imported before is looked through no more
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    os.setpgid(0, 0)  # whatever it starts ends with it
+    os.setsid()  # whatever it starts ends with it
     multiprocessing.set_start_method(None, force=True)  # the default of the system, not the one of the run
     resource.setrlimit(resource.RLIMIT_CPU, (int(limit_s) + 1, resource.RLIM_INFINITY))
     os.chdir(ROOT)

@@ -81,6 +81,11 @@ def test_clipped_to_the_image_or_to_the_frame():
     assert to_frame.boxes.tolist() == [[0, 0, 128, 50], [100, 0, 120, 10]]
 
 
+def test_a_narrow_region_is_one():
+    level = [([[10.0, 0, 10.25, 30], [20, 0, 50, 0.75]], [2.0, 1.0])]
+    assert propose(level).objectness_logits.tolist() == [2, 1]
+
+
 def test_inclusive_boxes():
     # The anchor 0..8 covers the pixels 0..7; clipping ends on the last pixel's index; one pixel is a region too.
     level = [([[0.0, 0, 8, 8], [90, 90, 130, 130], [20, 20, 21, 21]], [3.0, 2.0, 1.0])]
@@ -130,6 +135,13 @@ class TestLimitsThatWereHit:
     def test_flags(self, rules: dict[str, Any], pre: bool, post: bool):
         found = propose(list(self.levels), **rules)
         assert (bool(found.hit_pre_nms), bool(found.hit_post_nms)) == (pre, post)
+
+    def test_an_even_chance_is_not_likely(self):
+        # The cut takes one whose logit is 0.
+        levels = [(squares(2), [2.0, 0.0])]
+        for scope in ("level", "image"):
+            assert not propose(levels, pre_nms_top_n=1, pre_nms_scope=scope).hit_pre_nms
+        assert not propose(levels, post_nms_top_n=1).hit_post_nms
 
     def test_what_nms_took_is_not_missed(self):
         found = propose([(squares(1) * 3, [3.0, 2.0, 1.0])], post_nms_top_n=1)

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from maskrcnn.ops import nms as module
 from maskrcnn.ops.nms import grouped_nms
+from tests.conftest import AsCuda
 from tests.oracles.nms import nms as slow_nms
 
 
@@ -21,6 +23,34 @@ def test_equals_the_oracle(num_groups: int, iou_threshold: float, device: torch.
     boxes, scores, groups = random_case(80, num_groups)
     kept = grouped_nms(boxes.to(device), scores.to(device), groups.to(device), iou_threshold)
     assert kept.tolist() == slow_nms(boxes.tolist(), scores.tolist(), groups.tolist(), iou_threshold)
+
+
+@pytest.mark.parametrize("iou_threshold", [0.0, 0.3, 1.0])
+def test_the_way_of_a_gpu_is_one_call_and_keeps_the_same(iou_threshold: float, monkeypatch: pytest.MonkeyPatch):
+    boxes, scores, groups = random_case(80, 4)
+    calls: list[int] = []
+
+    def counted(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+        calls.append(len(boxes))
+        return one_call(boxes, scores, iou_threshold)
+
+    one_call = module.nms
+    monkeypatch.setattr(module, "nms", counted)
+    expected = grouped_nms(boxes, scores, groups, iou_threshold).tolist()
+    assert calls == groups.bincount().tolist()  # small groups on their own, since the time is quadratic
+    calls.clear()
+    assert grouped_nms(boxes.as_subclass(AsCuda), scores, groups, iou_threshold).tolist() == expected
+    assert calls == [80]
+
+
+def test_the_way_of_a_gpu_moves_groups_wholly_apart():
+    # Small boxes, whose coordinates are below 1 so that the least extent counts, and boxes across the origin; a group's
+    # neighbours in number come nearest.
+    for corners in ([0.1, 0.1, 0.6, 0.6], [-40.0, -40, 40, 40], [30.0, 30, 40, 40]):
+        boxes = torch.tensor([corners]).expand(3, 4).as_subclass(AsCuda)
+        kept = grouped_nms(boxes, torch.tensor([0.9, 0.8, 0.7]), torch.tensor([0, 1, 2]), 0.0)
+        assert kept.tolist() == [0, 1, 2]
+    assert grouped_nms(torch.zeros(0, 4).as_subclass(AsCuda), torch.zeros(0), torch.zeros(0).long(), 0.5).shape == (0,)
 
 
 def test_on_paper(device: torch.device):

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from maskrcnn.ops.roi_align import roi_align
+from tests.conftest import AsCuda
 from tests.oracles.roi_align import roi_align as slow_roi_align
 
 STRIDE = 4.0
@@ -35,6 +36,24 @@ def test_equals_the_oracle(sampling_ratio: int, aligned: bool, needs_gradient: b
     slow = slow_roi_align(features.numpy(), boxes.numpy(), image_idx.tolist(), STRIDE, 3, sampling_ratio, aligned)
     assert fast.requires_grad == needs_gradient
     torch.testing.assert_close(fast.detach().cpu(), torch.from_numpy(slow).float(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("sampling_ratio", [0, 1, 2])
+@pytest.mark.parametrize("aligned", [True, False])
+def test_the_way_of_a_gpu_gives_the_same(sampling_ratio: int, aligned: bool):
+    features, boxes, image_idx = random_case(12)
+    slow = slow_roi_align(features.numpy(), boxes.numpy(), image_idx.tolist(), STRIDE, 3, sampling_ratio, aligned)
+    for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 2**-6)):
+        on_gpu = features.to(dtype).as_subclass(AsCuda)
+        pooled = roi_align(on_gpu, boxes, image_idx, STRIDE, 3, sampling_ratio, aligned)
+        assert pooled.dtype == dtype
+        expected = (
+            torch.from_numpy(slow).float()
+            if dtype == torch.float32
+            else roi_align(features.to(dtype).float(), boxes, image_idx, STRIDE, 3, sampling_ratio, aligned)
+        )
+        plain = pooled.as_subclass(torch.Tensor).float()
+        torch.testing.assert_close(plain, expected, rtol=max(tolerance, 1e-4), atol=tolerance)
 
 
 @pytest.mark.parametrize("sampling_ratio", [0, 2])

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from maskrcnn.config import Config, load_config, settings, validate
+from maskrcnn.training import plan
 from maskrcnn.training.plan import available_memory, duration, plan_model, plan_training
 
 CPU = torch.device("cpu")
@@ -66,8 +67,43 @@ def test_what_is_said_wins_and_the_rate_follows_a_planned_batch():
     assert planned(settings(train={"steps": 500})).train.warmup_steps == 50
 
 
-def test_memory_and_durations():
+def test_memory_is_what_the_system_and_the_container_leave(monkeypatch: pytest.MonkeyPatch):
     assert available_memory(CPU) > 2**20
+    said: dict[str, str] = {}
+    monkeypatch.setattr(plan, "_text", lambda path: said.get(path, ""))
+    assert available_memory(CPU) == 8 * GB  # where nothing says more
+    said["/proc/meminfo"] = "MemTotal:  900 kB\nMemAvailable:   300 kB\nBuffers:  700 kB\n"
+    assert available_memory(CPU) == 300 * 1024
+    said |= {"/sys/fs/cgroup/memory.max": "max\n", "/sys/fs/cgroup/memory.current": "5\n"}
+    assert available_memory(CPU) == 300 * 1024
+    said["/sys/fs/cgroup/memory.max"] = "105\n"
+    assert available_memory(CPU) == 100
+    said["/sys/fs/cgroup/memory.current"] = "106\n"
+    assert available_memory(CPU) == 0
+    said.pop("/sys/fs/cgroup/memory.max")
+    monkeypatch.setattr(plan, "world_size", lambda: 4)
+    assert available_memory(CPU) == 75 * 1024  # the machine's memory is for all of its processes
+
+
+@pytest.mark.parametrize(
+    ("resize", "augment", "expected"),
+    [
+        ({}, {"crop": 100}, 100 * 100),
+        ({"mode": "square", "shortest_edge": 90, "longest_edge": 90}, {}, 90 * 90),
+        ({"mode": "scale", "scale": 0.5}, {}, 50 * 100),
+        ({}, {}, 60 * 120),  # the shortest edge becomes 60
+        ({}, {"shortest_edges": [40, 80]}, 80 * 160),  # of several the largest
+        ({}, {"shortest_edges": [40, 80], "scale": [0.5, 1.5]}, 120 * 240),
+        ({}, {"shortest_edges": [400]}, 150 * 300),  # the longest edge ends it
+    ],
+)
+def test_pixels_of_the_network_s_input_on_paper(resize: dict[str, Any], augment: dict[str, Any], expected: int):
+    run = settings(model={"resize": resize}, train={"augment": {"resize": True, **augment}})
+    edges = (60, 300)
+    assert plan._input_pixels(run, edges, (100, 200)) == expected
+
+
+def test_durations():
     assert [duration(s) for s in (0.2, 50, 120, 5400, 3 * 86400)] == ["1 s", "50 s", "2 min", "1.5 h", "3.0 days"]
 
 

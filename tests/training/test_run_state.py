@@ -70,3 +70,39 @@ def test_other_files_are_one_sentence(tmp_path: Path, content: Any, sentence: st
     with pytest.raises(ValueError, match=sentence) as caught:
         load_run_state(tmp_path, CPU)
     assert "\n" not in str(caught.value)
+
+
+class Payload:
+    """Unpickled by a reader that runs what it reads, it makes a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("has_sum", [True, False])
+def test_nothing_in_it_is_run(tmp_path: Path, has_sum: bool):
+    hostile = state() | {"progress": Payload(tmp_path / "made")}
+    if has_sum:
+        save_run_state(hostile, tmp_path)
+    else:
+        torch.save(hostile, tmp_path / "last.pt")
+    with pytest.raises(ValueError, match="not a checkpoint of a run, or a damaged one"):
+        load_run_state(tmp_path, CPU)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"as long as a mark and a sum would be, " * 9])
+def test_a_file_without_an_end_is_no_checkpoint(tmp_path: Path, content: bytes):
+    (tmp_path / "last.pt").write_bytes(content)
+    with pytest.raises(ValueError, match="not a checkpoint of a run, or a damaged one"):
+        load_run_state(tmp_path, CPU)
+
+
+def test_a_whole_one_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", "maskrcnn")
+    save_run_state(state(), tmp_path)
+    load_run_state(tmp_path, CPU)
+    assert caplog.text == ""
