@@ -19,6 +19,7 @@ OUTPUTS = {  # mean and standard deviation that each output shall have over the 
     "box_head.class_logits": (0.0, 1.5),
     "box_head.deltas": (0.0, 1.0),
     "mask_head.logits": (0.0, 2.0),
+    "semantic_head.predictor": (0.0, 2.0),
 }
 
 

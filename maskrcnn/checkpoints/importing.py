@@ -138,6 +138,8 @@ def _classes(
 def _sentence(told: Conventions, settings: ModelSettings, assumptions: tuple[str, ...]) -> str:
     body = body_name(settings.backbone.model_dump(), settings.neck)
     classes = f"{settings.num_classes} class{'es' * (settings.num_classes != 1)}"
+    if settings.semantic_head is not None:
+        classes += f" and {len(settings.semantic_head.stuff_names)} of stuff"
     known = ", ".join((f"{told.family} {body}", classes, *told.facts))
     return f"{known}; assumed: {', '.join(assumptions)}" if assumptions else known
 

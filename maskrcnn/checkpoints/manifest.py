@@ -47,6 +47,8 @@ class Entry(Settings):
     """Published, COCO val2017, in percent."""
     mask_ap: Percent | None = None
     """As `box_ap`."""
+    pq: Percent | None = None
+    """Panoptic quality, published, COCO val2017, in percent; of weights with a semantic branch."""
     source: str
     """Page of its publisher."""
 

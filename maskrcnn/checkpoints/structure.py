@@ -21,6 +21,7 @@ _STEM, _INNER = "backbone.stem.conv.weight", "backbone.stages.0.0.conv2.conv.wei
 _LATERAL, _RPN = "fpn.lateral.0.conv.weight", "rpn.convs.0.conv.weight"
 _FC, _CLASS_LOGITS = "box_head.fcs.0.weight", "box_head.class_logits.weight"
 _MASK_CONV, _MASK_LOGITS = "mask_head.convs.0.conv.weight", "mask_head.logits.weight"
+_SEMANTIC_LOGITS = "semantic_head.predictor.weight"
 NEEDED = (_STEM, _INNER, _LATERAL, _RPN, _FC, _CLASS_LOGITS, _MASK_CONV, _MASK_LOGITS)
 """Entries that every Mask R-CNN has and whose shapes say what it is like."""
 
@@ -83,6 +84,15 @@ def structure_of(tensors: Mapping[str, Tensor], batch_norm: str = "bn") -> dict[
             "channels": _sizes(_MASK_CONV, 4, tensors)[0],
             "norm": _norm_of(r"mask_head\.convs\..*\.norm", tensors, batch_norm),
             "class_agnostic": _is_agnostic(_MASK_LOGITS, 1, tensors),
+        }
+    if _SEMANTIC_LOGITS in tensors:
+        num_labels, channels = _sizes(_SEMANTIC_LOGITS, 4, tensors)[:2]
+        if num_labels < 2:
+            raise EntryError(_SEMANTIC_LOGITS, "has 1 row, expected one for all things and one for every kind of stuff")
+        groups["semantic_head"] = {
+            "class_names": ("things", *(f"stuff {i}" for i in range(1, num_labels))),
+            "channels": channels,
+            "norm": _norm_of(r"semantic_head\.levels\..*\.norm", tensors, "bn"),
         }
     return groups
 

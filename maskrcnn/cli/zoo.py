@@ -11,8 +11,8 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `zoo`."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="List the public checkpoints that --weights knows by name. They are downloaded on first use. AP is "
-        "the published figure, on COCO val2017.",
+        description="List the public checkpoints that --weights knows by name. They are downloaded on first use. AP, "
+        "and PQ of those that also name the stuff around the objects, are the published figures, on COCO val2017.",
         epilog="example: %(prog)s --download coco",
     )
     parser.add_argument("--download", nargs="+", metavar="NAME", help="download these now")
@@ -29,7 +29,7 @@ def execute(args: argparse.Namespace) -> int:
             print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, licence {entry.licence}; use it with --weights {name}")
         return 0
     entries = load_manifest().values()
-    header = ("name", "network", "classes", "box AP", "mask AP", "MB", "licence", "cached")
+    header = ("name", "network", "classes", "box AP", "mask AP", "PQ", "MB", "licence", "cached")
     print(_table([header, *(_row(entry) for entry in entries)]))
     if args.urls:
         for entry in entries:
@@ -63,6 +63,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
         str(entry.classes),
         _number(entry.box_ap),
         _number(entry.mask_ap),
+        _number(entry.pq),
         f"{size / 1e6:.0f}" if size else "-",
         entry.licence,
         cached,

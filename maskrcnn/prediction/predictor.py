@@ -18,9 +18,11 @@ from maskrcnn.data.images import ImageLike, ValueRange, to_rgb
 from maskrcnn.data.slides.source import Source
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.prediction.execution import Device, choose_execution, keep_freed_memory, prepare
+from maskrcnn.prediction.scenes import Scenes, scenes_of
 from maskrcnn.prediction.tiling import MIN_TILE_PX, KeptTiles, TileSize, Tiling, choose_tiling, find_in_tiles, unasked
 from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.instances import Instances
+from maskrcnn.structures.panoptic import Panoptic
 
 WORTH_TELLING = 0.9  # of its usual size: a picture that the network saw smaller than this may have lost small objects
 WORTH_TILES = 0.5
@@ -120,7 +122,10 @@ class Predictor:
         self.execution = choose_execution(device, precision)
         self.device, self.precision = self.execution.device, self.execution.precision
         self.batch_size, self.overlap, self.max_detections = batch_size, overlap, max_detections
-        self.tile: TileSize = tile
+        self.scenes: Scenes | None = scenes_of(self.settings)
+        if self.scenes is not None and isinstance(tile, int):
+            raise ValueError(f"tile: weights with a semantic branch see a picture whole, so auto or off, got {tile}")
+        self.tile: TileSize = tile if self.scenes is None else "off"
         if keep_memory and self.device.type == "cpu":
             keep_freed_memory()
         self.model = prepare(replace(checkpoint, settings=self.settings).build(), self.execution)
@@ -167,6 +172,26 @@ class Predictor:
                 else:
                     results.append(replace(own, ceilings=own.ceilings + self._shrinking(pixels)))
         return results[0] if is_one else results
+
+    @overload
+    def panoptic(self, image: ImageLike, value_range: ValueRange | None = None) -> Panoptic: ...
+    @overload
+    def panoptic(self, image: Sequence[ImageLike], value_range: ValueRange | None = None) -> list[Panoptic]: ...
+    def panoptic(
+        self, image: ImageLike | Sequence[ImageLike], value_range: ValueRange | None = None
+    ) -> Panoptic | list[Panoptic]:
+        """The scene in a picture, every pixel of which is a thing, stuff or nothing; a list of them for a list.
+
+        The arguments are those of the call; `scenes` makes a scene of what that gives.
+
+        Raises:
+            FileNotFoundError, ValueError: a picture that is not there or cannot be read, or weights that know no stuff.
+        """
+        if self.scenes is None:
+            raise ValueError(f"{self.description}: these weights know no stuff; maskrcnn zoo lists panoptic ones")
+        if isinstance(image, list | tuple):
+            return [self.scenes(found) for found in self(image, value_range)]
+        return self.scenes(self(image, value_range))  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     def needs_tiles(self, image_size: tuple[int, int]) -> bool:
         """Whether a picture of (height, width) is done in tiles from the start."""
@@ -255,6 +280,8 @@ def describe_weights(checkpoint: Checkpoint) -> str:
     """What the weights are: as recognised, where they came from another package."""
     settings = checkpoint.settings
     classes = f"{settings.num_classes} class{'es' * (settings.num_classes != 1)}"
+    if settings.semantic_head is not None:
+        classes += f" and {len(settings.semantic_head.stuff_names)} of stuff"
     return (
         checkpoint.card.get("imported")
         or f"{settings.family} {body_name(settings.backbone.model_dump(), settings.neck)}, {classes}"

@@ -34,6 +34,11 @@ def their_name(name: str, num_rpn_convs: int) -> str:
         if middle[0] == "fcs":  # Linear, ReLU, Linear, ReLU
             return f"roi_heads.box_head.fc{int(middle[1]) // 2 + 1}.{leaf}"
         return f"roi_heads.box_head.conv{int(middle[1]) + 1}.{norm_or_conv(middle)}{leaf}"
+    if part == "semantic_head":
+        if middle[0] == "predictor":
+            return f"sem_seg_head.predictor.{leaf}"
+        # Level p2 is one convolution; in the others every convolution is followed by an upsampling module.
+        return f"sem_seg_head.p{int(middle[1]) + 2}.{2 * int(middle[2])}.{norm_or_conv(middle)}{leaf}"
     if middle[0] == "convs":
         return f"roi_heads.mask_head.mask_fcn{int(middle[1]) + 1}.{norm_or_conv(middle)}{leaf}"
     return f"roi_heads.mask_head.{'predictor' if middle[0] == 'logits' else middle[0]}.{leaf}"

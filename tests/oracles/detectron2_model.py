@@ -4,7 +4,7 @@ Letters: A anchors, P proposals, D detections, K classes. From detectron2's docu
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +69,31 @@ def detect(weights: Mapping[str, Tensor], picture: np.ndarray, options: Options)
     boxes, scores, classes, mask_probs = boxes[keep], scores[keep], classes[keep], mask_probs[keep]
     values = [paste(mask, box, (height, width)) for mask, box in zip(mask_probs, boxes, strict=True)]
     return Found(boxes, scores, classes, mask_probs, np.array(values).reshape(-1, height, width))
+
+
+@torch.no_grad()
+def semantic_logits(weights: Mapping[str, Tensor], picture: np.ndarray, options: Options) -> Tensor:
+    """(L, H, W) of Panoptic FPN's branch for every pixel of an RGB uint8 (H, W, 3) picture; 0 is all things."""
+    pixels, (height, width) = network_input(picture, options)
+    total = torch.zeros(())
+    for i, level in enumerate(pyramid(weights, pixels, options)[:4]):
+        for k in range(max(1, i)):
+            level = conv(weights, f"sem_seg_head.p{i + 2}.{2 * k}", level).relu()
+            level = level if i == 0 else enlarged(level, (2 * level.shape[2], 2 * level.shape[3]))
+        total = total + level
+    logits = conv(weights, "sem_seg_head.predictor", total)
+    return enlarged(enlarged(logits, pixels.shape[2:])[:, :, :height, :width], picture.shape[:2])[0]
+
+
+def enlarged(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """(N, C, h, w) at another size, each value between the four cells whose centres are around it."""
+    for axis, num in zip((2, 3), size, strict=True):
+        position = ((torch.arange(num, dtype=torch.float64) + 0.5) * maps.shape[axis] / num - 0.5).clamp(min=0)
+        low = position.long().clamp(max=maps.shape[axis] - 1)
+        part = (position - low).float().reshape(-1, *[1] * (3 - axis))
+        high = (low + 1).clamp(max=maps.shape[axis] - 1)
+        maps = maps.index_select(axis, low) * (1 - part) + maps.index_select(axis, high) * part
+    return maps
 
 
 def output_size(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The 80 classes of COCO (arXiv:1405.0312): for files that hold 80 or 90 classes and no names."""
+"""The classes of COCO (arXiv:1405.0312): for files that hold 80 or 90 of them, or 53 kinds of stuff, and no names."""
 
 _NAMES = """
 1 person; 2 bicycle; 3 car; 4 motorcycle; 5 airplane; 6 bus; 7 train; 8 truck; 9 boat; 10 traffic light;
@@ -21,3 +21,18 @@ CLASS_NAMES_WITH_GAPS = tuple(NAME_OF_ID.get(number, f"unused {number}") for num
 """One for every id 1..90, as torchvision's files have them."""
 GAPS = {name: -number for number, name in enumerate(CLASS_NAMES_WITH_GAPS, start=1) if number not in NAME_OF_ID}
 """Classes that stand for no category, each with a number that is no category's id."""
+
+_STUFF = """
+92 banner; 93 blanket; 95 bridge; 100 cardboard; 107 counter; 109 curtain; 112 door-stuff; 118 floor-wood; 119 flower;
+122 fruit; 125 gravel; 128 house; 130 light; 133 mirror-stuff; 138 net; 141 pillow; 144 platform; 145 playingfield;
+147 railroad; 148 river; 149 road; 151 roof; 154 sand; 155 sea; 156 shelf; 159 snow; 161 stairs; 166 tent; 168 towel;
+171 wall-brick; 175 wall-stone; 176 wall-tile; 177 wall-wood; 178 water; 180 window-blind; 181 window; 184 tree;
+185 fence; 186 ceiling; 187 sky; 188 cabinet; 189 table; 190 floor; 191 pavement; 192 mountain; 193 grass; 194 dirt;
+195 paper; 196 food; 197 building; 198 rock; 199 wall; 200 rug
+"""
+_STUFF_OF_ID: dict[int, str] = {
+    int(number): name for number, _, name in (item.strip().partition(" ") for item in _STUFF.split(";"))
+}
+STUFF_NAMES = tuple(_STUFF_OF_ID.values())
+"""Of COCO panoptic (arXiv:1801.00868), as detectron2 shows them: without the "-other" and "-merged" of the data set."""
+STUFF_IDS = tuple(_STUFF_OF_ID)

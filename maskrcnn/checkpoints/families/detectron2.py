@@ -1,4 +1,4 @@
-"""detectron2's Mask R-CNN on a ResNet or ResNeXt with FPN: its tensors under our names, and how they must be used.
+"""detectron2's Mask R-CNN and Panoptic FPN on a ResNet or ResNeXt: tensors under our names, and how they must be used.
 
 Letters: K classes without the background. Source: detectron2's public configurations, model zoo and documentation.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from maskrcnn.checkpoints.families.coco_classes import CATEGORY_IDS, CLASS_NAMES
+from maskrcnn.checkpoints.families.coco_classes import CATEGORY_IDS, CLASS_NAMES, STUFF_IDS, STUFF_NAMES
 from maskrcnn.checkpoints.families.detectron2_config import config_beside
 from maskrcnn.checkpoints.families.detectron2_keys import settings_in
 from maskrcnn.checkpoints.families.in_file import expect_anchors, pixels_in
@@ -27,6 +27,9 @@ _CONVS = (
     (r"proposal_generator\.rpn_head\.conv\.conv(\d)", r"rpn.convs.\1"),  # where there are several, from 0 on
     *((rf"roi_heads\.box_head\.conv{i + 1}", f"box_head.convs.{i}") for i in range(_MOST)),
     *((rf"roi_heads\.mask_head\.mask_fcn{i + 1}", f"mask_head.convs.{i}") for i in range(_MOST)),
+    (r"sem_seg_head\.p2\.0", "semantic_head.levels.0.0"),
+    # In the coarser levels, upsampling lies between the convolutions.
+    *((rf"sem_seg_head\.p{i + 2}\.{2 * k}", f"semantic_head.levels.{i}.{k}") for i in range(1, 4) for k in range(i)),
 )
 """Convolutions with what may be their norm: their module and ours."""
 _RENAMED_MODULES = (
@@ -39,6 +42,7 @@ _RENAMED_MODULES = (
     (r"roi_heads\.box_predictor\.bbox_pred", "box_head.deltas"),
     (r"roi_heads\.mask_head\.deconv", "mask_head.deconv"),
     (r"roi_heads\.mask_head\.predictor", "mask_head.logits"),
+    (r"sem_seg_head\.predictor", "semantic_head.predictor"),
 )
 """Their module, a pattern that must match as a whole, and ours."""
 ENTRIES = {
@@ -62,7 +66,7 @@ _OTHER_NETWORKS = (
     (r"roi_heads\.box_(head|predictor)\.\d\..*", "a cascade of box heads"),
     (r"roi_heads\.keypoint_head\..*", "a keypoint head"),
     (r"roi_heads\.mask_(coarse_head|point_head)\..*|roi_heads\.mask_head\.(coarse|point)_head\..*", "PointRend"),
-    (r"sem_seg_head\..*", "a head for semantic segmentation (panoptic FPN)"),
+    (r"sem_seg_head\.(?!p[2-5]\.|predictor\.).*", "a semantic head other than that of Panoptic FPN"),
 )
 """What else detectron2 publishes, by an entry that only it has."""
 _STD_BGR, _NO_STD = (57.375, 57.12, 58.395), (1.0, 1.0, 1.0)
@@ -147,6 +151,12 @@ def conventions(source: Source, num_classes: int, structure: dict[str, Any], pre
     is_coco = num_classes == len(CLASS_NAMES) and (not config or config.is_coco is not False)
     if is_coco:
         (facts if config and config.is_coco else assumptions).append("the class names of COCO")
+    num_stuff = len(structure.get("semantic_head", {}).get("class_names", ())) - 1
+    if num_stuff == len(STUFF_NAMES) and is_coco:
+        stuff = {"class_names": ("things", *STUFF_NAMES), "category_ids": STUFF_IDS}
+        differences = overlay(differences, {"semantic_head": stuff})
+    elif num_stuff > 0:
+        assumptions.append(f"kinds of stuff called stuff 1 to stuff {num_stuff}")
     return Conventions(
         "detectron2",
         chosen,

@@ -22,9 +22,15 @@ _SETTINGS = {
     "MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION": ("roi", "mask_resolution"),
 }
 """Keys whose value is that of a setting."""
+_OF_SEMANTIC_HEAD = {
+    "MODEL.SEM_SEG_HEAD.LOSS_WEIGHT": "loss_weight",
+    "MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH": "min_score",
+    "MODEL.PANOPTIC_FPN.COMBINE.OVERLAP_THRESH": "max_overlap",
+    "MODEL.PANOPTIC_FPN.COMBINE.STUFF_AREA_LIMIT": "min_stuff_area",
+}
+"""The same, in the group of the semantic branch, where the weights have one."""
 _FPN_LEVELS = ["p2", "p3", "p4", "p5", "p6"]
 _ONLY = {
-    "MODEL.META_ARCHITECTURE": "GeneralizedRCNN",
     "MODEL.BACKBONE.NAME": "build_resnet_fpn_backbone",
     "MODEL.KEYPOINT_ON": False,
     "MODEL.LOAD_PROPOSALS": False,
@@ -45,6 +51,14 @@ _ONLY = {
     "MODEL.ROI_MASK_HEAD.NAME": "MaskRCNNConvUpsampleHead",
 }
 """Keys that would make another network or other numbers, with the one value that can be built."""
+_ONLY_PANOPTIC = {
+    "MODEL.META_ARCHITECTURE": "PanopticFPN",
+    "MODEL.SEM_SEG_HEAD.NAME": "SemSegFPNHead",
+    "MODEL.SEM_SEG_HEAD.IN_FEATURES": _FPN_LEVELS[:4],
+    "MODEL.SEM_SEG_HEAD.COMMON_STRIDE": 4,
+    "MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT": 1.0,
+}
+"""And where the weights have a semantic branch; every config has its keys."""
 _ALIGNED = {"ROIAlignV2": True, "ROIAlign": False}
 _NORMS = {
     "": "none",
@@ -57,6 +71,7 @@ _NORM_PLACES = {
     "MODEL.FPN.NORM": ("fpn", "norm"),
     "MODEL.ROI_BOX_HEAD.NORM": ("box_head", "conv_norm"),
     "MODEL.ROI_MASK_HEAD.NORM": ("mask_head", "norm"),
+    "MODEL.SEM_SEG_HEAD.NORM": ("semantic_head", "norm"),
 }
 
 
@@ -68,7 +83,9 @@ def settings_in(config: Detectron2Config, structure: dict[str, Any], num_classes
             built, or has a value that is none; names the YAML and the key.
     """
     values = config.values
-    for key, only in _ONLY.items():
+    is_panoptic = "semantic_head" in structure
+    of_kind = _ONLY_PANOPTIC if is_panoptic else {"MODEL.META_ARCHITECTURE": "GeneralizedRCNN"}
+    for key, only in (_ONLY | of_kind).items():
         if values.get(key, only) != only:
             came = excerpt(values[key])
             raise ValueError(f"{config.path}: {key} is {came}, which cannot be built here; only {only!r} can")
@@ -83,6 +100,9 @@ def settings_in(config: Detectron2Config, structure: dict[str, Any], num_classes
     for key, (group, setting) in _SETTINGS.items():
         if key in values:
             differences = overlay(differences, {group: {setting: values[key]}})
+    for key, setting in _OF_SEMANTIC_HEAD.items() if is_panoptic else ():
+        if key in values:
+            differences = overlay(differences, {"semantic_head": {setting: values[key]}})
     for part in (_pixel_order(config), _resize(config), _anchors(config), _roi(config), _norms(config, structure)):
         differences = overlay(differences, part)
     if "TEST.DETECTIONS_PER_IMAGE" in values:
@@ -91,7 +111,8 @@ def settings_in(config: Detectron2Config, structure: dict[str, Any], num_classes
         differences = overlay(differences, {"detection": {"max_detections": _UNLIMITED if unlimited else limit}})
     if structure.get("backbone", {}).get("depth", 50) < 50:  # whose blocks have no 1x1
         differences = overlay(differences, {"backbone": {"stride_in_1x1": False}})
-    model_settings(preset, str(config.path), **overlay({"backbone": structure.get("backbone", {})}, differences))
+    below = {name: structure[name] for name in ("backbone", "semantic_head") if name in structure}
+    model_settings(preset, str(config.path), **overlay(below, differences))
     return differences
 
 
@@ -188,7 +209,9 @@ def _kind(norm: str) -> str:
 
 def _structure_in_keys(structure: dict[str, Any], num_classes: int) -> dict[str, Any]:
     """What the keys must be for the weights; None where these do not tell."""
-    body, box, mask = (structure.get(group, {}) for group in ("backbone", "box_head", "mask_head"))
+    body, box, mask, semantic = (
+        structure.get(group, {}) for group in ("backbone", "box_head", "mask_head", "semantic_head")
+    )
     width = body["width_per_group"] * body["stem_channels"] // 64 if "width_per_group" in body else None
     only_one = num_classes == 1  # there is nothing to be agnostic of
     return {
@@ -208,4 +231,6 @@ def _structure_in_keys(structure: dict[str, Any], num_classes: int) -> dict[str,
         "MODEL.ROI_MASK_HEAD.NUM_CONV": mask.get("convs"),
         "MODEL.ROI_MASK_HEAD.CONV_DIM": mask.get("channels"),
         "MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK": None if only_one else mask.get("class_agnostic"),
+        "MODEL.SEM_SEG_HEAD.NUM_CLASSES": len(semantic["class_names"]) if semantic else None,
+        "MODEL.SEM_SEG_HEAD.CONVS_DIM": semantic.get("channels"),
     }

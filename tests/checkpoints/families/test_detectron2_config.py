@@ -153,7 +153,7 @@ def test_statistics_and_anchors_are_no_weights_and_what_is_unknown_keeps_its_nam
         ("roi_heads.box_head.0.fc1.weight", "cascade"),
         ("roi_heads.keypoint_head.conv_fcn1.weight", "keypoint"),
         ("roi_heads.mask_head.point_head.fc1.weight", "PointRend"),
-        ("sem_seg_head.p2.0.weight", "panoptic"),
+        ("sem_seg_head.decoder.res2.project_conv.weight", "other than that of Panoptic FPN"),
     ],
 )
 def test_other_networks_of_detectron2_are_refused_by_name(entry: str, what: str) -> None:

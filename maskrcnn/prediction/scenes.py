@@ -1,0 +1,52 @@
+"""From what a model with a semantic branch finds to the whole scene."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from maskrcnn.config import ModelSettings
+from maskrcnn.model.semantic_head import MAP
+from maskrcnn.report.export.coco_panoptic import panoptic_dict
+from maskrcnn.semantic.merging import MergingRules, merge
+from maskrcnn.structures.instances import Instances
+from maskrcnn.structures.panoptic import Panoptic
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """How results become scenes; `scenes_of` makes one."""
+
+    stuff_names: tuple[str, ...]
+    rules: MergingRules
+    settings: ModelSettings
+
+    def __call__(self, found: Instances) -> Panoptic:
+        """The scene of a result, whose segments say which of its objects they are.
+
+        Raises:
+            ValueError: a result of a model without a semantic branch, or of tiles.
+        """
+        if MAP not in found.maps:
+            raise ValueError("expected a result with a map of the stuff, as a model with a semantic branch gives it")
+        return merge(found, found.maps[MAP].cpu().numpy(), self.stuff_names, self.rules)
+
+    def to_coco(self, results: Sequence[tuple[str, str, Panoptic]]) -> dict[str, Any]:
+        """COCO panoptic's JSON of scenes; see `panoptic_dict`."""
+        branch = self.settings.semantic_head
+        assert branch is not None
+        return panoptic_dict(
+            results,
+            self.settings.class_names,
+            self.stuff_names,
+            self.settings.category_ids or None,
+            branch.category_ids or None,
+        )
+
+
+def scenes_of(settings: ModelSettings) -> Scenes | None:
+    """For models of these settings; None where they have no semantic branch."""
+    branch = settings.semantic_head
+    if branch is None:
+        return None
+    rules = MergingRules(branch.min_score, branch.max_overlap, branch.min_stuff_area)
+    return Scenes(branch.stuff_names, rules, settings)
