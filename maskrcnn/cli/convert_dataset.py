@@ -62,7 +62,7 @@ def execute(args: argparse.Namespace) -> int:
         if output.exists() and args.data.is_file() and output.samefile(args.data):
             raise ValueError(f"{output} is the input file; give OUT another name")
     for split, annotations in splits.items():
-        write_json(outputs[split], annotations.coco)
+        write_json(outputs[split], annotations.to_coco())
         print(f"{outputs[split]}: {'' if split == WHOLE else f'{split}, '}{_summary(annotations)}")
     _print_folders(splits)
     rows = [p.row_of_table() for one in splits.values() for p in one.problems]

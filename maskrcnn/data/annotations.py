@@ -12,9 +12,11 @@ import torch
 
 from maskrcnn.data.images import read_image
 from maskrcnn.data.problems import Problem, found
+from maskrcnn.data.stuff_masks import KEY, StuffMasks
 from maskrcnn.data.transforms import Sample
+from maskrcnn.structures.label_map import THINGS, VOID_LABEL, LabelMap
 from maskrcnn.structures.mask_crops import MaskCrops
-from maskrcnn.structures.rle import Rle, decode_window
+from maskrcnn.structures.rle import Rle, decode, decode_window
 from maskrcnn.structures.targets import Targets
 
 
@@ -69,6 +71,8 @@ class Annotations:
     """(B,) uint8: the compressed counts of all masks, one after the other."""
     rle_offsets: np.ndarray
     """(A + 1,) int64 into `rle_bytes`."""
+    stuff: StuffMasks | None = None
+    """What lies around the objects, of panoptic annotations; None where they do not tell."""
 
     def __len__(self) -> int:
         return len(self.file_names)
@@ -126,7 +130,23 @@ class Annotations:
         boxes = torch.from_numpy(corners.astype(np.float32))
         is_crowd = torch.from_numpy(crowd)
         labels = torch.from_numpy(self.labels[rows[~crowd]])
-        return Targets(boxes[~is_crowd], labels, MaskCrops.from_bitmaps(bitmaps), boxes[is_crowd])
+        masks, label_map = MaskCrops.from_bitmaps(bitmaps), self.label_map(index)
+        label_map = LabelMap.of_pixels(label_map) if label_map is not None else None
+        return Targets(boxes[~is_crowd], labels, masks, boxes[is_crowd], label_map=label_map)
+
+    def label_map(self, index: int) -> np.ndarray | None:
+        """The label of every pixel of image `index`, (H, W) uint8: 0 on objects and crowds, 1 + its place in
+        `stuff.names` on stuff, 255 elsewhere; None for annotations without stuff."""
+        if self.stuff is None:
+            return None
+        labels = np.full(self.size(index), VOID_LABEL, np.uint8)
+        for label, rle in self.stuff.of_image(index, self.size(index)):
+            labels[decode(rle)] = label + 1
+        rows = self.rows(index)
+        for row in rows[self.is_usable[rows]].tolist():
+            x0, y0, x1, y1 = self.corners(np.array([row]))[0].tolist()
+            labels[y0:y1, x0:x1][decode_window(self.rle(row), (x0, y0, x1, y1))] = THINGS
+        return labels
 
     def load(self, index: int) -> Sample:
         """Image and targets.
@@ -189,6 +209,7 @@ class Annotations:
             mask_areas=self.mask_areas[keep_rows],
             rle_bytes=self.rle_bytes[np.repeat(keep_rows, lengths)],
             rle_offsets=np.concatenate([[0], np.cumsum(lengths[keep_rows])]).astype(np.int64),
+            stuff=self.stuff.select(new_image[:-1]) if self.stuff is not None else None,
         )
 
     def usable(self) -> "Annotations":
@@ -209,6 +230,10 @@ class Annotations:
         return replace(
             self, is_crowd=np.zeros_like(self.is_crowd), coco={**self.coco, "annotations": records}, file=None
         )
+
+    def to_coco(self) -> dict[str, Any]:
+        """The COCO dictionary to be written, which holds all that reading it gives back, the stuff too."""
+        return self.coco | ({KEY: self.stuff.to_coco(self.image_ids, self.sizes)} if self.stuff is not None else {})
 
     def light(self) -> "Annotations":
         """Without the records of the annotations as the file has them, which only writing and drawing need."""

@@ -13,6 +13,7 @@ from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.coco_records import brief, id_key, read_categories, read_images, whole_id, without_non_finite
 from maskrcnn.data.mask_reading import Finding, polygon_points, read_mask
 from maskrcnn.data.problems import Problem, found
+from maskrcnn.data.stuff_masks import KEY, stuff_in
 
 LISTS = ("images", "annotations", "categories")
 READ_KEYS = ("id", "image_id", "category_id", "segmentation", "bbox", "area", "iscrowd")
@@ -49,19 +50,27 @@ def annotations_from_coco(
         tqdm(lists["annotations"], desc=f"annotations of {source}", disable=None if progress else True, leave=False)
     ):
         reader.read(row, record)
-    rest, num_lost = without_non_finite(coco, LISTS) if isinstance(coco, dict) else ({}, 0)
+    sizes = np.array([(record["height"], record["width"]) for record in images], np.int64).reshape(-1, 2)
+    stuff, stuff_problems = stuff_in(coco, image_index, sizes, source)
+    problems += stuff_problems
+    rest, num_lost = without_non_finite(coco, (*LISTS, KEY)) if isinstance(coco, dict) else ({}, 0)
     if num_lost:
         problems.append(found("non-finite-value", f"{num_lost} values are NaN or infinite", source))
     lengths = [len(counts) for counts in reader.rles]
     return Annotations(
         source=source,
         image_folder=image_folder or Path(),
-        coco={**rest, "images": images, "annotations": reader.records, "categories": categories},
+        coco={
+            **{key: value for key, value in rest.items() if key != KEY or stuff is None},
+            "images": images,
+            "annotations": reader.records,
+            "categories": categories,
+        },
         file=None,
         problems=(*problems, *reader.problems),
         file_names=tuple(record["file_name"] for record in images),
         image_ids=tuple(record["id"] for record in images),
-        sizes=np.array([(record["height"], record["width"]) for record in images], np.int64).reshape(-1, 2),
+        sizes=sizes,
         class_names=tuple(record["name"] for record in categories),
         category_ids=tuple(record["id"] for record in categories),
         names=tuple(reader.names),
@@ -76,6 +85,7 @@ def annotations_from_coco(
         mask_areas=reader.mask_areas,
         rle_bytes=np.frombuffer(b"".join(reader.rles), np.uint8),
         rle_offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        stuff=stuff,
     )
 
 

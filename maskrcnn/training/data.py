@@ -53,7 +53,7 @@ def prepare_data(data: DataSettings, seed: int, folder: Path) -> tuple[DataSetti
             raise ValueError(f"{one.source}: nothing is left to {'train' if name == 'train' else 'evaluate'} on")
         path = one.file.resolve() if one.file is not None else (folder / f"{name}.json").resolve()
         if one.file is None:
-            write_json(path, one.coco)
+            write_json(path, one.to_coco())
         paths[name] = str(path)
     val = kept.get("val")
     prepared = data.model_copy(

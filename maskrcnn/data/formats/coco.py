@@ -42,10 +42,10 @@ def read(path: Path, images: Path | None) -> dict[str, Annotations]:
     """
     result = {}
     for part_split, part in parts_with(path, _files_in).items():
-        for split, file in _by_split(_files_in(part), part_split, is_folder=part.is_dir()).items():
+        for split, file in splits_of(_files_in(part), part_split, is_folder=part.is_dir()).items():
             coco = load_json(file)
             given = folder_of_split(images, part, part_split)
-            folder = given or _image_folder(file.absolute(), coco, split)
+            folder = given or image_folder(file.absolute(), coco, split)
             result[split] = replace(annotations_from_coco(coco, folder, str(file), progress=True), file=file)
     return result
 
@@ -56,13 +56,14 @@ def _files_in(path: Path) -> list[Path]:
     return json_files(folder, "coco") if folder else files
 
 
-def _by_split(files: list[Path], part_split: str, *, is_folder: bool) -> dict[str, Path]:
+def splits_of(files: list[Path], part_split: str, *, is_folder: bool) -> dict[str, Path]:
+    """The file of each split, told by their names in a folder of several."""
     if part_split != WHOLE or not is_folder:  # one file, or the one file of a split's folder
         if len(files) > 1:
             raise ValueError(f"{files[0].parent} holds {_names(files)}: expected one COCO file for {part_split}")
         return {part_split: files[0]}
     # COCO's own folder holds person_keypoints_*.json of the same pictures.
-    files = [file for file in files if file.name.startswith("instances")] or files
+    files = [file for file in files if file.name.startswith(("instances", "panoptic"))] or files
     splits: dict[str, Path] = {}
     for file in files:
         found = set(_SPLIT_IN_NAME.findall(re.sub(r"[^a-z]+", " ", file.stem.lower())))
@@ -75,7 +76,7 @@ def _by_split(files: list[Path], part_split: str, *, is_folder: bool) -> dict[st
     return splits
 
 
-def _image_folder(file: Path, coco: dict[str, Any], split: str) -> Path:
+def image_folder(file: Path, coco: dict[str, Any], split: str) -> Path:
     """Where the most of a sample of the pictures are, of the folders near the annotations."""
     images, _, _ = read_images(coco["images"], None, str(file))
     names = [record["file_name"].replace("\\", "/") for record in images]

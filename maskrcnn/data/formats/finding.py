@@ -56,7 +56,7 @@ def subfolder(root: Path, names: Iterable[str]) -> Path | None:
 
 
 def json_files(path: Path, kind: str) -> list[Path]:
-    """The JSON files of one kind ("coco", "via" or "labelme", by content) that `path` is or directly holds."""
+    """The JSON files of one kind (coco, panoptic, via or labelme, by content) that `path` is or directly holds."""
     files = sorted(path.glob("*.json"))[:MAX_JSON_FILES] if path.is_dir() else [path]
     files = [file for file in files if file.suffix.lower() == ".json" and file.is_file()]
     return [file for file in files if _json_kind(file, file.stat().st_mtime_ns) == kind]
@@ -79,7 +79,8 @@ def _json_kind(file: Path, _modified: int) -> str:
     if not isinstance(content, dict):
         return ""
     if all(isinstance(content.get(key), list) for key in ("images", "annotations", "categories")):
-        return "coco"
+        first = next(iter(content["annotations"]), None)
+        return "panoptic" if isinstance(first, dict) and "segments_info" in first else "coco"
     if "imagePath" in content and isinstance(content.get("shapes"), list):
         return "labelme"
     pictures = content.get("_via_img_metadata", content)

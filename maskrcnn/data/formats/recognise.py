@@ -4,7 +4,7 @@ from pathlib import Path
 from types import ModuleType
 
 from maskrcnn.data.annotations import Annotations
-from maskrcnn.data.formats import coco, label_images, labelme, object_masks, via, voc, yolo
+from maskrcnn.data.formats import coco, coco_panoptic, label_images, labelme, object_masks, via, voc, yolo
 
 FORMATS: dict[str, ModuleType] = {
     "coco": coco,
@@ -14,6 +14,7 @@ FORMATS: dict[str, ModuleType] = {
     "voc": voc,
     "label-images": label_images,
     "object-masks": object_masks,
+    "coco-panoptic": coco_panoptic,
 }
 
 

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -100,6 +101,18 @@ def write_object_masks(root: Path) -> None:
         write_values(root / "a" / "masks" / f"{number}.png", (mask * 255).astype(np.uint8))
 
 
+def write_coco_panoptic(root: Path) -> None:
+    write_picture(root / "a.png")
+    cv2.imwrite(
+        str(root / "ids.png"), np.stack([np.zeros_like(numbered(0, 0, 0))] * 2 + [numbered(7, 30, 255)], axis=2)
+    )
+    segments = [{"id": number, "category_id": 1, "iscrowd": 0} for number in (7, 30, 255)]
+    annotations = [{"image_id": 1, "file_name": "ids.png", "segments_info": segments}]
+    images = [{"id": 1, "file_name": "a.png", "height": HEIGHT, "width": WIDTH}]
+    categories = [{"id": 1, "name": "object", "isthing": 1}]
+    write_json(root / "x.json", {"images": images, "annotations": annotations, "categories": categories})
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "coco": write_coco,
     "via": write_via,
@@ -108,6 +121,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "voc": write_voc,
     "label-images": write_label_images,
     "object-masks": write_object_masks,
+    "coco-panoptic": write_coco_panoptic,
 }
 
 
