@@ -20,7 +20,6 @@ STRIP = 6
 def make_scene(seed: int) -> tuple[np.ndarray, Panoptic]:
     """RGB picture (H, W, 3) and its truth; ids are scattered, as COCO's are."""
     rng = np.random.default_rng(seed)
-    height, width = SIZE
     horizon = int(rng.integers(30, 60))
     image, ids = np.empty((*SIZE, 3), np.uint8), np.empty(SIZE, np.int32)
     image[:horizon], image[horizon:] = COLORS["sky"], COLORS["grass"]
@@ -35,7 +34,7 @@ def make_scene(seed: int) -> tuple[np.ndarray, Panoptic]:
         image[y : y + side, x : x + side][bitmap] = COLORS[THINGS[label]]
         ids[y : y + side, x : x + side][bitmap] = 1 + 1000 * number
         classes[1 + 1000 * number] = (True, label)
-    image[:, width - STRIP :], ids[:, width - STRIP :] = 0, 0
+    image[:, -STRIP:], ids[:, -STRIP:] = 0, 0
     noise = rng.integers(-12, 13, image.shape)
     segments = tuple(
         Segment(number, label, is_thing, int((ids == number).sum()))

@@ -2,9 +2,13 @@
 
 import argparse
 import difflib
+import textwrap
 
 from maskrcnn.checkpoints.download import cache_folder, cached_path, fetch, part_path
 from maskrcnn.checkpoints.manifest import Entry, find, load_manifest
+
+
+LINE_LETTERS = 120
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -34,9 +38,8 @@ def execute(args: argparse.Namespace) -> int:
     if args.urls:
         for entry in entries:
             print(f"\n{entry.name}, also called {', '.join(entry.aliases)}\n  {entry.url}\n  from {entry.source}")
-    print(
-        "\n" + ", ".join(f"{alias} is {entry.name}" for entry in entries for alias in entry.aliases if "_" not in alias)
-    )
+    short = ", ".join(f"{alias} is {entry.name}" for entry in entries for alias in entry.aliases if "_" not in alias)
+    print("\n" + textwrap.fill(short, LINE_LETTERS, break_on_hyphens=False))
     print(f"downloads are kept in {cache_folder()} (set MASKRCNN_HOME to change this)")
     return 0
 

@@ -26,7 +26,8 @@ def named(name: str) -> Entry:
 def test_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["zoo"]) == 0
     header, *lines = capsys.readouterr().out.splitlines()
-    assert header.split() == ["name", "network", "classes", "box", "AP", "mask", "AP", "MB", "licence", "cached"]
+    columns = ["name", "network", "classes", "box", "AP", "mask", "AP", "PQ", "MB", "licence", "cached"]
+    assert header.split() == columns
     for entry, line in zip(load_manifest().values(), lines, strict=False):
         assert line.startswith(f"{entry.name} ")
         assert f" {entry.licence} " in line
@@ -34,7 +35,8 @@ def test_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         # Columns stand below their headers.
         assert line[header.index("network") :].startswith(entry.network)
         assert line[header.index("box AP") :].startswith(str(entry.box_ap))
-    assert "coco is detectron2-r101-3x" in lines[-2]
+        assert line[header.index("PQ") :].startswith(str(entry.pq or "-"))
+    assert "coco is detectron2-r101-3x" in " ".join(lines[-3:-1])
     assert lines[-1] == f"downloads are kept in {tmp_path / 'home' / 'weights'} (set MASKRCNN_HOME to change this)"
     assert not (tmp_path / "home").exists()
     assert "https://" not in "".join(lines)
