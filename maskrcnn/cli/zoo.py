@@ -7,7 +7,6 @@ import textwrap
 from maskrcnn.checkpoints.download import cache_folder, cached_path, fetch, part_path
 from maskrcnn.checkpoints.manifest import Entry, find, load_manifest
 
-
 LINE_LETTERS = 120
 
 
