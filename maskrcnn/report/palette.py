@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 # Red, green, blue, yellow, magenta, teal, orange, violet, lime, sky, pink, brown: the first few differ the most.
-_BRIGHT = [
+BRIGHT = [
     *((255, 80, 80), (40, 230, 90), (90, 140, 255), (255, 235, 60), (240, 95, 255), (30, 235, 185)),
     *((255, 165, 40), (175, 130, 255), (165, 240, 30), (40, 200, 255), (255, 110, 175), (255, 195, 160)),
 ]
@@ -19,7 +19,7 @@ _NEAR = 0.25  # boxes are neighbours if they meet once each has grown by this sh
 def palette_for(image: np.ndarray) -> np.ndarray:
     """Colours, uint8 (P, 3), that are seen well on the RGB uint8 picture (H, W, 3): bright on dark, dark on bright."""
     step = max(1, max(image.shape[:2]) // 256)
-    return np.array(_DARK if image[::step, ::step].mean() > _BRIGHT_PICTURE else _BRIGHT, np.uint8)
+    return np.array(_DARK if image[::step, ::step].mean() > _BRIGHT_PICTURE else BRIGHT, np.uint8)
 
 
 def spread_colors(boxes: np.ndarray, palette: np.ndarray) -> np.ndarray:

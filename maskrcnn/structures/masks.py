@@ -70,6 +70,22 @@ def masks_to_runs(mask_probs: Tensor, boxes: Tensor, image_size: tuple[int, int]
     return Runs(np.concatenate(boundaries), num_boundaries // 2, image_size)
 
 
+def sample_grid(
+    mask_probs: Tensor, boxes: Tensor, image_size: tuple[int, int], mode: PasteMode
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The values that `masks_to_runs` reads bilinearly, and where in the image they lie.
+
+    Values (N, M + 2, M + 2), y before x, with the ring of 0s; the x and the y of their columns and rows, (N, M + 2) each,
+    px. Boxes that give an empty mask have NaN there.
+    """
+    axes = _axes(boxes.float(), image_size, mask_probs.shape[-1], mode)
+    cell = torch.arange(mask_probs.shape[-1] + 2, device=boxes.device)
+    x, y = (axis.origin[:, None] + (cell - axis.shift) / axis.cells[:, None] * axis.size[:, None] for axis in axes)
+    is_empty = (axes[0].stop <= axes[0].start) | (axes[1].stop <= axes[1].start)
+    x, y = (torch.where(is_empty[:, None], torch.nan, places) for places in (x, y))
+    return _pad(mask_probs, mode).transpose(1, 2), x, y
+
+
 @dataclass(frozen=True)
 class _Axis:
     """One direction, x or y: the pixels of each window and where each lies in the padded mask; tensors of one shape."""

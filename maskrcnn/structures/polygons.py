@@ -3,13 +3,15 @@
 P vertices of a ring, (x, y) in pixels; pixel (x, y) covers x..x+1, y..y+1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import cv2
 import numpy as np
 
 from maskrcnn.structures.rle import crop
+
+_MAX_PAIRS = 1 << 20
 
 
 class Polygon(TypedDict):
@@ -45,6 +47,25 @@ def _outline(part: np.ndarray, offset: np.ndarray) -> Polygon:
     is_hole = hierarchy[0, :, 3] >= 0
     (exterior,) = (ring for ring, hole in zip(rings, is_hole, strict=True) if not hole)
     return {"exterior": exterior, "holes": [ring for ring, hole in zip(rings, is_hole, strict=True) if hole]}
+
+
+def one_ring(polygons: Sequence[Polygon]) -> np.ndarray:
+    """All parts and holes as one ring (P, 2), by cuts of no width to and fro: for formats that know nothing else.
+
+    Filled by any rule it covers what the polygons cover, and has their area. [] gives (0, 2).
+    """
+    rings = [ring for polygon in polygons for ring in (polygon["exterior"], *polygon["holes"]) if len(ring)]
+    if not rings:
+        return np.zeros((0, 2))
+    joined, *others = rings
+    for ring in others:
+        step = max(1, len(joined) * len(ring) // _MAX_PAIRS)  # a cut need not be the shortest
+        every = np.arange(0, len(joined), step)
+        distance = ((joined[every][:, None] - ring[None]) ** 2).sum(axis=2)
+        i, j = np.unravel_index(int(distance.argmin()), distance.shape)
+        i = int(every[i])
+        joined = np.concatenate([joined[: i + 1], ring[j:], ring[: j + 1], joined[i:]])
+    return joined
 
 
 def _without_collinear(ring: np.ndarray) -> np.ndarray:

@@ -1,0 +1,70 @@
+"""GeoJSON: <stem>.geojson in pixels, as QuPath imports it; and for a GeoTIFF map/<stem>.geojson on the map."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from maskrcnn.names import utf8
+from maskrcnn.report.export.folder import ExportFolder, write_list
+from maskrcnn.report.export.outlines import closed
+from maskrcnn.report.export.picture import FoundObject, FoundPicture, GeoReference
+from maskrcnn.report.palette import BRIGHT
+from maskrcnn.report.written import json_text
+
+KEEPS = {"class", "score", "holes", "parts", "overlaps"}
+_SPACE = uuid.UUID("1f6b8d5e-3c55-5a0c-9a52-0f3c6f0f8a11")
+
+
+@contextmanager
+def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
+    """Gives what writes one picture."""
+    color_of = {name: list(BRIGHT[i % len(BRIGHT)]) for i, name in enumerate(folder.class_names)}
+
+    def add(picture: FoundPicture) -> None:
+        folder.lost["objects without a pixel"] += sum(not found.outline for found in picture.objects)
+        places = [(f"{picture.stem}.geojson", None)] + [(f"map/{picture.stem}.geojson", picture.geo)] * bool(picture.geo)
+        for name, geo in places:
+            with folder.text(name) as file:
+                height, width = picture.size
+                about = {"file_name": utf8(picture.file_name), "width": width, "height": height}
+                file.write(f'{{"type":"FeatureCollection","image":{json_text(about)},')
+                if geo is not None and geo.epsg is not None:
+                    crs = {"type": "name", "properties": {"name": f"urn:ogc:def:crs:EPSG::{geo.epsg}"}}
+                    file.write(f'"crs":{json_text(crs)},')
+                file.write('"features":')
+                features = (
+                    _feature(found, f"{picture.file_name} {number}", color_of[found.class_name], geo)
+                    for number, found in enumerate(picture.objects, start=1)
+                    if found.outline
+                )
+                write_list(file, features)
+                file.write("}\n")
+
+    yield add
+
+
+def _feature(found: FoundObject, name: str, color: list[int], geo: GeoReference | None) -> dict[str, Any]:
+    parts = [[_ring(ring, geo) for ring in (part["exterior"], *part["holes"])] for part in found.outline]
+    is_one = len(parts) == 1
+    measurements = {"area px": found.area} | ({} if found.score is None else {"score": round(found.score, 6)})
+    return {
+        "type": "Feature",
+        "id": str(uuid.uuid5(_SPACE, utf8(name))),
+        "geometry": {"type": "Polygon" if is_one else "MultiPolygon", "coordinates": parts[0] if is_one else parts},
+        "properties": {
+            "objectType": "annotation",
+            "classification": {"name": utf8(found.class_name), "color": color},
+            "measurements": measurements,
+        },
+    }
+
+
+def _ring(ring: np.ndarray, geo: GeoReference | None) -> list[list[float]]:
+    if geo is None:
+        return closed(ring)
+    a, b, c, d, e, f = geo.affine
+    made = np.stack([a * ring[:, 0] + b * ring[:, 1] + c, d * ring[:, 0] + e * ring[:, 1] + f], axis=1).tolist()
+    return [*made, made[0]]

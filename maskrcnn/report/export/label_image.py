@@ -1,0 +1,52 @@
+"""Label images: an OME-TIFF for each picture with the number of each object, as napari and CellProfiler have them."""
+
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from maskrcnn.names import table_cell
+from maskrcnn.report.export.folder import ExportFolder
+from maskrcnn.report.export.picture import FoundPicture
+
+KEEPS = {"holes", "parts"}
+_MOST_16_BITS = (1 << 16) - 1
+
+
+@contextmanager
+def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
+    """Gives what writes <stem>_labels.tif, uint16 or, for more than 65,535 objects, uint32; and what its numbers are."""
+    import tifffile  # slow to import
+
+    def add(picture: FoundPicture) -> None:
+        numbers, num_hidden = painted(picture)
+        dtype = np.uint16 if len(picture.objects) <= _MOST_16_BITS else np.uint32
+        with folder.file(f"{picture.stem}_labels.tif") as path:
+            tifffile.imwrite(path, numbers.astype(dtype), ome=True, metadata={"axes": "YX"}, compression="zlib")
+        with folder.text(f"{picture.stem}_labels.csv") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(("label", "class", "score"))
+            for number, found in enumerate(picture.objects, start=1):
+                score = "" if found.score is None else f"{found.score:.9g}"
+                table.writerow((number, table_cell(found.class_name), score))
+        folder.lost["pixels that another, surer object has too"] += num_hidden
+        folder.lost["classes and scores (they are in the CSV beside)"] += len(picture.objects)
+
+    yield add
+
+
+def painted(picture: FoundPicture) -> tuple[np.ndarray, int]:
+    """Numbers 1..N of the objects, int32 (H, W), 0 between them; and how many pixels have more than one.
+
+    Such a pixel goes to the surest, of equals to the first.
+    """
+    numbers = np.zeros(picture.size, np.int32)
+    order = sorted(range(len(picture.objects)), key=lambda i: (picture.objects[i].score or 0.0, -i))
+    total = 0
+    for i in order:
+        x0, y0, bitmap = picture.objects[i].crop
+        window = numbers[y0 : y0 + bitmap.shape[0], x0 : x0 + bitmap.shape[1]]
+        window[bitmap] = i + 1
+        total += int(bitmap.sum())
+    return numbers, total - int((numbers > 0).sum())
