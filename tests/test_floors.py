@@ -12,6 +12,7 @@ FLOORS = {
     "structures": 0,
     "files": 0,
     "names": 0,
+    "optional": 0,
     "distributed": 0,
     "spelling": -1,
     "ops": 1,

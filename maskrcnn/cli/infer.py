@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from maskrcnn.cli.errors import report
+from maskrcnn.cli.export_arguments import add_export_arguments
 from maskrcnn.cli.model_arguments import add_model_arguments, add_tile_arguments, load_predictor
 from maskrcnn.cli.picture_arguments import add_channel, add_max_pixels, parts_said, with_option
 from maskrcnn.data.images import read_image
@@ -89,6 +90,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add_max_pixels(parser)
     add_channel(parser)
     add_model_arguments(parser)
+    add_export_arguments(parser)
     add_tile_arguments(parser, "images that the network would see smaller than usual, or in which it reaches a limit")
     return parser
 
@@ -138,6 +140,8 @@ def execute(args: argparse.Namespace) -> int:
                     channel=args.channel,
                     selection=selection,
                     pixel_size_um=args.pixel_size,
+                    exports=args.export,
+                    smooth_outlines=args.outlines == "smooth",
                     say=_say,
                     on_failure=fail,
                 )

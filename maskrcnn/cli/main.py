@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import maskrcnn
 from maskrcnn.cli.errors import report
+from maskrcnn.optional import MissingPackageError
 from maskrcnn.spelling import did_you_mean
 
 COMMANDS = {
@@ -17,6 +18,7 @@ COMMANDS = {
     "evaluate": "measure a model on annotated data: AP, masks, counts",
     "check_dataset": "find errors in a data set before training on it",
     "convert_dataset": "convert annotations (VIA, LabelMe, YOLO, VOC, masks) to COCO JSON, split into train and val",
+    "convert": "write what was found, or any annotations, in the format of another tool",
     "convert_weights": "convert another package's checkpoint to a file of this package",
     "zoo": "list the public checkpoints that --weights knows by name",
 }
@@ -63,7 +65,7 @@ def run_tool(command: str, argv: Sequence[str] | None = None, prog: str | None =
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, MissingPackageError) as error:
         report(error, with_traceback=args.debug)
         return 1
     finally:  # who calls this from Python has a logger as it was

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from maskrcnn.data.images import read_picture
 from maskrcnn.distributed import gather, is_first, rank, world_size
 from maskrcnn.files import clear_temporaries, folder_lock
 from maskrcnn.names import printable
+from maskrcnn.prediction.exporting import pictures_of_job
 from maskrcnn.prediction.job_names import common_folder, drawing_names, relative_names
 from maskrcnn.prediction.job_records import FileState, Records, settings_key
 from maskrcnn.prediction.job_results import (
@@ -32,11 +34,14 @@ from maskrcnn.prediction.job_results import (
 from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.pipeline import OutputError, PictureError, finished
 from maskrcnn.prediction.predictor import Predictor
+from maskrcnn.report.export.formats import write_formats
 from maskrcnn.report.selection import Selection
 from maskrcnn.report.written import is_ours
 from maskrcnn.spelling import did_you_mean
 
 LOGGER = logging.getLogger("maskrcnn")
+EXPORTS = "exports"
+"""Folder in the output folder for files of other tools."""
 RECORDS = ".done"
 """Folder in the output folder for what is known of pictures that are done."""
 TILES = "tiles"
@@ -57,6 +62,8 @@ def infer_files(
     channel: int | str | None = None,
     selection: Selection | None = None,
     pixel_size_um: float | None = None,
+    exports: Sequence[str] = (),
+    smooth_outlines: bool = False,
     say: Callable[[str], None] = LOGGER.info,
     on_failure: Callable[[Exception], None] | None = None,
 ) -> JobSummary:
@@ -77,6 +84,8 @@ def infer_files(
         max_pixels, channel: of `read_image`.
         selection: which objects count; None takes all.
         pixel_size_um: the side of a pixel in micrometres, which measurements.csv then has columns in, too.
+        exports: formats of `maskrcnn.report.export.formats`, which are written to `out`/exports/<format>.
+        smooth_outlines: with outlines between the pixels, not along their edges.
         say: takes one line for each file that was done; the logger "maskrcnn" where none is given.
         on_failure: takes the error of each file that could not be done; its text names the file. None logs a warning.
 
@@ -97,7 +106,8 @@ def infer_files(
     drawings = _drawings(names, "" if root is None else root.absolute().name, out) if is_drawn else {}
     folder = out / RECORDS if len(files) > 1 else None
     _expect_same_files(files)
-    make_key = cache(lambda: settings_key(predictor, labels.tolist(), channel, selection))
+    smooth = smooth_outlines and bool(exports)
+    make_key = cache(lambda: settings_key(predictor, labels.tolist(), channel, selection, smooth=smooth))
     settings = _from_first(lambda: make_key() if folder else "")
     tiles = out / RECORDS / TILES
 
@@ -126,7 +136,17 @@ def infer_files(
             with (
                 tqdm(total=len(own), unit="image", disable=None if len(own) > 1 and is_first() else True) as bar,
                 closing(
-                    finished(predictor, own, drawings, labels, records, reading, selection or Selection(), kept)
+                    finished(
+                        predictor,
+                        own,
+                        drawings,
+                        labels,
+                        records,
+                        reading,
+                        selection or Selection(),
+                        kept,
+                        smooth=smooth,
+                    )
                 ) as results,
             ):
                 for file, result in results:
@@ -157,6 +177,7 @@ def infer_files(
                 rows = count_rows(records, names, failures)
                 all_names = predictor.class_names
                 write_results(out, rows, class_names, records, names, all_names, category_ids, pixel_size_um)
+                _export(out, exports, records, names, all_names, category_ids, reading, overwrite, say)
             except OSError as error:
                 raise _unwritable(out, error, progress()) from error
             shutil.rmtree(tiles, ignore_errors=True)  # also what was left under other settings
@@ -169,6 +190,26 @@ def infer_files(
         finally:
             with suppress(RuntimeError):
                 gather(None)  # torchrun ends all processes as soon as one ends badly, and the first may be writing
+
+
+def _export(
+    out: Path,
+    exports: Sequence[str],
+    records: Records,
+    names: Mapping[Path, str],
+    class_names: Sequence[str],
+    category_ids: Sequence[int] | None,
+    reading: Mapping[str, Any],
+    overwrite: bool,
+    say: Callable[[str], None],
+) -> None:
+    if not exports:
+        return
+    class_of = dict(zip(category_ids or range(1, len(class_names) + 1), class_names, strict=True))
+    pictures = pictures_of_job(records, names, class_of, lambda file: read_picture(file, **reading)[0])
+    done = write_formats(out / EXPORTS, exports, pictures, class_names, overwrite=overwrite, outlines_said=say)
+    for one in done:
+        say(str(one))
 
 
 def _drawings(names: Mapping[Path, str], root_name: str, out: Path) -> dict[Path, Path]:

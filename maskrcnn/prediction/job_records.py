@@ -79,6 +79,9 @@ class _Record(_Strict):
     doubles: Number
     annotations: list[_Annotation]
     measured: dict[str, list[int | float | None]] = {}
+    outlines: list[list[list[list[float]]]] = []
+    """Of each annotation the parts, of each part its rings, outer first, x y x y ...; [] where they were not asked
+    for, or the pixels are all that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,7 @@ class Records:
         num_doubles: int = 0,
         notes: Sequence[str] = (),
         measured: Mapping[str, Sequence[int | float | None]] | None = None,
+        outlines: Sequence[Any] = (),
     ) -> None:
         """Record that `file`, which was in that `state_of` when it was read, is done and drawn in `drawing`.
 
@@ -150,6 +154,7 @@ class Records:
             "doubles": num_doubles,
             "annotations": annotations,
             "measured": measured or {},
+            "outlines": outlines,
         }
         text = json.dumps(record, allow_nan=False, separators=(",", ":")).encode()
         with self._lock:
@@ -213,6 +218,14 @@ class Records:
             RuntimeError: the record was changed meanwhile.
         """
         return self._record(file).measured
+
+    def outlines(self, file: Path) -> list[list[list[list[float]]]]:
+        """Smooth outlines of each of its annotations, where they were recorded, or [].
+
+        Raises:
+            RuntimeError: the record was changed meanwhile.
+        """
+        return self._record(file).outlines
 
     def compact(self) -> None:
         """Leave on disk only what is done, in one file; this object is of no use any more."""
@@ -279,15 +292,21 @@ def state_of(file: Path) -> FileState:
 
 
 def settings_key(
-    predictor: Predictor, labels: Sequence[int], channel: int | str | None = None, selection: Selection | None = None
+    predictor: Predictor,
+    labels: Sequence[int],
+    channel: int | str | None = None,
+    selection: Selection | None = None,
+    *,
+    smooth: bool = False,
 ) -> str:
     """A hash of what decides on the results: weights, settings, precision, the `labels` that are kept, the version,
-    the tiles, the `channel` that is read and the `selection` of what is counted.
+    the tiles, the `channel` that is read, the `selection` of what is counted and whether there are `smooth` outlines.
 
     The device and the batch size, which change the last digits, are not in it.
     """
     settings = [maskrcnn.__version__, predictor.precision, predictor.settings.model_dump(mode="json"), sorted(labels)]
     settings += ["measured", channel, str(selection or "")]
+    settings += ["smooth outlines"] * smooth
     settings += [predictor.tile, predictor.overlap, predictor.max_detections]
     digest = hashlib.sha256(json.dumps(settings).encode())
     for name, tensor in predictor.model.state_dict().items():

@@ -19,6 +19,7 @@ from maskrcnn.data.pictures.finding import shown
 from maskrcnn.distributed import is_first, num_cores
 from maskrcnn.names import printable
 from maskrcnn.prediction.ahead import ahead
+from maskrcnn.prediction.exporting import rings_of
 from maskrcnn.prediction.job_records import FileState, Records, state_of
 from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.predictor import Predictor
@@ -82,13 +83,14 @@ def finished(
     reading: Mapping[str, Any],
     selection: Selection,
     kept: Callable[[FileState], TileFiles],
+    smooth: bool = False,
 ) -> Generator[tuple[Path, dict[str, int] | PictureError], None, None]:
     """Each file and the counts of `labels` in it, in order, when it is drawn and on record; or why it is not.
 
     Counts leave out classes of which there is none. A file with a place in `drawings` is drawn there. Whatever goes
     wrong with one picture is given in its place. Closing the generator still records what went through the network.
     `reading` are options of `read_picture`, `selection` says which objects count. `kept` gives the tiles that are done
-    of a picture in a state.
+    of a picture in a state. With `smooth` smooth outlines are recorded, too.
 
     Raises:
         OutputError: a drawing or a record cannot be written.
@@ -115,7 +117,8 @@ def finished(
             path = drawings.get(file)
             if path is not None:
                 _write_drawing(path, figure(image, instances))
-            counts = _record(records, file, state, path, instances, numbers, predictor.settings.category_ids or None)
+            ids = predictor.settings.category_ids or None
+            counts = _record(records, file, state, path, instances, numbers, ids, smooth=smooth)
             if predictor.needs_tiles(instances.image_size):
                 kept(state).remove()
             return file, counts
@@ -199,6 +202,8 @@ def _record(
     instances: Instances,
     numbers: np.ndarray,
     category_ids: Sequence[int] | None,
+    *,
+    smooth: bool,
 ) -> dict[str, int]:
     counts = {name: number for name, number in count(instances).items() if number}
     found: Iterable[dict] = coco_dict([(str(file), instances)], instances.class_names, category_ids)["annotations"]
@@ -218,6 +223,7 @@ def _record(
             num_doubles,
             instances.notes,
             measured,
+            rings_of(instances.polygons(smooth=True)) if smooth and instances.pixels is None else (),
         )
     except OSError as error:
         raise OutputError(*error.args) from error

@@ -17,6 +17,7 @@ from maskrcnn.structures.polygons import Polygon, rle_to_polygons
 from maskrcnn.structures.rle import Rle
 from maskrcnn.structures.runs import Runs
 from maskrcnn.structures.semantic_map import SemanticMap, index_type
+from maskrcnn.structures.smooth_outlines import smooth_outlines
 
 NAMED_IN_REPR = 5
 """Classes, the most frequent ones."""
@@ -200,8 +201,14 @@ class Instances:
         """Pixels of each mask, int64 (N,)."""
         return self.runs.areas()
 
-    def polygons(self) -> list[list[Polygon]]:
-        """The parts of each mask with their holes; see `rle_to_polygons`."""
+    def polygons(self, smooth: bool = False) -> list[list[Polygon]]:
+        """The parts of each mask with their holes; see `rle_to_polygons`.
+
+        With `smooth` not the edges of the pixels but the line between them where the probabilities cross 0.5, see
+        `smooth_outlines`; of masks that are known by their pixels alone (`pixels`) they are the edges.
+        """
+        if smooth and self.pixels is None:
+            return smooth_outlines(self.mask_probs, self.boxes, self.image_size, self.paste_mode)
         return [rle_to_polygons(rle) for rle in self._rles]
 
     def bitmaps(self) -> np.ndarray:

@@ -75,7 +75,7 @@ def sample_grid(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The values that `masks_to_runs` reads bilinearly, and where in the image they lie.
 
-    Values (N, M + 2, M + 2), y before x, with the ring of 0s; the x and the y of their columns and rows, (N, M + 2) each,
+    Values (N, M + 2, M + 2), y before x, with the ring of 0s; x of their columns and y of their rows, (N, M + 2) each,
     px. Boxes that give an empty mask have NaN there.
     """
     axes = _axes(boxes.float(), image_size, mask_probs.shape[-1], mode)

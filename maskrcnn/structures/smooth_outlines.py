@@ -3,6 +3,9 @@
 N instances, M mask cells on a side; P vertices of a ring, (x, y) in pixels as in `polygons`.
 """
 
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -33,22 +36,21 @@ def smooth_outlines(
     if mode == "integer":  # nothing is outside the box
         corners = boxes.cpu().double().numpy().round()
         low, high = np.maximum(low, corners[:, :2]), np.minimum(high, corners[:, 2:])
-    outlines = []
+    outlines: list[list[Polygon]] = []
     for z, x, y, first, last in zip(values, columns, rows, low, high, strict=True):
         if not (np.isfinite(x).all() and np.isfinite(y).all()) or z.max() <= 0.5:
             outlines.append([])
             continue
         z, y = _refined(z, y)
         z, x = _refined(z.T, x)
-        found, offsets = contour_generator(x, y, z.T, fill_type=FillType.OuterOffset).filled(0.5, np.inf)
+        made: Any = contour_generator(x, y, z.T, fill_type=FillType.OuterOffset).filled(0.5, np.inf)
         polygons = [
             # Kept inside by moving what is outside onto the border, which changes nothing inside.
-            [_open(np.clip(points[a:b], first, last)) for a, b in zip(of[:-1], of[1:], strict=True)]
-            for points, of in zip(found, offsets, strict=True)
+            [_open(np.clip(points[a:b], first, last)) for a, b in pairwise(of)]
+            for points, of in zip(*made, strict=True)
         ]
-        outlines.append(
-            [{"exterior": rings[0], "holes": [r for r in rings[1:] if len(r) > 2]} for rings in polygons if len(rings[0]) > 2]
-        )
+        parts = [[ring for ring in rings if len(ring) > 2] for rings in polygons if len(rings[0]) > 2]
+        outlines.append([{"exterior": rings[0], "holes": rings[1:]} for rings in parts])
     return outlines
 
 

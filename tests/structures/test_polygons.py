@@ -3,11 +3,12 @@
 from collections import Counter
 from typing import Any
 
+import cv2
 import numpy as np
 import pycocotools.mask
 import pytest
 
-from maskrcnn.structures.polygons import Polygon, rle_to_polygons
+from maskrcnn.structures.polygons import Polygon, one_ring, rle_to_polygons
 from maskrcnn.structures.rle import decode, encode
 
 coco_mask: Any = pycocotools.mask  # its stubs know less than it accepts
@@ -90,3 +91,20 @@ def test_whole_image_one_pixel_and_nothing():
     (pixel,) = rle_to_polygons(encode(np.ones((1, 1), bool)))
     assert signed_area(pixel["exterior"]) == 1
     assert rle_to_polygons(encode(np.zeros((4, 6), bool))) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_ring_covers_the_same_pixels(seed: int):
+    noise = np.random.default_rng(seed).normal(size=(50, 40))
+    bitmap = cv2.GaussianBlur(noise, (0, 0), 0.4 + seed) > 0.02  # many parts with holes
+    polygons = rle_to_polygons(encode(bitmap))
+    ring = one_ring(polygons)
+    rles: Any = pycocotools.mask.frPyObjects([ring.ravel().tolist()], 50, 40)
+    assert np.array_equal(pycocotools.mask.decode(pycocotools.mask.merge(rles)), bitmap)
+    before, after = ring, np.roll(ring, -1, axis=0)
+    area = (before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]).sum() / 2
+    assert abs(area) == bitmap.sum()
+
+
+def test_one_ring_of_nothing():
+    assert one_ring([]).shape == (0, 2)

@@ -38,7 +38,9 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
 def wkt(polygons: list[Polygon]) -> str:
     """Well-known text of the parts with their holes, in pixels, y down."""
     parts = [f"({', '.join(map(_ring, [closed(p['exterior']), *map(closed, p['holes'])]))})" for p in polygons]
-    return f"POLYGON {parts[0]}" if len(parts) == 1 else f"MULTIPOLYGON ({', '.join(parts)})" if parts else "POLYGON EMPTY"
+    if len(parts) == 1:
+        return f"POLYGON {parts[0]}"
+    return f"MULTIPOLYGON ({', '.join(parts)})" if parts else "POLYGON EMPTY"
 
 
 def _ring(ring: list[list[float]]) -> str:

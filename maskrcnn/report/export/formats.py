@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pycocotools.mask
@@ -26,7 +27,8 @@ from maskrcnn.report.export import (
 )
 from maskrcnn.report.export.folder import ExportFolder
 from maskrcnn.report.export.picture import FoundPicture
-from maskrcnn.structures.polygons import one_ring
+from maskrcnn.structures.polygons import Polygon, one_ring
+from maskrcnn.structures.rle import Rle
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Exported:
         lost = "; ".join(f"{number} {what}" for what, number in self.lost.items())
         pictures = f"{self.num_pictures} picture{'s' * (self.num_pictures != 1)}"
         objects = f"{self.num_objects} object{'s' * (self.num_objects != 1)}"
-        return f"{self.folder}: {objects} of {pictures}; {f'not held by {self.name}: {lost}' if lost else 'nothing lost'}"
+        return f"{self.folder}: {objects} of {pictures}; {f'lost: {lost}' if lost else 'nothing lost'}"
 
 
 def write_formats(
@@ -96,7 +98,7 @@ def write_formats(
     Raises:
         ValueError: an unknown format, or what a format cannot be written without.
         FileExistsError: a file that no export wrote would be replaced; not with `overwrite`.
-        ImportError: a format needs a package that is not installed.
+        MissingPackageError: a format needs a package that is not installed.
     """
     for name in names:
         if name not in FORMATS:
@@ -114,11 +116,11 @@ def write_formats(
             ious += _ious(picture)
     for folder in folders.values():
         folder.finish()
+    rest = num_objects - len(ious)
     if outlines_said is not None and ious:
         outlines_said(
             f"smooth outlines of {len(ious)} objects: IoU with their pixels {np.mean(ious):.3f} on average, "
-            f"{min(ious):.3f} at least"
-            + (f"; {num_objects - len(ious)} have only pixels (put together from tiles)" if num_objects > len(ious) else "")
+            f"{min(ious):.3f} at least" + (f"; {rest} put together from tiles have exact ones" if rest else "")
         )
     return [
         Exported(name, folder.root, num_pictures, num_objects, {k: n for k, n in folder.lost.items() if n})
@@ -132,10 +134,11 @@ def _ious(picture: FoundPicture) -> list[float]:
     return [outline_iou(one.outline, one.rle) for one in found]
 
 
-def outline_iou(outline: list, rle: dict) -> float:
+def outline_iou(outline: list[Polygon], rle: Rle) -> float:
     """IoU of an outline, filled as pycocotools does, with a mask; 1 where both are empty."""
     ring = one_ring(outline)
     if len(ring) < 3:
         return float(not pycocotools.mask.area(rle))  # pyright: ignore[reportArgumentType]
     filled = pycocotools.mask.frPyObjects([ring.ravel().tolist()], *rle["size"])
-    return float(pycocotools.mask.iou(filled, [rle], [0])[0, 0])  # pyright: ignore[reportArgumentType]
+    ious: Any = pycocotools.mask.iou(filled, [rle], [0])  # pyright: ignore[reportArgumentType]
+    return float(ious[0, 0])

@@ -25,8 +25,10 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
 
     def add(picture: FoundPicture) -> None:
         folder.lost["objects without a pixel"] += sum(not found.outline for found in picture.objects)
-        places = [(f"{picture.stem}.geojson", None)] + [(f"map/{picture.stem}.geojson", picture.geo)] * bool(picture.geo)
-        for name, geo in places:
+        for place, geo in (("", None), ("map/", picture.geo)):
+            if place and geo is None:
+                continue
+            name = f"{place}{picture.stem}.geojson"
             with folder.text(name) as file:
                 height, width = picture.size
                 about = {"file_name": utf8(picture.file_name), "width": width, "height": height}

@@ -24,12 +24,15 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
     """Gives what writes one picture.
 
     Raises:
-        ImportError: roifile is not installed.
+        MissingPackageError: roifile is not installed.
     """
-    roifile: Any = needed("roifile", "imagej", "ROIs of ImageJ")
+    roifile = needed("roifile", "imagej", "imagej")
 
     def add(picture: FoundPicture) -> None:
-        with folder.file(f"{picture.stem}_RoiSet.zip") as path, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        with (
+            folder.file(f"{picture.stem}_RoiSet.zip") as path,
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file,
+        ):
             for number, found in enumerate(picture.objects, start=1):
                 if not found.outline:
                     folder.lost["objects without a pixel"] += 1

@@ -16,7 +16,7 @@ _MOST_16_BITS = (1 << 16) - 1
 
 @contextmanager
 def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
-    """Gives what writes <stem>_labels.tif, uint16 or, for more than 65,535 objects, uint32; and what its numbers are."""
+    """Gives what writes <stem>_labels.tif, uint16, or uint32 for more than 65,535 objects; and a table of them."""
     import tifffile  # slow to import
 
     def add(picture: FoundPicture) -> None:

@@ -30,9 +30,7 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
         tasks = OpenList(file)
 
         def add(picture: FoundPicture) -> None:
-            regions = [
-                _region(found, picture, number) for number, found in enumerate(picture.objects) if found.outline
-            ]
+            regions = [_region(found, picture, number) for number, found in enumerate(picture.objects) if found.outline]
             folder.lost["objects without a pixel"] += len(picture.objects) - len(regions)
             scores = [found.score for found in picture.objects if found.score is not None]
             prediction: dict[str, Any] = {"model_version": "maskrcnn", "result": regions}

@@ -21,7 +21,7 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
             x0, y0, bitmap = found.crop
             whole = np.zeros(picture.size, np.uint8)
             whole[y0 : y0 + bitmap.shape[0], x0 : x0 + bitmap.shape[1]] = bitmap * np.uint8(255)
-            name = f"{picture.stem.replace('/', '_')}/masks/{number:04}_{safe_name(found.class_name)}.png"
+            name = f"{picture.stem}/masks/{number:04}_{safe_name(found.class_name)}.png"
             with folder.file(name) as path:
                 Image.fromarray(whole).convert("1").save(path, "PNG")
         folder.lost["scores"] += sum(found.score is not None for found in picture.objects)

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from maskrcnn.names import printable
 from maskrcnn.report.export.folder import ExportFolder
-from maskrcnn.report.export.picture import FoundPicture, safe_name, stems
+from maskrcnn.report.export.picture import FoundPicture, stems
 
 KEEPS = {"class", "score", "overlaps"}
 
@@ -42,8 +42,8 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
         folder.lost["masks (only boxes are kept)"] += len(picture.objects)
 
     yield add
-    for name, of_sequence in lines.items():
-        place = "/".join(safe_name(part) for part in PurePosixPath(name).parts if part not in ("/", "..")) or "sequence"
+    places = stems([(f"{name}.frames", None) for name in lines])
+    for place, (name, of_sequence) in zip(places, lines.items(), strict=True):
         with folder.text(f"{place}/gt/gt.txt") as file:
             file.writelines(of_sequence)
         with folder.text(f"{place}/gt/labels.txt") as file:

@@ -7,7 +7,7 @@ from maskrcnn.structures.polygons import one_ring
 
 DECIMALS = 3
 """Of coordinates: a thousandth of a pixel; whole ones stay whole."""
-JOINED = "objects of several parts or with holes, drawn as one ring with cuts of no width (no pixel is lost)"
+JOINED = "objects of several parts or with holes are one ring, with cuts of no width: no pixel is lost"
 
 
 def points(ring: np.ndarray) -> list[list[float]]:

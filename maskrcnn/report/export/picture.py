@@ -86,12 +86,14 @@ class FoundPicture:
 
 
 def stems(pictures: Sequence[tuple[str, int | None]]) -> list[str]:
-    """A name for the files of each (file name, page): its path without extension, which no other has, whatever its case.
+    """A name for the files of each (file name, page): its path without extension; no two are equal in any case.
 
     None leads out of the folder that it is put into, and none has what a file system may refuse.
     """
     plain = [_safe(PurePosixPath(utf8(name).replace("\\", "/")).with_suffix(""), page) for name, page in pictures]
-    longer = [_safe(PurePosixPath(f"{utf8(name)}".replace("\\", "/").replace(".", "_")), page) for name, page in pictures]
+    longer = [
+        _safe(PurePosixPath(f"{utf8(name)}".replace("\\", "/").replace(".", "_")), page) for name, page in pictures
+    ]
     used = Counter(stem.lower() for pair in zip(plain, longer, strict=True) for stem in set(pair))
     chosen: list[str] = []
     taken: set[str] = set()

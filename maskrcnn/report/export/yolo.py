@@ -32,4 +32,7 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
     yield add
     with folder.text("data.yaml") as file:
         names = "".join(f"  {label}: {json_text(printable(name))}\n" for name, label in label_of.items())
-        file.write(f"# put the pictures into images/, under the names of the files in labels/\ntrain: images\nval: images\nnames:\n{names}")
+        file.write(
+            "# put the pictures into images/, under the names of the files in labels/\n"
+            f"train: images\nval: images\nnames:\n{names}"
+        )

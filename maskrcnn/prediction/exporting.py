@@ -1,0 +1,93 @@
+"""What a job found, or what a file of annotations holds, on its way into the formats of other tools."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskrcnn.data.annotations import Annotations
+from maskrcnn.data.images import read_image
+from maskrcnn.data.pictures.geo import geo_reference
+from maskrcnn.prediction.job_records import Records
+from maskrcnn.report.export.picture import FoundObject, FoundPicture, GeoReference, stems
+from maskrcnn.structures.polygons import Polygon
+
+Ring = list[float]
+
+
+def pictures_of_job(
+    records: Records,
+    names: Mapping[Path, str],
+    class_of: Mapping[int, str],
+    read: Callable[[Path], np.ndarray],
+) -> Iterator[FoundPicture]:
+    """The pictures that are done, in the order of `names`; `class_of` has the name of each category id.
+
+    `read` gives the pixels of a file.
+    """
+    done = [file for file in names if file in records.done]
+    for file, stem in zip(done, stems([(names[file], None) for file in done]), strict=True):
+        outlines = records.outlines(file)
+        objects = [
+            _found(annotation, class_of, outlines[i] if outlines else None)
+            for i, annotation in enumerate(records.annotations(file))
+        ]
+        geo = _geo(file)
+        yield FoundPicture(
+            names[file], stem, records.done[file].image_size, objects, pixels=partial(read, file), geo=geo
+        )
+
+
+def pictures_of_annotations(table: Annotations, *, is_read: bool = True) -> Iterator[FoundPicture]:
+    """The pictures of a table of annotations, of any format; crowd regions are left out.
+
+    `is_read`: the files of the pictures are in the table's folder.
+    """
+    names = [(name, table.coco["images"][i].get("page")) for i, name in enumerate(table.file_names)]
+    class_of = dict(zip(table.category_ids, table.class_names, strict=True))
+    for i, stem in enumerate(stems(names)):
+        objects = []
+        for row in table.rows(i).tolist():
+            if not table.is_object[row]:
+                continue
+            record = table.coco["annotations"][row]
+            x, y, width, height = table.boxes_xywh[row].tolist()
+            if not np.isfinite([x, y, width, height]).all():
+                x, y, width, height = table.mask_boxes_xywh[row].tolist()
+            known = {"category_id": table.category_ids[table.labels[row]], "segmentation": table.rle(row)}
+            numbers = {key: record[key] for key in ("score", "track_id") if isinstance(record.get(key), int | float)}
+            objects.append(_found(known | numbers | {"bbox": [x, y, width, height]}, class_of, None))
+        path = table.image_path(i)
+        pixels, geo = (partial(read_image, path), _geo(path)) if is_read else (None, None)
+        yield FoundPicture(*names[i][:1], stem, table.size(i), objects, names[i][1], pixels, geo)
+
+
+def rings_of(outlines: Sequence[Sequence[Polygon]]) -> list[list[list[Ring]]]:
+    """Outlines as they are kept in a record: of each object the parts, of each part its rings, outer first."""
+    return [
+        [[np.round(ring, 3).ravel().tolist() for ring in (p["exterior"], *p["holes"])] for p in parts]
+        for parts in outlines
+    ]
+
+
+def _found(annotation: Mapping[str, Any], class_of: Mapping[int, str], outline: list[list[Ring]] | None) -> FoundObject:
+    x, y, width, height = annotation["bbox"]
+    smooth: list[Polygon] | None = None
+    if outline is not None:
+        parts = [[np.array(ring, np.float64).reshape(-1, 2) for ring in rings] for rings in outline]
+        smooth = [{"exterior": rings[0], "holes": rings[1:]} for rings in parts]
+    return FoundObject(
+        class_of[annotation["category_id"]],
+        annotation["segmentation"],
+        (x, y, x + width, y + height),
+        annotation.get("score"),
+        smooth,
+        annotation.get("track_id"),
+    )
+
+
+def _geo(path: Path) -> GeoReference | None:
+    found = geo_reference(path)
+    return GeoReference(*found) if found is not None else None
