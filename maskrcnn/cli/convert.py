@@ -9,7 +9,7 @@ from maskrcnn.data.coco_annotations import annotations_from_coco
 from maskrcnn.data.formats.finding import load_json
 from maskrcnn.data.formats.recognise import read_dataset, recognise
 from maskrcnn.data.problems import MEANINGS
-from maskrcnn.prediction.exporting import pictures_of_annotations
+from maskrcnn.prediction.exporting import is_empty_rle, pictures_of_annotations
 from maskrcnn.report.dataset_text import problems_text
 from maskrcnn.report.export.formats import FORMATS, write_formats
 
@@ -47,12 +47,13 @@ def execute(args: argparse.Namespace) -> int:
         raise ValueError(f"{needing[0]}: the pictures are needed: name their folder with --images")
     problems = []
     for split, table in tables.items():
-        rows = [problem.row_of_table() for problem in table.problems]
+        # What a network found without a pixel is counted among what is lost.
+        told = [p for p in table.problems if not (p.kind == "empty-mask" and p.row >= 0 and is_empty_rle(table, p.row))]
+        rows = [problem.row_of_table() for problem in told]
         problems += rows
         of_split = out / split if len(tables) > 1 else out
-        names = [name for name in args.to]
-        pictures = pictures_of_annotations(table.usable(), is_read=is_read)
-        say_exported(write_formats(of_split, names, pictures, table.class_names, overwrite=args.overwrite))
+        pictures = pictures_of_annotations(table, is_read=is_read)
+        say_exported(write_formats(of_split, args.to, pictures, table.class_names, overwrite=args.overwrite))
     if problems:
         print(f"\n{problems_text(problems, MEANINGS)}")
     return int(any(row[0] == "error" for row in problems))

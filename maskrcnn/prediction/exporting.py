@@ -30,14 +30,15 @@ def pictures_of_job(
     done = [file for file in names if file in records.done]
     for file, stem in zip(done, stems([(names[file], None) for file in done]), strict=True):
         outlines = records.outlines(file)
+        annotations = records.annotations(file)
         objects = [
             _found(annotation, class_of, outlines[i] if outlines else None)
-            for i, annotation in enumerate(records.annotations(file))
+            for i, annotation in enumerate(annotations)
+            if annotation["area"]
         ]
-        geo = _geo(file)
-        yield FoundPicture(
-            names[file], stem, records.done[file].image_size, objects, pixels=partial(read, file), geo=geo
-        )
+        num_empty = len(annotations) - len(objects)
+        size, geo = records.done[file].image_size, _geo(file)
+        yield FoundPicture(names[file], stem, size, objects, None, partial(read, file), geo, num_empty)
 
 
 def pictures_of_annotations(table: Annotations, *, is_read: bool = True) -> Iterator[FoundPicture]:
@@ -48,9 +49,11 @@ def pictures_of_annotations(table: Annotations, *, is_read: bool = True) -> Iter
     names = [(name, table.coco["images"][i].get("page")) for i, name in enumerate(table.file_names)]
     class_of = dict(zip(table.category_ids, table.class_names, strict=True))
     for i, stem in enumerate(stems(names)):
-        objects = []
+        objects: list[FoundObject] = []
+        num_empty = 0
         for row in table.rows(i).tolist():
             if not table.is_object[row]:
+                num_empty += is_empty_rle(table, row)
                 continue
             record = table.coco["annotations"][row]
             x, y, width, height = table.boxes_xywh[row].tolist()
@@ -61,7 +64,13 @@ def pictures_of_annotations(table: Annotations, *, is_read: bool = True) -> Iter
             objects.append(_found(known | numbers | {"bbox": [x, y, width, height]}, class_of, None))
         path = table.image_path(i)
         pixels, geo = (partial(read_image, path), _geo(path)) if is_read else (None, None)
-        yield FoundPicture(*names[i][:1], stem, table.size(i), objects, names[i][1], pixels, geo)
+        yield FoundPicture(*names[i][:1], stem, table.size(i), objects, names[i][1], pixels, geo, num_empty)
+
+
+def is_empty_rle(table: Annotations, row: int) -> bool:
+    """Whether it is an object without a pixel, as networks find them now and then; of polygons it is a mistake."""
+    is_known = table.labels[row] >= 0 and not table.is_crowd[row] and not table.mask_areas[row]
+    return bool(is_known) and isinstance(table.coco["annotations"][row].get("segmentation"), dict)
 
 
 def rings_of(outlines: Sequence[Sequence[Polygon]]) -> list[list[list[Ring]]]:
@@ -77,7 +86,7 @@ def _found(annotation: Mapping[str, Any], class_of: Mapping[int, str], outline: 
     smooth: list[Polygon] | None = None
     if outline is not None:
         parts = [[np.array(ring, np.float64).reshape(-1, 2) for ring in rings] for rings in outline]
-        smooth = [{"exterior": rings[0], "holes": rings[1:]} for rings in parts]
+        smooth = [{"exterior": rings[0], "holes": rings[1:]} for rings in parts] or None
     return FoundObject(
         class_of[annotation["category_id"]],
         annotation["segmentation"],

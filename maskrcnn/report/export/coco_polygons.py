@@ -44,6 +44,6 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
 
 
 def _mask(found: FoundObject) -> Any:
-    if not found.outline or any(part["holes"] for part in found.outline):
+    if any(part["holes"] for part in found.outline):
         return found.rle
     return [flat(part["exterior"]) for part in found.outline]

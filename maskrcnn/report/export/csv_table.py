@@ -16,7 +16,7 @@ COLUMNS = ("file", "page", "id", "class", "score", "box_x0", "box_y0", "box_x1",
 
 @contextmanager
 def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
-    """Gives what writes one picture; ids go on from picture to picture, as in instances.json."""
+    """Gives what writes one picture; ids go on from picture to picture."""
     with folder.text("objects.csv") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
@@ -40,7 +40,7 @@ def wkt(polygons: list[Polygon]) -> str:
     parts = [f"({', '.join(map(_ring, [closed(p['exterior']), *map(closed, p['holes'])]))})" for p in polygons]
     if len(parts) == 1:
         return f"POLYGON {parts[0]}"
-    return f"MULTIPOLYGON ({', '.join(parts)})" if parts else "POLYGON EMPTY"
+    return f"MULTIPOLYGON ({', '.join(parts)})"
 
 
 def _ring(ring: list[list[float]]) -> str:

@@ -31,9 +31,6 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
             raise ValueError(f"cutouts: {picture.file_name} is {got} (height x width), its objects are of {expected}")
         for number, found in enumerate(picture.objects, start=1):
             x0, y0, bitmap = found.crop
-            if not bitmap.size:
-                folder.lost["objects without a pixel"] += 1
-                continue
             window = image[y0 : y0 + bitmap.shape[0], x0 : x0 + bitmap.shape[1]]
             rgba = np.dstack([window * bitmap[..., None], bitmap * np.uint8(255)])
             name = f"{picture.stem}/{number:04}_{safe_name(found.class_name)}_x{x0}_y{y0}.png"

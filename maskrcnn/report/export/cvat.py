@@ -36,10 +36,7 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
             name = _quoted(picture.file_name)
             file.write(f'<image id="{num}" name={name} width="{width}" height="{height}">\n')
             for found in picture.objects:
-                if found.outline:
-                    file.write(_shape(found))
-                else:
-                    folder.lost["objects without a pixel"] += 1
+                file.write(_shape(found))
             file.write("</image>\n")
             num += 1
 

@@ -111,6 +111,8 @@ def write_formats(
         for picture in pictures:
             for add in writers:
                 add(picture)
+            for folder in folders.values():
+                folder.lost["objects without a pixel"] += picture.num_empty
             num_pictures += 1
             num_objects += len(picture.objects)
             ious += _ious(picture)
@@ -135,10 +137,10 @@ def _ious(picture: FoundPicture) -> list[float]:
 
 
 def outline_iou(outline: list[Polygon], rle: Rle) -> float:
-    """IoU of an outline, filled as pycocotools does, with a mask; 1 where both are empty."""
+    """IoU of an outline, filled as pycocotools does, with a mask."""
     ring = one_ring(outline)
-    if len(ring) < 3:
-        return float(not pycocotools.mask.area(rle))  # pyright: ignore[reportArgumentType]
+    if not len(ring):  # nothing above 0.5 between the pixels of a mask that has one
+        return 0.0
     filled = pycocotools.mask.frPyObjects([ring.ravel().tolist()], *rle["size"])
     ious: Any = pycocotools.mask.iou(filled, [rle], [0])  # pyright: ignore[reportArgumentType]
     return float(ious[0, 0])

@@ -24,7 +24,6 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
     color_of = {name: list(BRIGHT[i % len(BRIGHT)]) for i, name in enumerate(folder.class_names)}
 
     def add(picture: FoundPicture) -> None:
-        folder.lost["objects without a pixel"] += sum(not found.outline for found in picture.objects)
         for place, geo in (("", None), ("map/", picture.geo)):
             if place and geo is None:
                 continue
@@ -40,7 +39,6 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
                 features = (
                     _feature(found, f"{picture.file_name} {number}", color_of[found.class_name], geo)
                     for number, found in enumerate(picture.objects, start=1)
-                    if found.outline
                 )
                 write_list(file, features)
                 file.write("}\n")

@@ -34,9 +34,6 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
             zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file,
         ):
             for number, found in enumerate(picture.objects, start=1):
-                if not found.outline:
-                    folder.lost["objects without a pixel"] += 1
-                    continue
                 name = f"{number:04}-{printable(found.class_name).replace('/', '_')}"
                 roi = _roi(roifile, found, name)
                 file.writestr(zipfile.ZipInfo(f"{name}.roi", _TIME), roi.tobytes(), zipfile.ZIP_DEFLATED)

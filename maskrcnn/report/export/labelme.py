@@ -27,7 +27,6 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
 
     def add(picture: FoundPicture) -> None:
         shapes = [shape for number, found in enumerate(picture.objects) for shape in _shapes(found, number)]
-        folder.lost["objects without a pixel"] += sum(not found.outline for found in picture.objects)
         content = {
             "version": VERSION,
             "flags": {},

@@ -25,7 +25,7 @@ class FoundObject:
 
     class_name: str
     rle: Rle
-    """COCO compressed RLE of its pixels."""
+    """COCO compressed RLE of its pixels, one or more."""
     box: tuple[float, float, float, float]
     """x0 y0 x1 y1, px."""
     score: float | None = None
@@ -83,6 +83,8 @@ class FoundPicture:
     pixels: Callable[[], np.ndarray] | None = None
     """Reads it, RGB uint8 (H, W, 3), where its file is at hand."""
     geo: GeoReference | None = None
+    num_empty: int = 0
+    """Objects without a pixel, which are left out of `objects`."""
 
 
 def stems(pictures: Sequence[tuple[str, int | None]]) -> list[str]:

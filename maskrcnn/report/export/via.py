@@ -95,11 +95,8 @@ def opened_3(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
 def _rings(picture: FoundPicture, folder: ExportFolder) -> Iterator[tuple[FoundObject, np.ndarray]]:
     for found in picture.objects:
         ring = ring_of(found)
-        if len(ring):
-            folder.lost[JOINED] += not found.is_one_ring
-            yield found, ring
-        else:
-            folder.lost["objects without a pixel"] += 1
+        folder.lost[JOINED] += not found.is_one_ring
+        yield found, ring
 
 
 def _attributes(found: FoundObject) -> dict[str, str]:

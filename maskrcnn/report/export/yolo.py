@@ -22,9 +22,6 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
         with folder.text(f"labels/{picture.stem}.txt") as file:
             for found in picture.objects:
                 shares = [f"{x / width:.8g} {y / height:.8g}" for x, y in ring_of(found).tolist()]
-                if not shares:
-                    folder.lost["objects without a pixel"] += 1
-                    continue
                 file.write(f"{label_of[found.class_name]} {' '.join(shares)}\n")
                 folder.lost[JOINED] += not found.is_one_ring
                 folder.lost["scores"] += found.score is not None
