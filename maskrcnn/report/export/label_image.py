@@ -1,12 +1,13 @@
 """Label images: an OME-TIFF for each picture with the number of each object, as napari and CellProfiler have them."""
 
 import csv
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
-from maskrcnn.names import table_cell
+from maskrcnn.names import table_cell, utf8
 from maskrcnn.report.export.folder import ExportFolder
 from maskrcnn.report.export.picture import FoundPicture
 
@@ -23,7 +24,9 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
         numbers, num_hidden = painted(picture)
         dtype = np.uint16 if len(picture.objects) <= _MOST_16_BITS else np.uint32
         with folder.file(f"{picture.stem}_labels.tif") as path:
-            tifffile.imwrite(path, numbers.astype(dtype), ome=True, metadata={"axes": "YX"}, compression="zlib")
+            # By default each file gets a random UUID; the same objects shall make the same file.
+            about = {"axes": "YX", "UUID": str(uuid.uuid5(uuid.NAMESPACE_URL, utf8(picture.file_name)))}
+            tifffile.imwrite(path, numbers.astype(dtype), ome=True, metadata=about, compression="zlib")
         with folder.text(f"{picture.stem}_labels.csv") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(("label", "class", "score"))
