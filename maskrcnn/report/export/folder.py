@@ -12,7 +12,7 @@ from typing import IO, Any
 from maskrcnn.files import atomic_path
 from maskrcnn.report.written import json_text
 
-LIST_NAME = ".written.json"
+LIST_NAME = ".written"
 """Beside the files: which of them an export wrote, so that the next one may replace and remove those."""
 
 

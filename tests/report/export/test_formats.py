@@ -47,7 +47,7 @@ def test_a_list_of_ours_that_a_stranger_wrote_removes_nothing_elsewhere(tmp_path
     (tmp_path / "labelme").mkdir()
     (tmp_path / "precious.txt").write_text("mine")
     listed = ["../precious.txt", str(tmp_path / "precious.txt"), 7]
-    (tmp_path / "labelme" / ".written.json").write_text(json.dumps(listed))
+    (tmp_path / "labelme" / ".written").write_text(json.dumps(listed))
     write_formats(tmp_path, ["labelme"], [], NAMES)
     assert (tmp_path / "precious.txt").exists()
 
