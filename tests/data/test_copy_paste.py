@@ -78,6 +78,11 @@ def test_a_smaller_image_takes_what_fits():
     result = paste_objects(sample([], 0, (20, 30)), sample([(15, 0, 40, 30)], 200), EVERY)  # pyright: ignore
     assert result.image.shape == (20, 30, 3)
     assert result.targets.boxes.tolist() == [[15, 0, 30, 20]]
+    below = sample([], 0, (20, 30))
+    for outside in ((35, 0, 45, 10), (0, 25, 10, 35)):
+        assert paste_objects(below, sample([outside], 200), EVERY) is below  # pyright: ignore[reportArgumentType]
+    result = paste_objects(sample([(0, 0, 9, 9)], 7), sample([(35, 0, 45, 10), (2, 2, 4, 4)], 200, (40, 50)), EVERY)  # pyright: ignore
+    assert result.targets.boxes.tolist() == [[0, 0, 9, 9], [35, 0, 45, 10], [2, 2, 4, 4]]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from maskrcnn.evaluation.page import MAX_CONFUSIONS, MAX_MATRIX, evaluation_page
+from maskrcnn.evaluation.page import MAX_CONFUSIONS, MAX_MATRIX, _used, evaluation_page
 from maskrcnn.evaluation.precision_recall import plot_precision_recall
 from tests.evaluation.judged import evaluation_of
 
@@ -95,3 +95,33 @@ def test_the_page_has_cocos_twelve_numbers(tmp_path: Path) -> None:
     text = text_of(evaluation_page(replace(evaluation, mask=replace(evaluation.mask, **distinct)), "title"))
     assert re.search(r"AR\s+of 1\s+of 10\s+of 100\s+small\s+medium\s+large", text)
     assert re.search(r"mask\s+0\.710\s+0\.750\s+0\.\d{3}\s+-\s+0\.900\s+1\.000\s", text)
+
+
+def test_what_one_class_and_no_group_leave_out(tmp_path: Path) -> None:
+    one, three = (text_of(evaluation_page(replace(evaluation_of(tmp_path, n), groups={}), "title")) for n in (1, 3))
+    assert "Groups of images" not in one + three
+    assert "Groups of images" in text_of(evaluation_page(evaluation_of(tmp_path, 1), "title"))
+    # One class is "all": AP and counts are not said twice, and it is in the table of errors alone.
+    assert one.count("class &lt;0&gt;") == 2
+    assert "boundary .50" not in one
+    assert "boundary .50" in three
+    assert three.count("class &lt;1&gt;") == 4
+
+
+def test_confusions_are_listed_or_said_to_be_none(tmp_path: Path) -> None:
+    nothing = evaluation_of(tmp_path, MAX_MATRIX + 1, is_empty=True)
+    said = "No object is taken for one of another class."
+    assert said in evaluation_page(nothing, "title")
+    assert said not in evaluation_page(evaluation_of(tmp_path, MAX_MATRIX + 1), "title")
+
+
+def test_the_point_in_use_is_marked_for_one_class_with_objects(tmp_path: Path) -> None:
+    one = evaluation_of(tmp_path, 1)
+    assert _used(one) == (1.0, 1.0)
+    assert _used(evaluation_of(tmp_path, 2)) is None
+    assert _used(evaluation_of(tmp_path, 1, is_empty=True)) is None
+    for hits, false_alarms, misses, point in ((3, 1, 3, (0.5, 0.75)), (0, 0, 3, None), (0, 3, 0, None)):
+        score = replace(
+            one.overall.mask_score, true_positives=hits, false_positives=false_alarms, false_negatives=misses
+        )
+        assert _used(replace(one, overall=replace(one.overall, mask_score=score))) == point

@@ -19,6 +19,15 @@ def test_levels(norm):
     assert all((conv.bias is not None) == (norm == "none") for conv in convs)
 
 
+@pytest.mark.parametrize(
+    ("given", "strides"), [((), (4, 8, 16, 32, 64)), (((4, 8),), (4, 8, 16)), (((8, 16, 16),), (8, 16, 16, 32))]
+)
+def test_the_levels_have_the_body_s_strides_and_one_more(given: tuple, strides: tuple[int, ...]):
+    fpn = FPN((8,) * (len(strides) - 1), 16, "none", *given)
+    assert fpn.strides == strides
+    assert fpn.roi_strides == strides[:-1]
+
+
 def test_p6_is_every_second_cell_of_p5():
     *_, p5, p6 = FPN((4, 4, 4, 4), 32)([torch.randn(1, 4, side, side) for side in (40, 20, 10, 5)])
     assert torch.equal(p6, p5[..., ::2, ::2])
