@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from maskrcnn.training.records import LossRecord, MetricRecord
+from maskrcnn.config import Config, validate
+from maskrcnn.training import records as module
+from maskrcnn.training.records import LossRecord, MetricRecord, RunRecords
 
 LOSSES = ("objectness", "mask", "keypoint")  # whatever the heads of a model name theirs
 COLUMNS = ("step", "lr", "total", *LOSSES, "seconds")
@@ -88,3 +90,48 @@ class TestMetrics:
             metrics.append(step, {"mask_ap": step / 100, "count_mae": None})
         MetricRecord(path, 10).append(15, {"mask_ap": 0.75, "count_mae": 2.0})
         assert [(row["step"], row["mask_ap"]) for row in read(path)] == [("5", "0.05"), ("10", "0.1"), ("15", "0.75")]
+
+
+class Board:
+    """In TensorBoard's place."""
+
+    def __init__(self, folder: str, purge_step: int) -> None:
+        self.folder, self.purge_step, self.scalars, self.is_closed = folder, purge_step, [], False
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        self.scalars.append((name, value, step))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_run_s_records_go_to_all_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "SummaryWriter", Board)
+    config = validate(Config, {"train": {"steps": 9, "warmup_steps": 2}}, "test")
+    records = RunRecords(tmp_path / "run", config, 4, LOSSES)
+    board = records.board
+    assert isinstance(board, Board)
+    assert (board.folder, board.purge_step) == (str(tmp_path / "run" / "tensorboard"), 5)
+    assert (records.bar.total, records.bar.n) == (9, 4)
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr(records.bar, "update", lambda: setattr(records.bar, "n", records.bar.n + 1))
+    monkeypatch.setattr(records.bar, "set_postfix", shown.append)
+    records.add(5, losses(0.25))
+    records.add(6, losses(0.5))
+    assert records.bar.n == 6
+    assert shown[-1] == dict.fromkeys(("total", *LOSSES), "0.500")
+    records.add_evaluation(6, {"mask_ap": 0.75, "count_mae": None})
+    assert board.scalars[-1] == ("val/mask_ap", 0.75, 6)
+    assert ("train/mask", 0.25, 5) in board.scalars
+    assert len(board.scalars) == 2 * len(COLUMNS[1:]) + 1
+    caplog.set_level("INFO", "maskrcnn")
+    records.flush("step 6 of 9")
+    assert [row["step"] for row in read(tmp_path / "run" / "losses.csv")] == ["5", "6"]
+    assert ("step 6 of 9" in caplog.text) == bool(records.bar.disable)
+    assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
+    records.add(7, losses(1.0))
+    records.close()
+    assert [row["step"] for row in read(tmp_path / "run" / "losses.csv")] == ["5", "6", "7"]
+    assert board.is_closed

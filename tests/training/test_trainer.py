@@ -14,6 +14,7 @@ from maskrcnn.config import Config, validate
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.loading import Batch
 from maskrcnn.data.reading import load_annotations
+from maskrcnn.training import trainer as trainer_module
 from maskrcnn.training import validation as validation_module
 from maskrcnn.training.schedule import learning_rate_factor
 from maskrcnn.training.step import NonFiniteLossError, TrainingStep
@@ -364,6 +365,48 @@ def test_losses_on_val_are_those_of_the_weights_alone(val: Annotations, train: A
     torch.manual_seed(2)
     assert validation_losses(model, val, "fp32") == first
     assert first["val_loss"] == pytest.approx(sum(value for name, value in first.items() if name != "val_loss"))
+
+
+def test_the_average_takes_in_the_weights_of_every_step(
+    train: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(config(average_decay=0.9), train, None, tmp_path)
+    assert trainer.average is not None
+    seen: list[torch.Tensor] = []
+    name, parameter = next((n, p) for n, p in trainer.model.named_parameters() if p.requires_grad)
+    expected = parameter.detach().clone()
+    step = TrainingStep.__call__
+
+    def watched(*args: Any) -> dict[str, float]:
+        row = step(*args)
+        seen.append(parameter.detach().clone())
+        return row
+
+    monkeypatch.setattr(TrainingStep, "__call__", watched)
+    trainer.run()
+    for k, weights in enumerate(seen, start=1):
+        expected = torch.lerp(expected, weights, 1 - (1 + k) / (10 + k))
+    assert len(seen) == trainer.average.num_updates == 3
+    torch.testing.assert_close(trainer.average.tensors[name], expected)
+    assert not torch.equal(seen[0], seen[-1])
+
+
+def test_timing_takes_the_least_and_leaves_the_run_as_it_was(
+    train: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The clock is read before a batch is loaded, after, and after its gradients: 2 s and 5 s, then 4 s and 3 s.
+    ticks = iter([100.0, 102.0, 107.0, 200.0, 204.0, 207.0, 300.0, 301.0, 399.0])
+    trainer = Trainer(config(), train, None, tmp_path)
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    random = torch.get_rng_state()
+    monkeypatch.setattr(trainer_module, "SLOW_STEP_S", 6.0)
+    monkeypatch.setattr(trainer_module.time, "perf_counter", lambda: next(ticks))
+    assert trainer.seconds_per_step(2) == (2.0, 3.0)
+    assert all(torch.equal(before[name], tensor) for name, tensor in trainer.model.state_dict().items())
+    assert all(parameter.grad is None for parameter in trainer.model.parameters())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert trainer.seconds_per_step(5) == (1.0, 98.0)  # one that takes too long is enough
+    assert next(ticks, None) is None
 
 
 def test_batch_statistics_over_processes_need_cuda(train: Annotations, tmp_path: Path) -> None:
