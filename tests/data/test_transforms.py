@@ -254,6 +254,30 @@ def test_crop_drops_what_is_barely_visible():
             assert len(out.targets) == (visible >= min_visible_px)
 
 
+def test_every_window_is_as_likely_and_none_reaches_out():
+    sample = sample_of(dense_masks())
+    rng, corners = np.random.default_rng(0), set()
+    for _ in range(60):
+        out = RandomCrop(HEIGHT - 1, WIDTH - 1)(sample, rng)
+        assert out.image.shape == (HEIGHT - 1, WIDTH - 1, 3)
+        corners.add(tuple(out.targets.masks.to_source[:, 2].tolist()))
+    assert corners == {(x, y) for x in (0.0, 1.0) for y in (0.0, 1.0)}
+
+
+def test_what_is_left_of_a_crowd_stays_however_thin():
+    # The window is the right half; of the first crowd half a pixel is in it, of the second nothing.
+    sample = sample_of(dense_masks())
+    crowds = torch.tensor([[0.0, 0, WIDTH / 2 + 0.5, 10], [0, 0, WIDTH / 2, 10]])
+    sample = replace(sample, targets=replace(sample.targets, ignore_boxes=crowds))
+
+    class Right:
+        def integers(self, high: int) -> int:
+            return high - 1
+
+    out = RandomCrop(HEIGHT, WIDTH // 2)(sample, Right())  # pyright: ignore[reportArgumentType]
+    assert out.targets.ignore_boxes.tolist() == [[0, 0, 0.5, 10]]
+
+
 def test_a_smaller_image_is_not_cropped():
     sample = sample_of(dense_masks())
     assert RandomCrop(HEIGHT, WIDTH + 1)(sample, np.random.default_rng(0)) is sample
@@ -279,6 +303,26 @@ def test_brightness_on_paper():
     out = ColourJitter(0.5, 0.0, 0.0)(sample, np.random.default_rng(1)).image
     assert (out[1] == round(100 * factor)).all()
     assert (out[0] == min(255, round(250 * factor))).all()
+
+
+def test_contrast_and_saturation_on_paper():
+    # Contrast stretches about the mean level, here 100; saturation about the grey of the pixel. Grey stays grey.
+    image = np.full((2, 2, 3), 80, np.uint8)
+    image[0] = 120
+    sample = Sample(image, Targets.empty(), "a.png", 3)
+    rng = np.random.default_rng(1)
+    rng.uniform(-0.0, 0.0)
+    factor = 1 + rng.uniform(-0.5, 0.5)
+    out = ColourJitter(0.0, 0.5, 0.0)(sample, np.random.default_rng(1)).image
+    assert (out[0] == round(100 + 20 * factor)).all()
+    assert (out[1] == round(100 - 20 * factor)).all()
+    np.testing.assert_array_equal(ColourJitter(0.0, 0.0, 0.9)(sample, np.random.default_rng(1)).image, image)
+    red = Sample(np.full((1, 1, 3), (200, 0, 0), np.uint8), Targets.empty(), "a.png", 3)
+    factor = 1 + rng.uniform(-0.9, 0.9)
+    out = ColourJitter(0.0, 0.0, 0.9)(red, np.random.default_rng(1)).image[0, 0].astype(float)
+    grey = round(0.299 * 200)
+    expected = np.clip([grey + (200 - grey) * factor, grey - grey * factor, grey - grey * factor], 0, 255)
+    np.testing.assert_allclose(out, expected, atol=1)
 
 
 def test_large_scale_jitter_fits_a_square():

@@ -1,5 +1,6 @@
 """Bodies of other packages keep the contract: maps, strides, channels, freezing."""
 
+import importlib.util
 import sys
 
 import pytest
@@ -56,6 +57,14 @@ def test_frozen_parts_are_not_trained(num: int):
     for i, part in enumerate(body.parts()):
         assert all(p.requires_grad == (i >= num) for p in part.parameters())
         assert all(module.training == (i >= num) for module in part.modules() if list(module.buffers(recurse=False)))
+
+
+def test_by_default_all_is_trained():
+    bodies = [TorchvisionBody("mobilenet_v3_small"), ResNet(18, stem_channels=8)]
+    if importlib.util.find_spec("timm") is not None:
+        bodies.append(TimmBody("mobilenetv3_small_050"))
+    for body in bodies:
+        assert all(parameter.requires_grad for parameter in body.parameters())
 
 
 def test_frozen_batch_norms():

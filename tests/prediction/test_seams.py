@@ -182,6 +182,27 @@ def test_what_one_tile_sees_whole_twice_stays_two() -> None:
     assert sorted(map(pixels, found.crops())) == sorted(map(pixels, [one, other]))
 
 
+@pytest.mark.parametrize("cut_by", [0, 1])
+def test_a_cut_bar_keeps_to_itself_where_a_neighbour_covers_less_than_half_of_it(cut_by: int) -> None:
+    # Both tiles see 64..96. One sees a bar that its seam cuts, 20 px high; the other an object of its own whose outline
+    # lies over 7 rows of it: 140 of the 640 px that both see.
+    grid = Grid((96, 160), 96, 32)
+    x_of_bar, x_of_other = (40, 72) if cut_by == 0 else (50, 68)
+    bar, other = (x_of_bar, 20, np.ones((20, 70), bool)), (x_of_other, 33, np.ones((27, 20), bool))
+    seen = [cut_to(bar if i == cut_by else other, grid[i].window) for i in range(2)]
+    results = [(grid[i], result([crop for crop in [seen[i]] if crop is not None], tile_size(grid))) for i in range(2)]
+    found = Instances.concatenate(list(join_tiles(grid, results)))
+    assert sorted(found.areas().tolist()) == sorted([20 * 27, 20 * 56])
+
+
+def test_tiles_that_share_no_pixel() -> None:
+    grid = Grid((100, 200), 100, 0)
+    objects = [square(20, 20, 30), square(120, 20, 30), square(90, 60, 20)]
+    found = tiled(objects, grid)
+    # Without an overlap nothing says that the halves of the third are one object.
+    assert sorted(found.areas().tolist()) == [200, 200, 900, 900]
+
+
 def test_classes_are_not_mixed() -> None:
     grid = Grid((96, 160), 96, 32)
     in_first, in_second = (cut_to(square(72, 20, 12), grid[i].window) for i in range(2))

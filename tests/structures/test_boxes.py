@@ -59,5 +59,7 @@ def test_clip_takes_height_first_and_is_idempotent():
 
 def test_is_nonempty():
     nan = float("nan")
-    boxes = torch.tensor([[0.0, 0, 1, 1], [0, 0, 0, 1], [0, 1, 1, 0], [0, 0, 1e-6, 1e-6], [nan, 0, 1, 1]])
-    assert fast.is_nonempty(boxes).tolist() == [True, False, False, True, False]
+    boxes = torch.tensor(
+        [[0.0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 1, 0], [0, 1, 1, 0], [0, 0, 1e-6, 1e-6], [nan, 0, 1, 1], [0, nan, 1, 1]]
+    )
+    assert fast.is_nonempty(boxes).tolist() == [True, False, False, False, True, False, False]

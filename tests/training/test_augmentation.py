@@ -50,3 +50,36 @@ def test_so_do_random_sizes(changes: dict[str, Any]):
         difference = (pictures[interpolation] - resize(textured().image)).abs()
         assert float(difference.max()) <= (0.5 if interpolation == "torch" else 0.0)
     assert float((pictures["pil"] - pictures["cv2"]).abs().mean()) > 10  # the case can tell them apart
+
+
+NOTHING = {"horizontal_flip": 0.0, "resize": False}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        ({"resize": True}, ["Resize"]),
+        ({"resize": True, "shortest_edges": (40, 60)}, ["ResizeToOneOf"]),
+        ({"resize": True, "jitter": (0.5, 2.0), "crop": 60}, ["LargeScaleJitter", "RandomCrop"]),
+        ({"scale": (0.5, 2.0)}, ["Scale"]),
+        ({"crop": 60}, ["RandomCrop"]),
+        ({"horizontal_flip": 0.5}, ["HorizontalFlip"]),
+        ({"vertical_flip": 0.5}, ["VerticalFlip"]),
+        ({"rotate90": True}, ["Rotate90"]),
+        *(({name: 0.1}, ["ColourJitter"]) for name in ("brightness", "contrast", "saturation", "hue")),
+        ({"grey": 0.2}, ["Grey"]),
+        ({"invert": 0.3}, ["Invert"]),
+    ],
+)
+def test_every_setting_is_one_augmentation(changes: dict[str, Any], expected: list[str]):
+    transforms = build_transforms(AugmentSettings.model_validate(NOTHING | changes), Resize(shortest_edge=50))
+    assert [type(transform).__name__ for transform in transforms] == expected
+    numbers = [value for value in changes.values() if isinstance(value, float)]
+    assert all(number in vars(transforms[0]).values() for number in numbers)
+
+
+def test_several_shortest_edges_need_a_model_that_resizes_by_one():
+    augment = AugmentSettings.model_validate(NOTHING | {"resize": True, "shortest_edges": (40, 60)})
+    with pytest.raises(ValueError, match=r"is for resize\.mode shortest_edge, the model has scale"):
+        build_transforms(augment, Resize("scale", scale=1.0))
