@@ -86,3 +86,32 @@ def test_numbers_of_one_kind_have_the_same_decimals(tmp_path: Path) -> None:
         assert {len(cell.partition(".")[2]) for cell in cells} == {3}, row
     for row in block(evaluation, "set  ")[-1:]:
         assert np.all([re.fullmatch(r"-|[+-]?\d+\.\d{2,3}%?|\d+|\d+\.\d%|\w+", cell) for cell in row.split()])
+
+
+def test_mask_scores_stand_under_their_names(tmp_path: Path) -> None:
+    evaluation = replace(evaluation_of(tmp_path, 2), groups={})
+    score = replace(
+        evaluation.overall.mask_score,
+        image_mean=0.31,
+        pooled=0.33,
+        image_mean_at=(0.41, 0.42, 0.43),
+        pooled_at=(0.51, 0.52, 0.53),
+    )
+    evaluation = replace(evaluation, overall=replace(evaluation.overall, mask_score=score))
+    header, row = block(evaluation, "set  images")
+    assert header.split() == ["set", "images", "mean", ".50:.90", ".50", "pooled", ".50:.90", ".50"]
+    assert row.split() == ["all", "3", "0.310", "0.410", "0.330", "0.510"]
+
+
+def test_five_of_the_worst_images_are_listed(tmp_path: Path) -> None:
+    evaluation = evaluation_of(tmp_path, 2, num_images=8)
+    images = tuple(replace(image, predicted=(k, 0), true=(0, 0)) for k, image in enumerate(evaluation.images))
+    evaluation = replace(evaluation, images=images)
+
+    def listed(text: str) -> list[str]:
+        return re.findall(r"worst count: (\S+),", text)
+
+    assert listed(evaluation.table()) == ["7.png", "6.png", "5.png", "4.png", "3.png"]
+    assert listed(evaluation.table(2)) == ["7.png", "6.png"]
+    assert listed(evaluation.table(-1)) == []
+    assert len(listed(evaluation.table(20))) == 7, "an image without an error is none of the worst"

@@ -9,7 +9,7 @@ import torch
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from maskrcnn.structures import masks
-from maskrcnn.structures.masks import PasteMode, masks_to_rles
+from maskrcnn.structures.masks import PasteMode, masks_to_rles, masks_to_runs
 from maskrcnn.structures.rle import decode
 from tests.oracles.paste import paste_dense, threshold_dense
 
@@ -186,3 +186,13 @@ def test_shapes_that_do_not_fit():
         masks_to_rles(torch.zeros(2, 28, 28), torch.zeros(3, 4), (5, 5), "exact")
     with pytest.raises(ValueError, match="paste mode"):
         masks_to_rles(torch.zeros(0, 28, 28), torch.zeros(0, 4), (5, 5), "nearest")  # pyright: ignore[reportArgumentType]
+
+
+def test_an_image_of_more_pixels_than_an_int32_counts():
+    # Behind its last pixel lies the boundary 2^31, one too many for an int32.
+    for size, dtype in (((1 << 15, 1 << 16), np.int64), ((1 << 15, (1 << 16) - 1), np.int32)):
+        height, width = size
+        boxes = torch.tensor([[width - 4.0, height - 4.0, width, height]])
+        boundaries = masks_to_runs(torch.ones(1, 28, 28), boxes, size, "exact").boundaries
+        assert boundaries.dtype == dtype
+        assert int(boundaries[-1]) == height * width
