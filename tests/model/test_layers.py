@@ -37,6 +37,14 @@ def test_frozen_batch_norm_never_changes():
         assert torch.equal(tensor, before[name])
 
 
+def test_a_fresh_norm_changes_nothing_and_a_fresh_bias_is_nothing():
+    x = torch.randn(2, 5, 3, 4)
+    assert torch.equal(FrozenBatchNorm(5, eps=0.0)(x), x)
+    conv = ConvNorm(3, 32, 3, norm="none").conv
+    assert conv.bias is not None
+    assert torch.equal(conv.bias, torch.zeros(32))
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [("none", nn.Identity), ("frozen_bn", FrozenBatchNorm), ("bn", nn.BatchNorm2d), ("gn", nn.GroupNorm)],

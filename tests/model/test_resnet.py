@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from maskrcnn.model.layers import FrozenBatchNorm
+from maskrcnn.model.layers import ConvNorm, FrozenBatchNorm
 from maskrcnn.model.resnet import Bottleneck, ConvStyle, ResNet
 
 
@@ -140,3 +141,22 @@ class TestStemPool:
             pooled = self.pool(below_zero, kind)
             assert tuple(pooled.shape[-2:]) == (3, 4)
             assert -2 <= pooled.min() <= pooled.max() <= -1
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_a_block_is_a_sum_of_what_may_be_negative(depth: int):
+    # Neither way ends in a ReLU of its own: it comes after the sum.
+    block = ResNet(depth, stem_channels=32, style=ConvStyle(norm="none")).stages[1][0]
+    x = torch.randn(2, block.conv1.conv.in_channels, 8, 8)
+
+    def plain(unit: ConvNorm, x: Tensor) -> Tensor:
+        conv = unit.conv
+        return F.conv2d(x, conv.weight, conv.bias, conv.stride, conv.padding)
+
+    convs = [block.conv1, block.conv2, *([block.conv3] if depth == 50 else [])]
+    way = x
+    for i, unit in enumerate(convs):
+        way = plain(unit, way if i == 0 else way.relu())
+    shortcut = plain(block.shortcut, x)
+    assert (shortcut < 0).any()
+    torch.testing.assert_close(block(x), (way + shortcut).relu(), rtol=1e-4, atol=1e-5)

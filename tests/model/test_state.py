@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from maskrcnn.model.state import MOST_NAMED, compare_state, load_state
+from maskrcnn.model.state import MOST_NAMED, compare_state, load_state, part_of
 from tests.tiny import tiny_model
 
 
@@ -57,3 +57,18 @@ def test_a_long_list_is_cut():
 
 def test_the_same_state_is_exact():
     assert compare_state(tiny_model(), tiny_model().state_dict()).is_exact
+
+
+@pytest.mark.parametrize(
+    ("entry", "part"),
+    [
+        ("backbone.stages.0.1.conv1.conv.weight", "backbone"),
+        ("backbone.stem.weight is (3,), the model has (4,)", "backbone"),
+        ("box_head.fcs.0.weight", "box_head.fcs"),
+        ("fpn.lateral.0.conv.weight", "fpn.lateral"),
+        ("scale.weight", "scale"),
+        ("scale", "scale"),
+    ],
+)
+def test_parts_on_paper(entry: str, part: str):
+    assert part_of(entry) == part
