@@ -11,6 +11,7 @@ STATE = {  # what grows while a thing is put together, each inside one file
     "maskrcnn.cli.infer": {"_Found"},
     "maskrcnn.prediction.seams": {"_Group", "_Part"},
     "maskrcnn.prediction.tiling": {"_Network"},
+    "maskrcnn.report.export.folder": {"ExportFolder"},
 }
 
 

@@ -200,7 +200,8 @@ def tests_of(file: str) -> list[str]:
     importing = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if name.search(path.read_text("utf-8"))]
     ordered = [mirror] * mirror.exists() + [path for path in importing if path != mirror]
     ordered = ordered or sorted(mirror.parent.glob("test_*.py"))
-    return [*(path.relative_to(ROOT).as_posix() for path in ordered), *HOUSE]
+    first, *others = (path.relative_to(ROOT).as_posix() for path in ordered)
+    return [first, *HOUSE, *others]
 
 
 class _Replaced(importlib.abc.MetaPathFinder, importlib.abc.Loader):
