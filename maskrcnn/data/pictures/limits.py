@@ -8,10 +8,18 @@ MAX_PIXELS = 200_000_000
 """Pixels of a picture, on a machine that can hold them: a 14,000 x 14,000 scan. Larger ones are read when asked for."""
 BYTES_PER_PIXEL = 6
 """The numbers that a file stores may take so many bytes for each pixel allowed: RGB of 16 bits fits, RGB of 64-bit
-floats needs a picture of at most a quarter of the pixels. Twice the numbers and three bytes of RGB are the peak."""
-PEAK_BYTES_PER_PIXEL = 2 * BYTES_PER_PIXEL + 3
-MACHINE_SHARE = 0.5
-"""Of the machine's memory (or of what its container allows) a picture of the default limit takes at most this part."""
+floats needs a picture of at most a quarter of the pixels."""
+PEAK_BYTES_PER_PIXEL = BYTES_PER_PIXEL + 4
+"""What reading takes at most: the stored numbers, RGB, and one byte more on the way; 2 GB for 200 million pixels."""
+DECODER_BYTES_PER_PIXEL = {"WEBP": 16, "JPEG2000": 18, "AVIF": 12}
+"""What reading takes of formats whose decoder keeps copies of its own."""
+READ_WHOLE = ("WEBP", "AVIF")
+"""Formats of which Pillow reads the whole file to see its size; it may take as much as the numbers of a picture."""
+DEEP_PNG_COPIES = 2
+"""Of the whole file, which OpenCV keeps beside the numbers when it decodes 16-bit colour."""
+MACHINE_SHARE = 0.4
+"""Of the machine's memory (or of what its container allows), for reading a picture of the default limit. What is drawn
+of it takes as much as half of that again."""
 MAX_RATIO = {"PNG": 1040, "JPEG": 1100, "GIF": 4096, "BMP": 130, "DIB": 130, "TGA": 130, "PPM": 3}
 """Bytes of stored numbers for each byte of the file. Deflate cannot give more than 1032 (RFC 1951: 258 for 2
 bits); Huffman codes of one bit, LZW's longest string and run lengths have bounds like it. What claims more is cut off,
@@ -34,8 +42,23 @@ def default_max_pixels() -> int:
     return int(min(MAX_PIXELS, MACHINE_SHARE * memory_bytes() / PEAK_BYTES_PER_PIXEL))
 
 
+def expect_file_within(name: str, file_bytes: int, max_pixels: int | None, format: str) -> None:
+    """Accept the size of a file, of any `format`, before it is opened, or say that it is too large."""
+    limit = BYTES_PER_PIXEL * (default_max_pixels() if max_pixels is None else max_pixels)
+    if format in READ_WHOLE and file_bytes > limit:
+        raise ImageTooLargeError(
+            f"{name}: the file has {_millions(file_bytes)} MB, more than the {_millions(limit)} allowed for {format}"
+        )
+
+
 def expect_within(
-    name: str, size: tuple[int, int], bytes_per_pixel: float, max_pixels: int | None, file_bytes: int, format: str
+    name: str,
+    size: tuple[int, int],
+    bytes_per_pixel: float,
+    max_pixels: int | None,
+    file_bytes: int,
+    format: str,
+    held_bytes: int = 0,
 ) -> None:
     """Accept the (height, width) that a file claims, or say which limit it is beyond.
 
@@ -44,6 +67,7 @@ def expect_within(
         max_pixels: None takes `default_max_pixels()`.
         file_bytes: all of the file.
         format: one of `READ`; `MAX_RATIO` has a bound for some.
+        held_bytes: what is held beside the stored numbers while they are decoded.
     """
     limit = default_max_pixels() if max_pixels is None else max_pixels
     pixels = size[0] * size[1]
@@ -59,6 +83,13 @@ def expect_within(
             f"{claims} of {bytes_per_pixel:g} bytes take {_millions(pixels * bytes_per_pixel)} MB, more than the "
             f"{_millions(limit * BYTES_PER_PIXEL)} MB allowed ({BYTES_PER_PIXEL} bytes for each of "
             f"{allowed} megapixels)"
+        )
+    taken = max(pixels * DECODER_BYTES_PER_PIXEL.get(format, 0), pixels * bytes_per_pixel + held_bytes)
+    if taken > limit * PEAK_BYTES_PER_PIXEL:
+        raise ImageTooLargeError(
+            f"{claims} as {format} take {_millions(taken)} MB while they are decoded, more than the "
+            f"{_millions(limit * PEAK_BYTES_PER_PIXEL)} MB allowed ({PEAK_BYTES_PER_PIXEL} bytes for each of {allowed} "
+            "megapixels)"
         )
     ratio = MAX_RATIO.get(format)
     if ratio is not None and pixels * bytes_per_pixel > ratio * file_bytes:

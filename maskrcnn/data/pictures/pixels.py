@@ -6,6 +6,7 @@
 - An alpha channel is never stretched: full scale is opaque (1.0 for floats). The colours are laid over white.
 """
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import cv2
@@ -18,8 +19,8 @@ from maskrcnn.data.pictures.limits import ImageError
 STRETCH_PERCENTILES = (0.1, 99.9)
 # The percentiles of a larger image are measured on a regular subset of about this many pixels.
 STRETCH_SAMPLE_PIXELS = 4_000_000
-ROWS = 256
-"""Rows done at a time, so that a copy of 200 megapixels in floats is never made."""
+STRIP_NUMBERS = 1 << 20
+"""Numbers done at a time, so that a copy of 200 megapixels in floats is never made."""
 
 ValueRange = tuple[float, float]
 """The numbers of an array that are black and full intensity."""
@@ -38,16 +39,17 @@ class Stored(NamedTuple):
 
     def rgb(self) -> np.ndarray:
         """RGB uint8 (H, W, 3), upright."""
-        return orient(numbers_to_rgb(self.numbers, self.alpha, self.is_zero_white), self.orientation)
+        # Turned before anything is copied: the stored numbers and this are then all that is held at once.
+        return numbers_to_rgb(orient(self.numbers, self.orientation), self.alpha, self.is_zero_white)
 
     def channels(self) -> np.ndarray:
         """The numbers upright (H, W, 1) or (H, W, 3), neither stretched nor laid over white, bright ones large.
 
-        Alpha is left out; three equal channels, a grey picture saved as colour, are one.
+        Alpha is left out; three equal channels, a grey picture saved as colour, are one. A view where that goes.
         """
         numbers = self.numbers[..., None] if self.numbers.ndim == 2 else self.numbers
         numbers = numbers[..., : 1 if numbers.shape[2] < 3 else 3]
-        if numbers.shape[2] == 3 and all(np.array_equal(numbers[..., 0], numbers[..., i]) for i in (1, 2)):
+        if numbers.shape[2] == 3 and _is_grey(numbers):
             numbers = numbers[..., :1]
         if self.is_zero_white:
             numbers = -numbers if numbers.dtype.kind == "f" else ~numbers
@@ -86,9 +88,9 @@ def over_white(colours: np.ndarray, opacity: np.ndarray | None, is_premultiplied
     """
     if opacity is None or opacity.min() == 255 or opacity.max() == 0:
         return colours
-    for row in range(0, len(colours), ROWS):
-        part = opacity[row : row + ROWS, :, None].astype(np.uint16)
-        strip = colours[row : row + ROWS]
+    for rows in strips(colours):
+        part = opacity[rows, :, None].astype(np.uint16)
+        strip = colours[rows]
         if is_premultiplied:
             strip[:] = np.minimum(strip + (255 - part), 255)
         else:
@@ -106,7 +108,9 @@ def stretch_to_uint8(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype == bool:
         pixels = pixels.view(np.uint8)
     step = max(1, round((pixels.shape[0] * pixels.shape[1] / STRETCH_SAMPLE_PIXELS) ** 0.5)) if pixels.ndim > 1 else 1
-    sample = _finite(pixels[::step, ::step] if step > 1 else pixels).astype(np.float64, copy=False)
+    sample = _finite(pixels[::step, ::step] if step > 1 else pixels)
+    if sample.dtype.kind == "f" or sample.dtype.itemsize > 4:  # percentiles of smaller whole numbers are exact as it is
+        sample = sample.astype(np.float64, copy=False)
     low, high = np.percentile(sample, STRETCH_PERCENTILES) if sample.size else (0.0, 0.0)
     if high <= low:
         low, high = _range(pixels)
@@ -115,9 +119,9 @@ def stretch_to_uint8(pixels: np.ndarray) -> np.ndarray:
     # Of the half, since the difference of two doubles can be beyond them.
     scale = 127.5 / (high / 2 - low / 2)
     out = np.empty(pixels.shape, np.uint8)
-    for row in range(0, len(pixels), ROWS):
-        strip = (pixels[row : row + ROWS].astype(np.float64) - low) * scale
-        out[row : row + ROWS] = np.rint(np.clip(np.nan_to_num(strip, nan=0.0, posinf=255.0, neginf=0.0), 0.0, 255.0))
+    for rows in strips(pixels):
+        strip = (pixels[rows].astype(np.float64) - low) * scale
+        out[rows] = np.rint(np.clip(np.nan_to_num(strip, nan=0.0, posinf=255.0, neginf=0.0), 0.0, 255.0))
     return out
 
 
@@ -132,23 +136,33 @@ def scale_to_uint8(pixels: np.ndarray, value_range: ValueRange) -> np.ndarray:
     if pixels.dtype.kind not in "biuf":
         raise ImageError(f"expected an image of whole or floating point numbers, got {pixels.dtype}")
     out = np.empty(pixels.shape, np.uint8)
-    for row in range(0, len(pixels), ROWS):  # in strips, for memory
-        strip = (pixels[row : row + ROWS].astype(np.float64) - low) * (255.0 / (high - low))
+    for rows in strips(pixels):
+        strip = (pixels[rows].astype(np.float64) - low) * (255.0 / (high - low))
         if np.isnan(strip).any():
             raise ImageError("expected an image of numbers, got one with NaN in it")
-        out[row : row + ROWS] = np.rint(np.clip(strip, 0.0, 255.0))
+        out[rows] = np.rint(np.clip(strip, 0.0, 255.0))
     return out
 
 
 def orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn stored pixels upright. EXIF numbers 1-8: what row 0 and column 0 of the stored picture are in the scene."""
+    """Stored pixels upright, a view. EXIF numbers 1-8: what stored row 0 and column 0 are in the scene."""
     if orientation in (5, 6, 7, 8):  # stored rows are columns of the scene
         pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
+    return pixels
+
+
+def strips(pixels: np.ndarray) -> Iterator[slice]:
+    """Slices of rows that hold at most `STRIP_NUMBERS`, or one row."""
+    rows = max(1, STRIP_NUMBERS * len(pixels) // max(pixels.size, 1))
+    return (slice(row, row + rows) for row in range(0, len(pixels), rows))
+
+
+def _is_grey(numbers: np.ndarray) -> bool:
+    return all(np.array_equal(numbers[rows, :, 0], numbers[rows, :, i]) for rows in strips(numbers) for i in (1, 2))
 
 
 def _opacity(alpha: np.ndarray) -> np.ndarray:
@@ -157,17 +171,17 @@ def _opacity(alpha: np.ndarray) -> np.ndarray:
         return alpha
     opaque = float(np.iinfo(alpha.dtype).max) if alpha.dtype.kind in "iu" else 1.0
     out = np.empty(alpha.shape, np.uint8)
-    for row in range(0, len(alpha), ROWS):
-        strip = np.nan_to_num(alpha[row : row + ROWS].astype(np.float64) * (255.0 / opaque))
-        out[row : row + ROWS] = np.rint(np.clip(strip, 0, 255))
+    for rows in strips(alpha):
+        strip = np.nan_to_num(alpha[rows].astype(np.float64) * (255.0 / opaque))
+        out[rows] = np.rint(np.clip(strip, 0, 255))
     return out
 
 
 def _range(pixels: np.ndarray) -> tuple[float, float]:
     """The smallest and largest finite number; 0, 0 where there is none."""
     ends = []
-    for row in range(0, len(pixels), ROWS):
-        strip = _finite(pixels[row : row + ROWS])
+    for rows in strips(pixels):
+        strip = _finite(pixels[rows])
         if strip.size:
             ends.append((float(strip.min()), float(strip.max())))
     return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else (0.0, 0.0)

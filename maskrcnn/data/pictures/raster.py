@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from maskrcnn.data.pictures.limits import MAX_JPEG_SCANS, ImageError, expect_within
-from maskrcnn.data.pictures.pixels import Stored
+from maskrcnn.data.pictures.limits import DEEP_PNG_COPIES, MAX_JPEG_SCANS, ImageError, expect_file_within, expect_within
+from maskrcnn.data.pictures.pixels import Stored, strips
 
 DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 ROWS = 1024
 """Pillow's pixels become an array in strips, since each way between them takes copies."""
+BLOCK_BYTES = 1 << 20
+"""Of a file that is looked through."""
 
 _BYTES = {"1": 1, "L": 1, "P": 1, "LA": 2, "PA": 2, "La": 2, "RGB": 3} | dict.fromkeys(DEEP_MODES[2:], 2)
 _EXIF_ORIENTATION = 0x0112
@@ -30,19 +32,31 @@ def open_raster(file: BinaryIO, format: str, name: str, max_pixels: int | None) 
         ImageError: beyond a limit (`ImageTooLargeError` if `max_pixels` would allow it).
         Exception: whatever Pillow raises for a damaged header.
     """
+    file_bytes = file.seek(0, 2)
+    file.seek(0)
+    expect_file_within(name, file_bytes, max_pixels, format)
     with _unlimited_pillow():
         image = Image.open(file, formats=[format])
-    file_bytes = file.seek(0, 2)
-    deep = 2 if _loses_depth(image) else 1
-    bytes_per_pixel = _stored_bits(image) / 8 * deep
-    expect_within(name, (image.height, image.width), bytes_per_pixel, max_pixels, file_bytes, format)
+    is_deep = _loses_depth(image)
+    bytes_per_pixel = _stored_bits(image) / 8 * (2 if is_deep else 1)
+    held_bytes = DEEP_PNG_COPIES * file_bytes if is_deep else 0
+    expect_within(name, (image.height, image.width), bytes_per_pixel, max_pixels, file_bytes, format, held_bytes)
     if format == "JPEG" and image.info.get("progressive"):
-        file.seek(0)
-        num_scans = file.read().count(b"\xff\xda")
+        num_scans = _num_scans(file)
         if num_scans > MAX_JPEG_SCANS:
             raise ImageError(f"{name}: {num_scans} scans in a progressive JPEG, more than the {MAX_JPEG_SCANS} allowed")
     file.seek(0)
     return image
+
+
+def _num_scans(file: BinaryIO) -> int:
+    """Marks of a scan in a JPEG file."""
+    file.seek(0)
+    num, last = 0, b""
+    while block := file.read(BLOCK_BYTES):
+        num += (last + block).count(b"\xff\xda")
+        last = block[-1:]  # a mark may lie across
+    return num
 
 
 def read_raster(image: Image.Image, file: BinaryIO) -> Stored:
@@ -91,10 +105,12 @@ def pil_to_array(image: Image.Image, mode: str) -> np.ndarray:
 
 
 def rgb_order(pixels: np.ndarray) -> np.ndarray:
-    """OpenCV's BGR or BGRA, any type, as RGB or RGBA; grey as it is."""
+    """OpenCV's BGR or BGRA, any type, as RGB or RGBA, exchanged in place; grey as it is."""
     if pixels.ndim == 2 or pixels.shape[2] not in (3, 4):
         return pixels
-    return pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+    for rows in strips(pixels):
+        pixels[rows, :, :3] = pixels[rows, :, 2::-1].copy()
+    return pixels
 
 
 def orientation(image: Image.Image) -> int:

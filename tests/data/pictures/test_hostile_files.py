@@ -6,6 +6,7 @@ The differential test at the end: where Pillow, OpenCV and tifffile agree on a f
 import io
 import os
 import struct
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
@@ -20,6 +21,8 @@ from maskrcnn.data.images import ImageError, ImageTooLargeError, PartOfFile, rea
 from maskrcnn.data.pictures import limits
 from maskrcnn.data.pictures.kinds import READ, recognise
 from maskrcnn.data.pictures.limits import default_max_pixels, expect_within
+from maskrcnn.data.pictures.pixels import Stored, stretch_to_uint8, strips
+from maskrcnn.data.pictures.raster import rgb_order
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="pipes and links of POSIX")
 
@@ -149,13 +152,20 @@ def test_a_name_that_is_not_utf_8_is_read_and_can_be_printed(tmp_path: Path) -> 
 
 
 def test_limits_by_hand() -> None:
-    expect_within("a", (10, 10), 6, 100, 0, "WEBP")
+    expect_within("a", (10, 10), 6, 100, 0, "TIFF")
     with pytest.raises(ImageTooLargeError, match=r"a: 11 x 10 px are 0\.00011 megapixels, more than the 0"):
-        expect_within("a", (10, 11), 1, 100, 0, "WEBP")
+        expect_within("a", (10, 11), 1, 100, 0, "TIFF")
     # 100 pixels allowed take 600 bytes: 75 of 8 bytes fit, 76 do not.
-    expect_within("a", (75, 1), 8, 100, 0, "WEBP")
+    expect_within("a", (75, 1), 8, 100, 0, "TIFF")
     with pytest.raises(ImageTooLargeError, match=r"1 x 76 px of 8 bytes take .* allowed \(6 bytes for each of"):
-        expect_within("a", (76, 1), 8, 100, 0, "WEBP")
+        expect_within("a", (76, 1), 8, 100, 0, "TIFF")
+    # Of the 1000 bytes that reading may take a WebP needs 16 for each pixel, whatever its numbers are.
+    expect_within("a", (62, 1), 3, 100, 0, "WEBP")
+    with pytest.raises(ImageTooLargeError, match=r"1 x 63 px as WEBP take .* while they are decoded, .* \(10 bytes"):
+        expect_within("a", (63, 1), 3, 100, 0, "WEBP")
+    expect_within("a", (100, 1), 6, 100, 1, "TIFF", held_bytes=400)
+    with pytest.raises(ImageTooLargeError, match=r"1 x 100 px as TIFF take"):
+        expect_within("a", (100, 1), 6, 100, 1, "TIFF", held_bytes=401)
     with pytest.raises(ImageError, match="nothing in it"):
         expect_within("a", (0, 7), 1, 100, 0, "WEBP")
     expect_within("a", (104, 10), 1, None, 1, "PNG")
@@ -168,7 +178,7 @@ def test_the_default_is_what_the_machine_holds(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(limits, "memory_bytes", lambda: memory)
     default_max_pixels.cache_clear()
     try:
-        assert default_max_pixels() == min(200_000_000, int(memory * 0.5 / 15))
+        assert default_max_pixels() == min(200_000_000, int(memory * 0.4 / 10))
     finally:
         default_max_pixels.cache_clear()
     assert default_max_pixels() > 1_000_000
@@ -197,6 +207,51 @@ def test_scans_of_a_progressive_jpeg(tmp_path: Path) -> None:
         read_image(tmp_path / "a.jpg")
     (tmp_path / "a.jpg").write_bytes(data)
     assert read_image(tmp_path / "a.jpg").shape == (24, 32, 3)
+
+
+@pytest.mark.parametrize(("name", "start"), [("a.webp", b"RIFF\0\0\0\x10WEBPVP8L"), ("a.avif", b"\0\0\0\x20ftypavif")])
+def test_a_file_that_is_read_whole_is_measured_before(tmp_path: Path, name: str, start: bytes) -> None:
+    with (tmp_path / name).open("wb") as file:
+        file.write(start)
+        file.truncate(1 << 40)  # takes no room on disk
+    with pytest.raises(ImageTooLargeError, match=rf"{name}: the file has 1,099,512 MB, more than"):
+        read_image(tmp_path / name)
+
+
+def test_the_rest_of_a_jpeg_is_not_held(tmp_path: Path) -> None:
+    written = io.BytesIO()
+    Image.open(io.BytesIO(picture("PNG"))).save(written, "JPEG", progressive=True)
+    with (tmp_path / "a.jpg").open("wb") as file:
+        file.write(written.getvalue())
+        file.truncate(100 << 20)
+    tracemalloc.start()
+    try:
+        assert read_image(tmp_path / "a.jpg").shape == (24, 32, 3)
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_strips_hold_little_and_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maskrcnn.data.pictures.pixels.STRIP_NUMBERS", 12)
+    deep = np.arange(7 * 5 * 3, dtype=np.uint16).reshape(7, 5, 3)
+    assert [(rows.start, rows.stop) for rows in strips(deep[:3])] == [(0, 1), (1, 2), (2, 3)]  # a row has 15
+    assert [(rows.start, rows.stop) for rows in strips(deep[:, :2])] == [(0, 2), (2, 4), (4, 6), (6, 8)]
+    swapped = rgb_order(deep.copy())
+    assert np.array_equal(swapped, deep[..., ::-1])
+    parts = stretch_to_uint8(deep)
+    monkeypatch.setattr("maskrcnn.data.pictures.pixels.STRIP_NUMBERS", 1 << 20)
+    assert np.array_equal(parts, stretch_to_uint8(deep))
+
+
+def test_stored_numbers_are_not_copied() -> None:
+    """What a picture of the limit takes is the numbers and RGB, turned or not."""
+    numbers = np.zeros((40, 50, 4), np.uint16)
+    for orientation in (1, 6):
+        stored = Stored(numbers, "straight", orientation=orientation)
+        assert np.shares_memory(stored.channels(), numbers)
+    assert Stored(numbers, orientation=6).rgb().shape == (50, 40, 3)
+    assert Stored(numbers, orientation=6).rgb().flags.c_contiguous
 
 
 def test_pil_images_and_bytes_are_within_the_limits() -> None:
