@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from maskrcnn.cli.data_arguments import add_annotations_argument
+from maskrcnn.cli.picture_arguments import add_max_pixels
 from maskrcnn.data.formats.recognise import FORMATS
 from maskrcnn.evaluation.dataset_check import check_dataset
 
@@ -28,6 +29,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         action="store_true",
         help="read only image headers: faster, but misses damaged files and duplicate images",
     )
+    add_max_pixels(parser)
     return parser
 
 
@@ -40,6 +42,7 @@ def execute(args: argparse.Namespace) -> int:
         format_name=args.format,
         pixels=not args.no_pixels,
         progress=True,
+        max_pixels=args.max_pixels,
     )
     print(check.text())
     report = check.write(args.out)

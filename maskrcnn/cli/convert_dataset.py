@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maskrcnn.cli.picture_arguments import add_max_pixels
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats.assembling import ONE_CLASS
 from maskrcnn.data.formats.finding import WHOLE
@@ -44,6 +45,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     )
     add("--seed", type=int, default=0, help="a different number gives a different split (default: %(default)s)")
     add("--class-name", metavar="NAME", help=f"class name for data without any (default: {ONE_CLASS})")
+    add_max_pixels(parser)
     return parser
 
 
@@ -75,7 +77,7 @@ def execute(args: argparse.Namespace) -> int:
 
 def _read(args: argparse.Namespace) -> dict[str, Annotations]:
     name = args.format or recognise(args.data)
-    splits = read_dataset(args.data, args.images, name)
+    splits = read_dataset(args.data, args.images, name, max_pixels=args.max_pixels)
     print(f"{args.data}: format {name}")
     if args.split is not None:
         if args.split not in splits:

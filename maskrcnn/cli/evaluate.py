@@ -6,6 +6,8 @@ from pathlib import Path
 from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS, load_weights, weights_path
 from maskrcnn.cli.data_arguments import add_annotations_argument
 from maskrcnn.cli.model_arguments import add_model_arguments, add_tile_arguments, load_predictor
+from maskrcnn.cli.picture_arguments import add_max_pixels, with_option
+from maskrcnn.data.images import ImageTooLargeError
 from maskrcnn.prediction.scoring import evaluate, write_tuned_weights
 
 
@@ -35,6 +37,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         metavar="FILE",
         help="write a copy of the weights with the score threshold that gives the lowest count error on these images",
     )
+    add_max_pixels(parser)
     add_model_arguments(parser)
     add_tile_arguments(
         parser,
@@ -49,16 +52,20 @@ def execute(args: argparse.Namespace) -> int:
     if args.set_threshold is not None and args.set_threshold.suffix != ".safetensors":
         raise ValueError(f"--set-threshold: expected a file name that ends in .safetensors, got {args.set_threshold}")
     predictor = load_predictor(args)
-    evaluation = evaluate(
-        predictor,
-        args.annotations,
-        args.images,
-        args.out,
-        split=args.split,
-        group_by=args.group_by,
-        num_worst=args.worst,
-        title=f"{Path(args.weights or DEFAULT_WEIGHTS).name} on {args.annotations.name}",
-    )
+    try:
+        evaluation = evaluate(
+            predictor,
+            args.annotations,
+            args.images,
+            args.out,
+            split=args.split,
+            group_by=args.group_by,
+            num_worst=args.worst,
+            title=f"{Path(args.weights or DEFAULT_WEIGHTS).name} on {args.annotations.name}",
+            max_pixels=args.max_pixels,
+        )
+    except ImageTooLargeError as error:
+        raise with_option(error) from error
     print(evaluation.table(args.worst))
     if args.out is not None:
         print(f"report: {args.out / 'report.html'}; all figures: {args.out / 'evaluation.json'}")

@@ -8,11 +8,12 @@ from typing import Any
 
 from maskrcnn.cli.data_arguments import add_annotations_argument
 from maskrcnn.cli.model_arguments import add_preset_argument
+from maskrcnn.cli.picture_arguments import add_max_pixels
 from maskrcnn.data.problems import DataError
 from maskrcnn.training.run import train
 from maskrcnn.training.stopping import RunStopped
 
-DATA_KEYS = ("val", "images", "val_images", "val_fraction", "group_key", "crowd_as_objects", "allow")
+DATA_KEYS = ("val", "images", "val_images", "val_fraction", "group_key", "crowd_as_objects", "allow", "max_pixels")
 NEW_RUN_KEYS = ("config", "annotations", "train", "init", "preset", "steps", "batch")
 LAYERS = ("heads", "3+", "4+", "5+", "all")
 
@@ -56,6 +57,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         metavar="KIND",
         help="leave out annotations and images with errors of these kinds, instead of stopping",
     )
+    add_max_pixels(parser)
     add(
         "--train",
         action="append",

@@ -14,6 +14,7 @@ FractionBelow1 = Annotated[float, Field(ge=0, lt=1)]
 MAX_SIDE = 8192
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 LongestSide = Annotated[int, Field(ge=1, le=1_000_000)]  # detectron2's "no limit" is read as this
+Pixels = Annotated[int, Field(ge=1, le=10**12)]  # of a picture; the largest scans of slides have 10**11
 Length = Annotated[float, Field(ge=0.01, le=100_000)]  # anchors and regions; the papers use 16 to 512
 MinLength = Annotated[float, Field(ge=0, le=10_000)]
 Level = Annotated[float, Field(ge=0, le=255)]  # a value of a uint8 picture

@@ -11,6 +11,7 @@ from maskrcnn.config.bounds import (
     FractionBelow1,
     GradientNorm,
     Images,
+    Pixels,
     Processes,
     Rate,
     Seed,
@@ -93,6 +94,8 @@ class DataSettings(Settings):
     """Regular expression; images of which it finds the same text in the file name stay on one side of that division."""
     crowd_as_objects: bool = False
     """Take crowd regions for objects: for exporters that mark every mask as a crowd (see mostly-crowd)."""
+    max_pixels: Pixels | None = None
+    """That an image or a mask may have; by default 200 million, fewer where memory is short."""
     allow: tuple[str, ...] = ()
     """Kinds of errors (see tools/check_dataset.py) whose annotations and images are left out instead of stopping."""
 

@@ -73,6 +73,8 @@ class Annotations:
     """(A + 1,) int64 into `rle_bytes`."""
     stuff: StuffMasks | None = None
     """What lies around the objects, of panoptic annotations; None where they do not tell."""
+    max_pixels: int | None = None
+    """Of an image when it is read; see `maskrcnn.data.pictures.limits.allowed_pixels`."""
 
     def __len__(self) -> int:
         return len(self.file_names)
@@ -154,7 +156,7 @@ class Annotations:
         Raises:
             ValueError: the image does not have the size that the annotations say.
         """
-        image = read_image(self.image_path(index))
+        image = read_image(self.image_path(index), max_pixels=self.max_pixels)
         size, expected = image.shape[:2], self.size(index)
         if size != expected:
             hint = ""

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from maskrcnn.data.images import read_image
+from maskrcnn.data.pictures.kinds import READ
+from maskrcnn.data.pictures.limits import BYTES_PER_PIXEL, allowed_pixels
 
 MAX_THREADS = 8  # decoding releases Python's lock, and each thread holds one decoded picture
 _EXIF_ORIENTATION = 0x0112
@@ -30,24 +33,27 @@ class ImageFacts:
     is_missing: bool = False
 
 
-def look_at_images(paths: Iterable[Path], *, pixels: bool = True, progress: bool = False) -> dict[Path, ImageFacts]:
+def look_at_images(
+    paths: Iterable[Path], *, pixels: bool = True, progress: bool = False, max_pixels: int | None = None
+) -> dict[Path, ImageFacts]:
     """The facts of each file, once, however often it is named. Without `pixels` only headers are read."""
     unique = list(dict.fromkeys(paths))
+    limit = allowed_pixels(max_pixels)  # the threads of the pool have no block around them
     with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
-        facts = pool.map(lambda path: look_at_image(path, pixels=pixels), unique)
+        facts = pool.map(lambda path: look_at_image(path, pixels=pixels, max_pixels=limit), unique)
         facts = tqdm(facts, total=len(unique), desc="images", disable=None if progress else True, leave=False)
         return dict(zip(unique, facts, strict=True))
 
 
-def look_at_image(path: Path, *, pixels: bool) -> ImageFacts:
-    """The facts of one file."""
+def look_at_image(path: Path, *, pixels: bool, max_pixels: int | None = None) -> ImageFacts:
+    """The facts of one file; of more pixels than `max_pixels` it cannot be read."""
     if not os.path.isfile(path):
         return ImageFacts(is_missing=True)
-    header = _read_header(path)
+    header = _read_header(path, allowed_pixels(max_pixels))
     if header is not None and not pixels:
         return header
     try:
-        image = read_image(path)
+        image = read_image(path, max_pixels=max_pixels)
     except (OSError, ValueError) as error:
         return ImageFacts(error=str(error).removeprefix(f"{path}: "))
     height, width = image.shape[:2]
@@ -56,10 +62,15 @@ def look_at_image(path: Path, *, pixels: bool) -> ImageFacts:
     return ImageFacts((height, width), header.orientation if header else 1, digest)
 
 
-def _read_header(path: Path) -> ImageFacts | None:
+def _read_header(path: Path, max_pixels: int) -> ImageFacts | None:
     """Size and orientation, or None where Pillow cannot tell; `read_image` knows more formats, and says why not."""
     try:
-        with Image.open(path) as image:
+        if os.path.getsize(path) > BYTES_PER_PIXEL * max_pixels:  # Pillow reads some formats as a whole
+            return None
+        with warnings.catch_warnings(), Image.open(path, formats=READ) as image:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            if image.width * image.height > max_pixels:
+                return None
             # For EXIF that may follow the pixels Pillow would decode the whole PNG.
             is_told = image.format != "PNG" or "exif" in image.info
             orientation = image.getexif().get(_EXIF_ORIENTATION, 1) if is_told else 1

@@ -23,18 +23,20 @@ def load_annotations(
     split: str | None = None,
     crowd_as_objects: bool = False,
     drop_unusable: bool = False,
+    max_pixels: int | None = None,
 ) -> Annotations:
     """The annotations of a file or folder of any known format, only what can be used.
 
     Of data in several splits `split` names one; by default it is val, or else test. `images` is the folder of the
     pictures, where it is not beside the annotations. With `drop_unusable` what cannot be used is left out and logged.
+    `max_pixels` is the limit of each picture and mask.
 
     Raises:
         FileNotFoundError: no such file or folder, or images that are not there.
         ValueError: not a known format, or no such split.
         DataError: naming the file and up to 10 annotations that cannot be used.
     """
-    splits = read_dataset(Path(path), Path(images) if images is not None else None)
+    splits = read_dataset(Path(path), Path(images) if images is not None else None, max_pixels=max_pixels)
     if split is None and len(splits) > 1:
         split = next((name for name in PREFERRED if name in splits), None)
         if split is None:

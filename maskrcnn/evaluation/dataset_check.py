@@ -102,24 +102,25 @@ def check_dataset(
     format_name: str | None = None,
     pixels: bool = True,
     progress: bool = False,
+    max_pixels: int | None = None,
 ) -> DatasetCheck:
     """Check annotations of any known format, and their images, before training on them.
 
     `images` is the folder of the pictures, where it is not beside the annotations; `val` a second set, which must not
     share pictures with the first. Without `pixels` only headers are read: quick, but damaged files and pictures that
-    occur twice stay unseen.
+    occur twice stay unseen. Pictures and masks of more than `max_pixels` (see `read_image`) cannot be used.
 
     Raises:
         FileNotFoundError: no such file or folder.
         ValueError: not a known format, or splits given twice.
     """
     path, folder = Path(annotations), Path(images) if images is not None else None
-    splits = read_dataset(path, folder, format_name)
+    splits = read_dataset(path, folder, format_name, max_pixels=max_pixels)
     if val is not None:
         if len(splits) > 1:
             raise ValueError(f"{path} has the splits {', '.join(splits)} already; leave out the second set {val}")
         (train,) = splits.values()
-        others = read_dataset(Path(val), folder, format_name)
+        others = read_dataset(Path(val), folder, format_name, max_pixels=max_pixels)
         if len(others) > 1:
             raise ValueError(f"expected one split as the second set, {val} has {', '.join(others)}")
         splits = {"train": train, "val": next(iter(others.values()))}
@@ -174,7 +175,7 @@ def _drawn(example: Example, table: Annotations) -> tuple[np.ndarray, str]:
         box = tuple(table.boxes_xywh[row].tolist()) if np.isfinite(table.boxes_xywh[row]).all() else None
         points = polygon_points(table.coco["annotations"][row].get("segmentation")) if rle is None else []
         outlines.append(Outline(rle, points, box, example.marks.get(row, "")))  # pyright: ignore[reportArgumentType]
-    picture = draw_annotations(read_image(table.image_path(example.image)), outlines)
+    picture = draw_annotations(read_image(table.image_path(example.image), max_pixels=table.max_pixels), outlines)
     number = f"{len(outlines)} annotation{'s' * (len(outlines) != 1)}"
     return picture, f"{example.split}: {table.file_names[example.image]}, {number} ({example.why})"
 
@@ -182,6 +183,10 @@ def _drawn(example: Example, table: Annotations) -> tuple[np.ndarray, str]:
 def _duplicates(examination: Examination) -> str:
     groups = []
     for group in examination.same_pictures[:MAX_DUPLICATES]:
-        pictures = [(draw_annotations(read_image(place.path), []), f"{place.split}: {place.path}") for place in group]
+        limit = examination.splits[group[0].split].max_pixels
+        pictures = [
+            (draw_annotations(read_image(place.path, max_pixels=limit), []), f"{place.split}: {place.path}")
+            for place in group
+        ]
         groups.append(pictures)
     return duplicates_section(groups, max(0, len(examination.same_pictures) - MAX_DUPLICATES))

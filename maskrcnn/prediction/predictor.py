@@ -135,17 +135,26 @@ class Predictor:
         return f"Predictor({self.description}; score above {score:g}; {self.execution.description})"
 
     @overload
-    def __call__(self, image: ImageLike, value_range: ValueRange | None = None) -> Instances: ...
-    @overload
-    def __call__(self, image: Sequence[ImageLike], value_range: ValueRange | None = None) -> list[Instances]: ...
     def __call__(
-        self, image: ImageLike | Sequence[ImageLike], value_range: ValueRange | None = None
+        self, image: ImageLike, value_range: ValueRange | None = None, *, max_pixels: int | None = None
+    ) -> Instances: ...
+    @overload
+    def __call__(
+        self, image: Sequence[ImageLike], value_range: ValueRange | None = None, *, max_pixels: int | None = None
+    ) -> list[Instances]: ...
+    def __call__(
+        self,
+        image: ImageLike | Sequence[ImageLike],
+        value_range: ValueRange | None = None,
+        *,
+        max_pixels: int | None = None,
     ) -> Instances | list[Instances]:
         """Instances of a picture; a list of them for a list (or tuple) of pictures, in its order.
 
         A picture is a path, the bytes of an image file, a PIL image, or RGB numbers: an array (H, W, 3), a tensor
         (H, W, 3) or (3, H, W), uint8 or with `value_range`, the (low, high) of black and full intensity. See
-        `maskrcnn.data.images.to_rgb`. The result is on the CPU and takes part in autograd as any other tensors do.
+        `maskrcnn.data.images.to_rgb`, also for `max_pixels`. The result is on the CPU and takes part in autograd as any
+        other tensors do.
 
         Raises:
             FileNotFoundError, ValueError: a picture that is not there or cannot be read.
@@ -154,7 +163,8 @@ class Predictor:
         images: Sequence[ImageLike] = [image] if is_one else image  # pyright: ignore[reportAssignmentType]
         results: list[Instances] = []
         for first in range(0, len(images), self.batch_size):
-            batch = [to_rgb(picture, value_range) for picture in images[first : first + self.batch_size]]
+            some = images[first : first + self.batch_size]
+            batch = [to_rgb(picture, value_range, max_pixels=max_pixels) for picture in some]
             whole = [i for i, pixels in enumerate(batch) if not self.needs_tiles(_size(pixels))]
             found: dict[int, Instances] = {}
             with torch.inference_mode():

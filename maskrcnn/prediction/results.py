@@ -42,6 +42,7 @@ def draw(
     colors: ColorMode = "instance",
     scale: int = 1,
     value_range: ValueRange | None = None,
+    max_pixels: int | None = None,
 ) -> np.ndarray: ...
 @overload
 def draw(
@@ -53,6 +54,7 @@ def draw(
     colors: ColorMode = "instance",
     scale: int = 1,
     value_range: ValueRange | None = None,
+    max_pixels: int | None = None,
 ) -> list[np.ndarray]: ...
 def draw(
     image: ImageLike | Sequence[ImageLike],
@@ -63,6 +65,7 @@ def draw(
     colors: ColorMode = "instance",
     scale: int = 1,
     value_range: ValueRange | None = None,
+    max_pixels: int | None = None,
 ) -> np.ndarray | list[np.ndarray]:
     """A new RGB uint8 picture, (scale * H, scale * W, 3): `image` with `instances` on it; a list of them for lists.
 
@@ -74,6 +77,7 @@ def draw(
             object; "none" at none.
         colors: "instance" gives neighbours different colours; "class" gives each class its own.
         scale: whole factor by which the picture is enlarged.
+        max_pixels: of `read_image`.
 
     Raises:
         FileNotFoundError, ValueError: a picture that is not there, cannot be read, or is of another size.
@@ -93,7 +97,7 @@ def draw(
     if len(images) != len(results):  # pyright: ignore[reportArgumentType]
         raise ValueError(f"draw: expected as many results as images, got {len(results)} for {len(images)}")  # pyright: ignore[reportArgumentType]
     drawn = [
-        draw_one(to_rgb(one, value_range), found)  # pyright: ignore[reportArgumentType]
+        draw_one(to_rgb(one, value_range, max_pixels=max_pixels), found)  # pyright: ignore[reportArgumentType]
         for one, found in zip(images, results, strict=True)  # pyright: ignore[reportArgumentType]
     ]
     return drawn if is_list else drawn[0]

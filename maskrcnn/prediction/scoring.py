@@ -34,6 +34,7 @@ def evaluate(
     num_worst: int = 5,
     title: str | None = None,
     tuned_weights: str | Path | None = None,
+    max_pixels: int | None = None,
     **predictor_options: Any,
 ) -> Evaluation:
     """AP, AR, errors and counts of a model on annotated images; `print(evaluation.table())` shows them.
@@ -50,6 +51,7 @@ def evaluate(
         num_worst: images with the largest count error that the page shows.
         title: of the page; None names the weights and the annotations.
         tuned_weights: file for a copy of the weights, .safetensors, with the score threshold that counts best here.
+        max_pixels: of an image or mask; see `read_image`.
         predictor_options: of `Predictor`, such as `device` or `score`; none beside a predictor.
 
     Raises:
@@ -70,7 +72,7 @@ def evaluate(
         is_loaded = isinstance(weights, Checkpoint)
         checkpoint = weights if is_loaded else load_weights(name, preset=predictor_options.pop("preset", None))
         predictor = Predictor(checkpoint, **predictor_options)
-    dataset = load_annotations(annotations, images, split=split)
+    dataset = load_annotations(annotations, images, split=split, max_pixels=max_pixels)
     category_ids = _category_ids(predictor, dataset)
     rules = predictor.model.box_head.rules
     started = time.perf_counter()

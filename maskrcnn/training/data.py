@@ -71,8 +71,10 @@ def load_data(data: DataSettings) -> Sets:
     """The sets to train on and to evaluate on, from the COCO files of a run."""
     if data.train is None or data.images is None:
         raise ValueError("expected data.train and data.images in the run's configuration")
-    train = load_annotations(data.train, data.images).light()
-    return train, load_annotations(data.val, data.val_images or data.images).light() if data.val is not None else None
+    train = load_annotations(data.train, data.images, max_pixels=data.max_pixels).light()
+    if data.val is None:
+        return train, None
+    return train, load_annotations(data.val, data.val_images or data.images, max_pixels=data.max_pixels).light()
 
 
 def _check_allowed(allowed: Collection[str]) -> None:
@@ -88,13 +90,13 @@ def _chosen_sets(data: DataSettings, seed: int) -> dict[str, Annotations]:
     """`train`, and `val` where there is one: given, in the data, or divided off."""
     assert data.train is not None
     images = Path(data.images) if data.images is not None else None
-    found = read_dataset(Path(data.train), images)
+    found = read_dataset(Path(data.train), images, max_pixels=data.max_pixels)
     train = found.get("train", found.get("all"))
     if train is None:
         raise ValueError(f"{data.train}: no set called train; there are {', '.join(found)}")
     if data.val is not None:
         val_images = Path(data.val_images) if data.val_images is not None else images
-        others = read_dataset(Path(data.val), val_images)
+        others = read_dataset(Path(data.val), val_images, max_pixels=data.max_pixels)
         val = next(others[name] for name in ("val", "all", *others) if name in others)
         return {"train": train, "val": val}
     if "val" in found:

@@ -52,7 +52,12 @@ def examine(splits: Mapping[str, Annotations], *, pixels: bool = True, progress:
         if not any(problem.kind == "not-coco" for problem in of_file):
             by_split[split] += check_set(table)
         paths = [table.image_path(image) for image in range(len(table))]
-        images |= look_at_images([path for path in paths if path not in images], pixels=pixels, progress=progress)
+        images |= look_at_images(
+            [path for path in paths if path not in images],
+            pixels=pixels,
+            progress=progress,
+            max_pixels=table.max_pixels,
+        )
         by_split[split] += check_images(table, images)
     groups = same_pictures(splits, images)
     for split, problem in [*check_same_pictures(groups), *compare_class_names(splits)]:

@@ -1,10 +1,12 @@
 """Which format a data set is in, told by what is in its files and folders."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats import coco, coco_panoptic, label_images, labelme, object_masks, via, voc, yolo
+from maskrcnn.data.pictures.limits import pixels_allowed
 
 FORMATS: dict[str, ModuleType] = {
     "coco": coco,
@@ -35,12 +37,15 @@ def recognise(path: Path) -> str:
     return names[0]
 
 
-def read_dataset(path: Path, images: Path | None = None, format_name: str | None = None) -> dict[str, Annotations]:
+def read_dataset(
+    path: Path, images: Path | None = None, format_name: str | None = None, *, max_pixels: int | None = None
+) -> dict[str, Annotations]:
     """The splits of a data set by name: train, val and test, or as its own lists are called; "all" if it has none.
 
     `images` is the folder of the pictures where it is not beside the annotations. `format_name`, one of `FORMATS`, is
     for a folder that holds several; by default it is recognised. COCO comes as it is in its files; of all other formats
-    only what can be used, and problems that name the rest.
+    only what can be used, and problems that name the rest. `max_pixels` is the limit of every picture and mask, also of
+    those that are loaded later.
 
     Raises:
         FileNotFoundError: there is no such file or folder.
@@ -55,7 +60,9 @@ def read_dataset(path: Path, images: Path | None = None, format_name: str | None
     is_masks_alone = module is label_images and path.is_dir() and images is not None
     if not module.is_format(path) and not is_masks_alone:
         raise ValueError(f"{path}: expected {module.LOOKED_FOR}")
-    return module.read(path, images)
+    with pixels_allowed(max_pixels):
+        splits = module.read(path, images)
+    return {split: replace(table, max_pixels=max_pixels) for split, table in splits.items()}
 
 
 def _look_for(path: Path) -> None:

@@ -1,5 +1,8 @@
 """What one picture may take, decided from its header before any pixel is decoded; and the errors of this package."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 
 from maskrcnn.untrusted.machine_memory import memory_bytes
@@ -28,6 +31,9 @@ MAX_JPEG_SCANS = 200
 """Scans of a progressive JPEG (ten are usual), each of which costs a pass over all pixels."""
 
 
+_allowed: ContextVar[int | None] = ContextVar("pixels that a picture may have", default=None)
+
+
 class ImageError(ValueError):
     """An image that cannot be used; the message names the file and the reason."""
 
@@ -42,9 +48,25 @@ def default_max_pixels() -> int:
     return int(min(MAX_PIXELS, MACHINE_SHARE * memory_bytes() / PEAK_BYTES_PER_PIXEL))
 
 
+@contextmanager
+def pixels_allowed(max_pixels: int | None) -> Iterator[None]:
+    """The limit of all that is read in this block, by this thread, without one of its own; None changes nothing."""
+    before = _allowed.set(max_pixels if max_pixels is not None else _allowed.get())
+    try:
+        yield
+    finally:
+        _allowed.reset(before)
+
+
+def allowed_pixels(max_pixels: int | None = None) -> int:
+    """`max_pixels`, or else the limit of the block around (`pixels_allowed`), or else `default_max_pixels()`."""
+    chosen = max_pixels if max_pixels is not None else _allowed.get()
+    return chosen if chosen is not None else default_max_pixels()
+
+
 def expect_file_within(name: str, file_bytes: int, max_pixels: int | None, format: str) -> None:
     """Accept the size of a file, of any `format`, before it is opened, or say that it is too large."""
-    limit = BYTES_PER_PIXEL * (default_max_pixels() if max_pixels is None else max_pixels)
+    limit = BYTES_PER_PIXEL * allowed_pixels(max_pixels)
     if format in READ_WHOLE and file_bytes > limit:
         raise ImageTooLargeError(
             f"{name}: the file has {_millions(file_bytes)} MB, more than the {_millions(limit)} allowed for {format}"
@@ -64,19 +86,19 @@ def expect_within(
 
     Args:
         bytes_per_pixel: of the stored numbers, all channels together.
-        max_pixels: None takes `default_max_pixels()`.
+        max_pixels: of `allowed_pixels`.
         file_bytes: all of the file.
         format: one of `READ`; `MAX_RATIO` has a bound for some.
         held_bytes: what is held beside the stored numbers while they are decoded.
     """
-    limit = default_max_pixels() if max_pixels is None else max_pixels
+    limit = allowed_pixels(max_pixels)
     pixels = size[0] * size[1]
     claims, allowed = f"{name}: {size[1]} x {size[0]} px", _millions(limit)
     if pixels < 1:
         raise ImageError(f"{claims}, so there is nothing in it")
     if pixels > limit:
         raise ImageTooLargeError(
-            f"{claims} are {_millions(pixels)} megapixels, more than the {_millions(limit)} allowed"
+            f"{claims} are {_millions(pixels)} megapixels, more than the {_millions(limit)} allowed (max_pixels)"
         )
     if pixels * bytes_per_pixel > limit * BYTES_PER_PIXEL:
         raise ImageTooLargeError(
