@@ -35,7 +35,9 @@ class WeightAverage:
         """Continue where `state_dict` was taken."""
         num_updates, tensors = state["num_updates"], state["tensors"]
         assert isinstance(num_updates, int)
+        assert num_updates >= 0, "the number of updates of the average is below 0"
         assert isinstance(tensors, dict)
+        assert tensors.keys() == self.tensors.keys(), "the average is of tensors with other names"
         self.num_updates = num_updates
         for name, tensor in tensors.items():
             assert isinstance(tensor, Tensor)

@@ -8,7 +8,6 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from maskrcnn.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from maskrcnn.checkpoints.score_threshold import with_score_threshold
 from maskrcnn.checkpoints.transfer import transfer
 from maskrcnn.config import Config, ModelSettings, load_config, validate
+from maskrcnn.config.base import Settings
+from maskrcnn.config.bounds import StepsOr0
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.loading import Batch, CopyPaste, training_batches
 from maskrcnn.data.repeat_factors import repeat_factors
@@ -45,15 +46,14 @@ FIRST_CHECKPOINT_S = 45
 """After so long a run saves its first checkpoint, whatever `checkpoint_every` says, so that early kills lose little."""
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(Settings):
     """Where a run stands; with the seed it decides all that follows."""
 
-    step: int = 0
+    step: StepsOr0 = 0
     """Optimiser steps done."""
     best: float | None = None
     """Best value so far of what `best_by` names."""
-    evaluations_since_best: int = 0
+    evaluations_since_best: StepsOr0 = 0
     stopped_early: bool = False
 
 
@@ -132,7 +132,7 @@ class Trainer:
                     self.schedule.step()
                     if self.average is not None:
                         self.average.update(self.model)
-                    self.progress = replace(self.progress, step=self.progress.step + 1)
+                    self.progress = self.progress.model_copy(update={"step": self.progress.step + 1})
                     step = self.progress.step
                     row["seconds"] = time.perf_counter() - started
                     if records is not None:
@@ -204,12 +204,13 @@ class Trainer:
         value = judged.summary[settings.best_by]
         sign = -1 if settings.best_by in LOWER_IS_BETTER else 1
         if value is not None and (self.progress.best is None or sign * value > sign * self.progress.best):
-            self.progress = Progress(step, value)
+            self.progress = Progress(step=step, best=value)
             self._export("best.safetensors", judged, is_recommended=True)
         else:
             since_best = self.progress.evaluations_since_best + 1
             is_enough = 0 < settings.patience <= since_best
-            self.progress = Progress(step, self.progress.best, since_best, is_enough)
+            changed = {"step": step, "evaluations_since_best": since_best, "stopped_early": is_enough}
+            self.progress = self.progress.model_copy(update=changed)
         if records is not None:
             records.add_evaluation(step, judged.summary)
             self.validation.draw(judged, step)
@@ -251,7 +252,7 @@ class Trainer:
             return
         state = {
             "config": json.dumps(self.config.model_dump(mode="json")),
-            "progress": asdict(self.progress),
+            "progress": self.progress.model_dump(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": {"last_epoch": self.schedule.last_epoch},
@@ -269,12 +270,15 @@ class Trainer:
             FileNotFoundError: there is no checkpoint in the folder.
             ValueError: it is damaged, no checkpoint of a run, or of a model with other settings.
         """
-        state = load_run_state(self.out, self.device)
+        state, path = load_run_state(self.out, self.device), self.out / "last.pt"
         try:
+            progress = validate(Progress, dict(state["progress"]), f"{path}: progress")
+            if state["schedule"]["last_epoch"] != progress.step:
+                raise TypeError(f"{progress.step} steps are done, the schedule is elsewhere")
             self._compare(json.loads(state["config"]))
             self.model.load_state_dict(state["model"])
             load_optimizer(self.optimizer, state["optimizer"])
-            self.schedule.last_epoch = state["schedule"]["last_epoch"]
+            self.schedule.last_epoch = progress.step
             self.schedule._last_lr = [group["lr"] for group in self.optimizer.param_groups]
             self.step.scaler.load_state_dict(state["scaler"])
             if self.average is not None:
@@ -282,10 +286,12 @@ class Trainer:
             torch.set_rng_state(state["torch_random"].cpu())
             if state["cuda_random"] and self.device.type == "cuda":  # a run may go on on a CPU
                 torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda_random"]])
-            self.progress = Progress(**state["progress"])
+            self.progress = progress
+        except json.JSONDecodeError:
+            raise ValueError(f"{path}: not the state of this run (its config is no JSON)") from None
         except (KeyError, TypeError, AttributeError, IndexError, RuntimeError, AssertionError) as error:
             said = " ".join(str(error).split())[:200]
-            raise ValueError(f"{self.out / 'last.pt'}: not the state of this run ({said})") from None
+            raise ValueError(f"{path}: not the state of this run ({said})") from None
 
     def _compare(self, saved: dict[str, Any]) -> None:
         """Refuse another model; name what else the configuration of the run says otherwise than its checkpoint."""

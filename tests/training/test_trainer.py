@@ -16,6 +16,7 @@ from maskrcnn.data.loading import Batch
 from maskrcnn.data.reading import load_annotations
 from maskrcnn.training import trainer as trainer_module
 from maskrcnn.training import validation as validation_module
+from maskrcnn.training.run_state import load_run_state
 from maskrcnn.training.schedule import learning_rate_factor
 from maskrcnn.training.step import NonFiniteLossError, TrainingStep
 from maskrcnn.training.trainer import Trainer, saved_config
@@ -298,6 +299,35 @@ def test_what_cannot_be_resumed(train: Annotations, tmp_path: Path) -> None:
         (tmp_path / "last.pt").write_bytes(damaged)
         with pytest.raises(ValueError, match=r"last\.pt: not a checkpoint of a run, or a damaged one"):
             trainer.restore()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("progress", {"step": "many"}, r"progress: step: expected .*, got 'many'"),
+        ("progress", {"step": -1}, r"progress: step: expected .*, got -1"),
+        ("progress", {"step": 0, "best": float("nan")}, r"progress: best: expected .*, got nan"),
+        ("progress", {"step": 0, "stopped_early": [1]}, r"progress: stopped_early: expected .*, got \[1\]"),
+        ("progress", {"step": 0, "more": 1}, r"progress: unknown key more"),
+        ("progress", {"step": 7}, r"7 steps are done, the schedule is elsewhere"),
+        ("progress", 3, r"not the state of this run"),
+        ("config", "{", r"its config is no JSON"),
+        ("config", "[]", r"not the state of this run"),
+        ("average", {"num_updates": -11, "tensors": {}}, r"number of updates of the average is below 0"),
+        ("average", {"num_updates": 1, "tensors": {}}, r"the average is of tensors with other names"),
+    ],
+)
+def test_a_crafted_state_is_one_sentence(
+    train: Annotations, tmp_path: Path, key: str, value: object, sentence: str
+) -> None:
+    trainer = Trainer(config(average_decay=0.9), train, None, tmp_path)
+    trainer.save()
+    state = load_run_state(tmp_path, torch.device("cpu"))
+    torch.save(state | {key: value}, tmp_path / "last.pt")
+    with pytest.raises(ValueError, match=rf"last\.pt: .*{sentence}|last\.pt: {sentence}") as caught:
+        trainer.restore()
+    assert "\n" not in str(caught.value)
+    assert trainer.progress.step == 0
 
 
 def test_a_few_steps_learn_something(train: Annotations, tmp_path: Path) -> None:
