@@ -12,6 +12,8 @@ from maskrcnn.checkpoints.source import Source
 from maskrcnn.untrusted.excerpt import excerpt
 
 _MOST_VALUES, _MOST_TEXT = 200_000, 2_000_000  # far above real ones; names that repeat names could make it endless
+MOST_BASES = 20
+"""Configs of which each builds on the next; mmdetection has three."""
 _MOST_NUMBER = 1e12
 _KNOWN_BASE = re.compile(r"mask[_-]rcnn_r50[_-]fpn(_1x_coco)?|coco_(instance|detection)|schedule_\w+|default_runtime")
 """Files of mmdetection on which configs build: the presets are their values."""
@@ -124,10 +126,19 @@ def _unread_line(name: str) -> str:
     return f"that a line of {name} that is no plain assignment changes nothing"
 
 
-def _with_bases(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any], list[str]]:
-    """The values of a file laid over those of its bases, and what was left out, in words."""
+def _with_bases(
+    path: Path, above: tuple[Path, ...] = (), known: dict[Path, tuple[dict[str, Any], list[str]]] | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """The values of a file laid over those of its bases, and what was left out, in words.
+
+    Each file is read once (`known`), or ten that each name the next ten times would be read ten billion times.
+    """
+    known = {} if known is None else known
+    if len(above) > MOST_BASES:
+        raise ValueError(f"{path}: expected no more than {MOST_BASES} configs on one another")
     try:
-        own, is_whole = _assigned(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            own, is_whole = _assigned(file.read(_MOST_TEXT + 1))
     except ValueError as error:  # also of text that is not UTF-8
         raise ValueError(f"{path}: expected the config of the weights beside it, got {error}") from None
     unread = [] if is_whole else [_unread_line(path.name)]
@@ -138,8 +149,10 @@ def _with_bases(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any
         if base_path in above:
             raise ValueError(f"{path}: its _base_ {base} leads back to itself")
         if base_path.is_file() and base_path.suffix == ".py":
-            below, more = _with_bases(base_path, (*above, path.resolve()))
-            values, unread = _over(values, below), [*unread, *more]
+            if base_path not in known:
+                known[base_path] = _with_bases(base_path, (*above, path.resolve()), known)
+            below, more = known[base_path]
+            values, unread = _over(values, below), list(dict.fromkeys([*unread, *more]))
         elif not _KNOWN_BASE.fullmatch(base_path.stem):
             unread.append(f"that {base_path.name}, on which {path.name} builds and which is not there, changes nothing")
     return _over(values, own), unread

@@ -11,6 +11,7 @@ from maskrcnn.data.formats.assembling import Reading
 from maskrcnn.data.image_facts import look_at_images
 from maskrcnn.data.pictures.finding import IMAGE_EXTENSIONS, find_images
 from maskrcnn.data.problems import Problem, found
+from maskrcnn.untrusted.machine_memory import memory_bytes
 
 SPLIT_NAMES = {
     **{"train": "train", "training": "train"},
@@ -23,6 +24,8 @@ MAX_JSON_FILES = 20
 """By so many files, the first by name, the format of a folder's JSON is told: one annotated picture each, there may be
 thousands of large ones."""
 NUM_NAMED = 3
+JSON_FACTOR = 8
+"""The values of a JSON file take so many times its size in memory: 1 GB of LVIS takes 7."""
 
 
 def split_folders(root: Path) -> dict[str, Path]:
@@ -63,7 +66,10 @@ def json_files(path: Path, kind: str) -> list[Path]:
 
 
 def load_json(file: Path) -> Any:
-    """Raises ValueError for what is not JSON."""
+    """Raises ValueError for what is not JSON, or too large."""
+    size, limit = file.stat().st_size, memory_bytes() / JSON_FACTOR
+    if size > limit:
+        raise ValueError(f"{file} has {size:,} bytes; as JSON it takes {JSON_FACTOR} times that, more than the memory")
     try:
         return json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats import finding
 from maskrcnn.data.formats.assembling import ONE_CLASS, Picture, Reading, Shape, assemble
-from maskrcnn.data.formats.bitmaps import num_scattered, read_values, rles_by_value
+from maskrcnn.data.formats.bitmaps import read_values, rles_by_value, scattered
 from maskrcnn.data.problems import Problem, found
 
 LOOKED_FOR = "label images in masks/ or labels/ (or PedMasks/) beside images of the same names in images/ (PNGImages/)"
@@ -73,6 +73,7 @@ def _read_split(images: Path, masks: Path) -> Reading:
 def _read_picture(path: Path, size: tuple[int, int], mask: Path, problems: list[Problem]) -> Picture | None:
     try:
         values = read_values(mask)
+        rles = rles_by_value(values)
     except ValueError as error:
         problems.append(found("unreadable-mask", str(error).removeprefix(f"{mask}: "), mask))
         return None
@@ -80,10 +81,8 @@ def _read_picture(path: Path, size: tuple[int, int], mask: Path, problems: list[
     if wrong:
         problems.append(wrong)
         return None
-    shapes = []
-    for value, rle in rles_by_value(values).items():
-        shapes.append(Shape(ONE_CLASS, rle, mask, f"value {value}"))
-        num_parts = num_scattered(rle)
+    shapes = [Shape(ONE_CLASS, rle, mask, f"value {value}") for value, rle in rles.items()]
+    for value, num_parts in zip(rles, scattered(list(rles.values())), strict=True):
         if num_parts:
             problems.append(
                 found("scattered-object", f"{num_parts} parts far from one another", mask, f"value {value}")

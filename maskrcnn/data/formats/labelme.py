@@ -14,7 +14,7 @@ import pycocotools.mask
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats import finding
 from maskrcnn.data.formats.assembling import Picture, Reading, Shape, assemble
-from maskrcnn.data.formats.bitmaps import decode_mask
+from maskrcnn.data.formats.bitmaps import decode_mask, expect_few_runs
 from maskrcnn.data.formats.outlines import ellipse, flat, numbers, rectangle
 from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
 from maskrcnn.structures.rle import Rle, encode_window
@@ -146,6 +146,7 @@ def _bitmap(data: Any, corners: list[float], size: tuple[int, int]) -> Rle:
     inside = pixels[top - y0 : max(0, size[0] - y0), left - x0 : max(0, size[1] - x0)]
     if not inside.size:
         raise AnnotationError("mask-outside-image", f"the mask begins at x {x0}, y {y0}, outside {size[0]} x {size[1]}")
+    expect_few_runs(inside)
     return encode_window(inside > 0, left, top, size)
 
 

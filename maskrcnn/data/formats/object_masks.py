@@ -7,7 +7,7 @@ import numpy as np
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats import finding
 from maskrcnn.data.formats.assembling import ONE_CLASS, Picture, Reading, Shape, assemble
-from maskrcnn.data.formats.bitmaps import num_scattered, open_mask
+from maskrcnn.data.formats.bitmaps import expect_few_runs, open_mask, scattered
 from maskrcnn.data.problems import Problem, found
 from maskrcnn.structures.rle import encode
 
@@ -62,6 +62,7 @@ def _read_shapes(files: list[Path], size: tuple[int, int], problems: list[Proble
     for file in files:
         try:
             bitmap, is_grey = _read_bitmap(file, size)
+            expect_few_runs(bitmap)
         except ValueError as error:
             problems.append(found("unreadable-mask", str(error).removeprefix(f"{file}: "), file))
             continue
@@ -69,7 +70,7 @@ def _read_shapes(files: list[Path], size: tuple[int, int], problems: list[Proble
         shapes.append(Shape(ONE_CLASS, rle, file))
         if is_grey:
             problems.append(found("grey-mask", "the mask has more than two values", file))
-        num_parts = num_scattered(rle)
+        (num_parts,) = scattered([rle])
         if num_parts:
             problems.append(found("scattered-object", f"{num_parts} parts far from one another", file))
     return shapes

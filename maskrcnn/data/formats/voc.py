@@ -12,9 +12,10 @@ import numpy as np
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats import finding
 from maskrcnn.data.formats.assembling import Picture, Reading, Shape, assemble
-from maskrcnn.data.formats.bitmaps import num_scattered, open_mask, rles_by_value
+from maskrcnn.data.formats.bitmaps import open_mask, rles_by_value, scattered
 from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
-from maskrcnn.structures.rle import Rle, crop
+from maskrcnn.structures.rle import Rle, rle_counts
+from maskrcnn.untrusted.plain_text import read_lines
 
 LOOKED_FOR = "SegmentationObject/*.png and SegmentationClass/*.png of Pascal VOC, with JPEGImages/"
 VOID = 255
@@ -26,6 +27,10 @@ VOC_NAMES = (
 )
 BACKGROUND_NAMES = ("background", "_background_")
 IGNORE_NAMES = ("__ignore__",)
+ROWS = 256
+"""Of a mask that are looked at together, for memory."""
+PIXELS_AT_ONCE = 1_000_000
+"""Of an object."""
 MIXED_SHARE = 0.9
 """An object of which less than this share has one class is doubtful."""
 
@@ -93,7 +98,7 @@ def read(path: Path, images: Path | None) -> dict[str, Annotations]:
 def _read_classes(path: Path) -> tuple[_Classes, list[Problem]]:
     map_file, names_file = path / "labelmap.txt", path / "class_names.txt"
     if map_file.is_file():  # name:red,green,blue:parts:actions
-        lines = [line for line in map_file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line for line in read_lines(map_file) if line.strip()]
         rows = [line.split(":") for line in lines if not line.startswith("#")]
         if all(len(row) < 2 or not row[1].strip() for row in rows):  # names alone, in the order of the values
             return _Classes(tuple(row[0].strip() for row in rows), None), []
@@ -104,7 +109,7 @@ def _read_classes(path: Path) -> tuple[_Classes, list[Problem]]:
             tuple(row[0].strip() for row in rows), tuple((int(r), int(g), int(b)) for r, g, b in colors)
         ), []
     if names_file.is_file():
-        names = [line.strip() for line in names_file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        names = [line.strip() for line in read_lines(names_file) if line.strip()]
         return _Classes(tuple(name for name in names if name not in IGNORE_NAMES), None), []
     reason = "no labelmap.txt or class_names.txt; the values are taken as the 20 classes of VOC 2012"
     return _Classes(("background", *VOC_NAMES), None), [found("assumed-class-names", reason, path)]
@@ -112,8 +117,8 @@ def _read_classes(path: Path) -> tuple[_Classes, list[Problem]]:
 
 def _lists(path: Path) -> dict[str, list[str]]:
     """Stems of each split."""
-    files = sorted((path / "ImageSets" / "Segmentation").glob("*.txt"))
-    lists = {file.stem: [line.strip() for line in file.read_text(encoding="utf-8").splitlines()] for file in files}
+    files = [file for file in sorted((path / "ImageSets" / "Segmentation").glob("*.txt")) if file.is_file()]
+    lists = {file.stem: [line.strip() for line in read_lines(file)] for file in files}
     lists = {name: [stem for stem in stems if stem] for name, stems in lists.items()}
     if "trainval" in lists and lists.keys() & {"train", "val"}:
         del lists["trainval"]  # both together
@@ -141,6 +146,7 @@ def _read_split(path: Path, stems: list[str], pictures: dict[str, Path], folder:
             continue
         try:
             objects, labels = _values(object_file, None), _values(class_file, classes.colors)
+            rles = rles_by_value(np.where(objects == VOID, 0, objects))
         except ValueError as error:
             problems.append(found("unreadable-mask", str(error), object_file))
             continue
@@ -151,27 +157,34 @@ def _read_split(path: Path, stems: list[str], pictures: dict[str, Path], folder:
         if any(wrong):
             problems += [problem for problem in wrong if problem][:1]
         else:
-            shapes = _read_shapes(objects, labels, classes, object_file, problems)
+            shapes = _read_shapes(rles, labels, classes, object_file, problems)
             reading.pictures.append(Picture(picture, sizes[picture], shapes))
     return reading
 
 
 def _values(file: Path, colors: Colors | None) -> np.ndarray:
-    """int64 (H, W): the numbers of a grey or palette image; of colours the place in `colors`, or in VOC's palette."""
+    """(H, W), unsigned: the numbers of a grey or palette image; of colours the place in `colors` or VOC's palette."""
     image = open_mask(file)
     if image.mode == "L" or (image.mode == "P" and colors is None):
-        return np.asarray(image).astype(np.int64)
-    rgb = np.asarray(image.convert("RGB")).astype(np.int64)
-    return palette_places(rgb) if colors is None else _places(rgb, colors, file)
+        return np.asarray(image)
+    values = np.zeros((image.height, image.width), np.uint8)
+    for row in range(0, image.height, ROWS):
+        strip = image.crop((0, row, image.width, min(row + ROWS, image.height))).convert("RGB")
+        rgb = np.asarray(strip).astype(np.int32)
+        places = palette_places(rgb) if colors is None else _places(rgb, colors, file)
+        if values.dtype == np.uint8 and places.max(initial=0) > VOID:
+            values = values.astype(np.uint32)
+        values[row : row + ROWS] = places
+    return values
 
 
 def palette_places(rgb: np.ndarray) -> np.ndarray:
-    """Which of VOC's colours each pixel of (H, W, 3) has, int64 (H, W); `VOID` is the light one of borders.
+    """Which of VOC's colours each pixel of (H, W, 3) int32 has, int32 (H, W); `VOID` is the light one of borders.
 
     Bits 0, 3, 6, ... of a place are the red of its colour, from the highest bit down; 1, 4, 7, ... the green, and
     2, 5, ... the blue.
     """
-    places = np.zeros(rgb.shape[:2], np.int64)
+    places = np.zeros(rgb.shape[:2], np.int32)
     for bit in range(8):
         for channel in range(3):
             places |= ((rgb[..., channel] >> (7 - bit)) & 1) << (3 * bit + channel)
@@ -179,7 +192,7 @@ def palette_places(rgb: np.ndarray) -> np.ndarray:
 
 
 def _places(rgb: np.ndarray, colors: Colors, file: Path) -> np.ndarray:
-    weights = np.array([65536, 256, 1])
+    weights = np.array([65536, 256, 1], np.int32)
     codes = rgb @ weights
     place_of = {int(np.dot(color, weights)): place for place, color in enumerate(colors)}
     found, inverse = np.unique(codes, return_inverse=True)
@@ -191,13 +204,14 @@ def _places(rgb: np.ndarray, colors: Colors, file: Path) -> np.ndarray:
 
 
 def _read_shapes(
-    objects: np.ndarray, labels: np.ndarray, classes: _Classes, file: Path, problems: list[Problem]
+    rles: dict[int, Rle], labels: np.ndarray, classes: _Classes, file: Path, problems: list[Problem]
 ) -> list[Shape]:
     shapes = []
-    for value, rle in rles_by_value(np.where(objects == VOID, 0, objects)).items():
+    by_column = labels.T.ravel()
+    for (value, rle), num_parts in zip(rles.items(), scattered(list(rles.values())), strict=True):
         name = f"object {value}"
         try:
-            label, share = _majority(rle, labels, classes)
+            label, share = _majority(rle, by_column, classes)
         except ValueError as error:
             problems.append(refusal(error, file, name))
             continue
@@ -205,21 +219,28 @@ def _read_shapes(
         if share < MIXED_SHARE:
             reason = f"{share:.0%} of its pixels are {classes.names[label]}"
             problems.append(found("mixed-classes", reason, file, name))
-        num_parts = num_scattered(rle)
         if num_parts:
             problems.append(found("scattered-object", f"{num_parts} parts far from one another", file, name))
     return shapes
 
 
 def _majority(rle: Rle, labels: np.ndarray, classes: _Classes) -> tuple[int, float]:
-    """The class of most pixels of an object, and its share of those that have one."""
-    x0, y0, bitmap = crop(rle)
-    inside = labels[y0 : y0 + bitmap.shape[0], x0 : x0 + bitmap.shape[1]][bitmap]
-    is_class = inside != VOID
+    """The class of most pixels of an object, and its share of those that have one.
+
+    `labels` (W * H,) is column by column; only the object's own pixels are looked at, however far apart they are.
+    """
+    runs = rle_counts(rle)
+    stops, lengths = np.cumsum(runs)[1::2], runs[1::2]
+    counts = np.zeros(VOID + 1, np.int64)
+    for part in np.split(np.arange(len(lengths)), np.flatnonzero(np.diff(np.cumsum(lengths) // PIXELS_AT_ONCE)) + 1):
+        first = stops[part] - np.cumsum(lengths[part])
+        inside = labels[np.arange(lengths[part].sum()) + np.repeat(first, lengths[part])]
+        found_here = np.bincount(inside, minlength=len(counts))
+        counts = np.pad(counts, (0, len(found_here) - len(counts))) + found_here
+    counts[VOID] = 0
     for k, name in enumerate(classes.names):
-        if name in BACKGROUND_NAMES:
-            is_class &= inside != k
-    counts = np.bincount(inside[is_class])
+        if name in BACKGROUND_NAMES and k < len(counts):
+            counts[k] = 0
     if not counts.any():
         raise AnnotationError("no-class", "SegmentationClass says background or void at all of its pixels")
     label = int(counts.argmax())

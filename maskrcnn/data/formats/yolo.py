@@ -14,12 +14,16 @@ from maskrcnn.data.formats.outlines import rectangle
 from maskrcnn.data.pictures.finding import find_images
 from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
 from maskrcnn.untrusted.excerpt import excerpt
+from maskrcnn.untrusted.plain_text import read_lines
 from maskrcnn.untrusted.plain_yaml import read_plain_yaml
 
 LOOKED_FOR = "a data.yaml of YOLO (names) or classes.txt, with labels/*.txt"
 SPLIT_KEYS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
 MAX_SHARE = 2.0
 """Coordinates beyond this many sides are no shares of the picture; those a little outside are clipped with it."""
+
+MAX_NAMED_LINES = 1000
+"""Of a label file that cannot be used; more are counted."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ def read(path: Path, images: Path | None) -> dict[str, Annotations]:
 
 def _yaml_files(path: Path) -> list[Path]:
     files = [path] if path.is_file() else sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
-    return [file for file in files if file.suffix.lower() in (".yaml", ".yml") and _is_data(_load(file))]
+    files = [file for file in files if file.suffix.lower() in (".yaml", ".yml") and file.is_file()]  # no pipe
+    return [file for file in files if _is_data(_load(file))]
 
 
 def _load(file: Path) -> Any:
@@ -91,8 +96,7 @@ def _read_classes(path: Path) -> _Source:
     """Of a folder without YAML: classes.txt has a name in each line."""
     file = _classes_file(path)
     assert file is not None
-    lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    names = tuple(line.strip() for line in lines if line.strip())
+    names = tuple(line.strip() for line in read_lines(file) if line.strip())
     if not names or len(set(names)) < len(names):
         raise ValueError(f"{file}: expected names, one for each class, each once, got {excerpt(names)}")
     return _Source(file, names, _split_folders(path), [])
@@ -161,7 +165,7 @@ def _pictures(places: Iterable[Path], file: Path, images: Path | None) -> tuple[
             except ValueError as error:
                 problems.append(found("missing-split", str(error), file))
         else:
-            lines = [line.strip() for line in place.read_text(encoding="utf-8").splitlines()]
+            lines = [line.strip() for line in read_lines(place)]
             folders = [folder for folder in (images, place.parent, file.parent) if folder]
             pictures += [_listed(line, folders) for line in lines if line]
     return pictures, problems
@@ -202,8 +206,13 @@ def _read_split(paths: list[Path], names: tuple[str, ...], problems: list[Proble
 
 
 def _read_labels(file: Path, names: tuple[str, ...], size: tuple[int, int], problems: list[Problem]) -> list[Shape]:
-    shapes, num_boxes, num_lines = [], 0, 0
-    for number, line in enumerate(file.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
+    shapes, num_boxes, num_lines, num_bad = [], 0, 0, 0
+    try:
+        lines = read_lines(file)
+    except (OSError, ValueError) as error:
+        problems.append(found("unreadable-annotations", str(error).removeprefix(f"{file}: "), file))
+        return []
+    for number, line in enumerate(lines, start=1):
         fields = line.split()
         if not fields:
             continue
@@ -211,10 +220,15 @@ def _read_labels(file: Path, names: tuple[str, ...], size: tuple[int, int], prob
         try:
             label, outline = _read_line(fields, len(names), size)
         except ValueError as error:
-            problems.append(refusal(error, file, f"line {number}"))
+            num_bad += 1
+            if num_bad <= MAX_NAMED_LINES:
+                problems.append(refusal(error, file, f"line {number}"))
             continue
         num_boxes += len(fields) == 5
         shapes.append(Shape(names[label], [outline], file, f"line {number}"))
+    if num_bad > MAX_NAMED_LINES:
+        reason = f"{num_bad - MAX_NAMED_LINES} more lines cannot be used"
+        problems.append(found("unreadable-annotations", reason, file))
     if num_boxes:
         reason = f"{num_boxes} of {num_lines} lines are boxes (class, centre, width, height) and not polygons"
         problems.append(found("box-only", reason, file))
