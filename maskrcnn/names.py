@@ -22,6 +22,11 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(_spelt, text)
 
 
+def printable_lines(text: str) -> str:
+    """The same for text of several lines, which stay."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def table_cell(name: str) -> str:
     """`printable` for a CSV: what a spreadsheet would take for a formula begins with an apostrophe.
 

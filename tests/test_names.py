@@ -2,7 +2,7 @@
 
 import pytest
 
-from maskrcnn.names import printable, table_cell, utf8
+from maskrcnn.names import printable, printable_lines, table_cell, utf8
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,7 @@ def test_a_cell_is_no_formula(first: str) -> None:
     assert table_cell(f"{first}1+cmd|' /C calc'!A0") == f"'{printable(first)}1+cmd|' /C calc'!A0"
     assert table_cell(f"a{first}b") == f"a{printable(first)}b"
     assert table_cell("") == ""
+
+
+def test_lines_stay() -> None:
+    assert printable_lines("one\n\x1b[2Jtwo\r\n") == "one\n\\x1b[2Jtwo\\r\n"

@@ -5,7 +5,7 @@ import traceback
 
 from tqdm import tqdm
 
-from maskrcnn.names import printable
+from maskrcnn.names import printable_lines
 
 
 def report(error: Exception, *, with_traceback: bool) -> None:
@@ -13,5 +13,4 @@ def report(error: Exception, *, with_traceback: bool) -> None:
     if with_traceback:
         tqdm.write("".join(traceback.format_exception(error)).rstrip(), file=sys.stderr)
     # A name in it must not move the cursor or colour the terminal; a table keeps its lines.
-    text = "\n".join(map(printable, str(error).split("\n")))
-    tqdm.write(f"error: {text}", file=sys.stderr)
+    tqdm.write(f"error: {printable_lines(str(error))}", file=sys.stderr)

@@ -6,9 +6,12 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from typing import Any, TextIO
 
 import maskrcnn
 from maskrcnn.cli.errors import report
+from maskrcnn.names import printable_lines
 from maskrcnn.optional import MissingPackageError
 from maskrcnn.spelling import did_you_mean
 
@@ -61,7 +64,8 @@ def run_tool(command: str, argv: Sequence[str] | None = None, prog: str | None =
     log.setLevel(logging.INFO)
     log.addHandler(lines)
     try:
-        return tool.execute(args)
+        with redirect_stdout(_Printable(sys.stdout)):  # pyright: ignore[reportArgumentType, reportCallIssue]
+            return tool.execute(args)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -71,6 +75,19 @@ def run_tool(command: str, argv: Sequence[str] | None = None, prog: str | None =
     finally:  # who calls this from Python has a logger as it was
         log.removeHandler(lines)
         log.setLevel(level)
+
+
+class _Printable:
+    """A stream whose text does nothing to a terminal, whatever names of strangers (of files, of classes) are in it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(printable_lines(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class _Lines(logging.Handler):
@@ -85,4 +102,5 @@ class _Lines(logging.Handler):
             if record.levelno < logging.WARNING:
                 print(record.getMessage(), flush=True)
             else:
-                print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr, flush=True)
+                text = printable_lines(record.getMessage())
+                print(f"{record.levelname.lower()}: {text}", file=sys.stderr, flush=True)

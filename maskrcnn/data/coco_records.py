@@ -4,13 +4,13 @@ import math
 import os
 import reprlib
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from maskrcnn.data.image_facts import look_at_image
 from maskrcnn.data.problems import Problem, found
+from maskrcnn.names import printable
 
 MAX_PIXELS = 2**31 - 1
 """Of an image record: pycocotools counts in 32 bits, and ends the process beyond."""
@@ -18,6 +18,8 @@ MAX_CLASS_NAME = 200
 """Letters of a class name: longer ones are no names, and drawing one takes minutes."""
 MAX_FILE_NAME_PART = 255  # bytes between two slashes; no file system has longer ones
 MAX_ID = 2**63 - 1
+MAX_IDS = 20
+"""That a message lists."""
 
 Size = tuple[int, int]
 _SHORT = reprlib.Repr()
@@ -53,16 +55,20 @@ def read_images(
         place = {"file": source, "image": len(kept)}
         if spelling:
             problems.append(found("file-name-spelling", f"{name!r:.200} is on the disk with {spelling}", **place))
+        if any("\udc80" <= letter <= "\udcff" for letter in name):  # how Python writes a byte that is no UTF-8
+            problems.append(found("file-name-bytes", f"the name {printable(name)} is not UTF-8", **place))
         if num_lost:
             problems.append(found("non-finite-value", f"{name}: {num_lost} values are NaN or infinite", **place))
         clean["height"], clean["width"] = _read_size(record, clean["file_name"], image_folder, problems, place)
         kept.append(clean)
     problems += _number(kept, list(places), "image", source)
-    for name, times in Counter(record["file_name"] for record in kept).items():
-        if times > 1:
-            reason = f"{times} image records name {name}; expected one, with all objects of the image"
-            places_of_name = [i for i, record in enumerate(kept) if record["file_name"] == name]
-            problems.append(found("duplicate-file-name", reason, source, image=places_of_name[0]))
+    places_of: dict[str, list[int]] = {}
+    for i, record in enumerate(kept):
+        places_of.setdefault(record["file_name"], []).append(i)
+    for name, own in places_of.items():
+        if len(own) > 1:
+            reason = f"{len(own)} image records name {name}; expected one, with all objects of the image"
+            problems.append(found("duplicate-file-name", reason, source, image=own[0]))
     return kept, places, problems
 
 
@@ -92,10 +98,13 @@ def read_categories(records: list[Any], source: str) -> tuple[list[dict[str, Any
                 )
     categories = list(kept.values())
     problems += _number(categories, list(kept), "category", source)
-    for name, times in Counter(record["name"] for record in categories).items():
-        if times > 1:
-            ids = ", ".join(str(i) for i in sorted(record["id"] for record in categories if record["name"] == name))
-            reason = f"{times} categories are named {name!r}: ids {ids}"
+    ids_of: dict[str, list[int]] = {}
+    for record in categories:
+        ids_of.setdefault(record["name"], []).append(record["id"])
+    for name, own in ids_of.items():
+        if len(own) > 1:
+            ids = ", ".join(map(str, sorted(own)[:MAX_IDS])) + ", ..." * (len(own) > MAX_IDS)
+            reason = f"{len(own)} categories are named {name!r}: ids {ids}"
             problems.append(found("duplicate-category-name", reason, source))
     order = sorted(range(len(categories)), key=lambda k: categories[k]["id"])
     keys = list(kept)

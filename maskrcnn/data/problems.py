@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from maskrcnn.names import printable
+
 MAX_NAME = 1000
 """Letters of a file or an id in a table; a stranger's may have any number."""
 
@@ -30,8 +32,8 @@ class Problem:
     """Index of the image in the table of its split that it is about as a whole; -1 if none."""
 
     def row_of_table(self) -> tuple[str, str, str, str, str]:
-        """Verdict, kind, file, annotation and reason, for pages and CSV files."""
-        return self.severity, self.kind, self.file, self.annotation_id, self.reason
+        """Verdict, kind, file, annotation and reason, for pages and tables; names in them are `printable`."""
+        return self.severity, self.kind, printable(self.file), printable(self.annotation_id), printable(self.reason)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ _FILE = {
     "missing-size": _fixed("height and width are taken from the image"),
     "renumbered-ids": _fixed("each is read as a whole number, as COCO has them; what refers to them follows"),
     "file-name-spelling": _fixed("read under the name that is on the disk"),
+    "file-name-bytes": _warning("kept; programs that expect UTF-8 will not find the file: rename it"),
     "non-finite-value": _fixed("JSON has no NaN and no infinity: read as null"),
 }
 _IMAGES = {

@@ -17,6 +17,7 @@ from maskrcnn.data.mask_reading import polygon_points
 from maskrcnn.data.problems import MEANINGS, Problem
 from maskrcnn.data.statistics import Statistics, statistics_of
 from maskrcnn.files import atomic_path
+from maskrcnn.names import table_cell
 from maskrcnn.report.annotated import Outline, draw_annotations
 from maskrcnn.report.dataset_page import (
     counts_section,
@@ -78,7 +79,7 @@ class DatasetCheck:
         with atomic_path(folder / "problems.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(["verdict", "kind", "file", "annotation", "reason"])
-            table.writerows(rows)
+            table.writerows(map(table_cell, row) for row in rows)
         statistics = self.statistics()
         facts, counts = _facts_of(self.splits, statistics), _counts_of(statistics)
         sections = [

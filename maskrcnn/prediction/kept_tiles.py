@@ -19,7 +19,7 @@ class TileFiles:
     """The tiles of the picture that was in `state` when it was read, under settings that `settings` stands for."""
 
     def __init__(self, folder: Path, settings: str, state: FileState) -> None:
-        self._folder = folder / hashlib.sha256(f"{settings} {state.model_dump_json()}".encode()).hexdigest()[:32]
+        self._folder = folder / hashlib.sha256(f"{settings} {json.dumps(state.model_dump())}".encode()).hexdigest()[:32]
 
     def load(self, grid: Grid, number: int) -> Instances | None:
         """The result of a tile; None where it is not there, or damaged."""

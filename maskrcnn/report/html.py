@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from maskrcnn.names import utf8
 from maskrcnn.report.text import NO_VALUE
 
 JPEG_QUALITY = 90
@@ -42,7 +43,7 @@ def page(title: str, sections: Iterable[tuple[str, str]]) -> str:
         f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>"
     )
     body = "\n".join([f"<h1>{html.escape(title)}</h1>", *parts])
-    return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
+    return utf8(f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n')
 
 
 def paragraph(text: str) -> str:

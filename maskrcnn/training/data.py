@@ -130,7 +130,7 @@ def _report(problems: Sequence[Problem], allowed: Collection[str]) -> None:
 
 def _without_errors(one: Annotations, name: str, problems: Sequence[Problem]) -> Annotations:
     """The set `name` less the annotations and images that have errors, which got this far because they are allowed."""
-    keep_images, keep_rows = np.ones(len(one), bool), np.ones(len(one.names), bool)
+    keep_rows, left_out = np.ones(len(one.names), bool), set()
     for problem in problems:
         if problem.severity != "error" or problem.kind in HARMLESS:
             continue
@@ -138,6 +138,6 @@ def _without_errors(one: Annotations, name: str, problems: Sequence[Problem]) ->
             keep_rows[problem.row] = False
         # A picture in both sets stays where it is trained on.
         if problem.image >= 0 and (name, problem.kind) != ("train", "image-in-two-splits"):
-            same_name = one.file_names[problem.image]
-            keep_images &= np.array([other != same_name for other in one.file_names], bool)
+            left_out.add(one.file_names[problem.image])
+    keep_images = np.array([file_name not in left_out for file_name in one.file_names], bool)
     return one.select(keep_images, keep_rows).usable()

@@ -28,10 +28,10 @@ def test_every_command_takes_it(tool: Tool, weights: Path, coco: Path) -> None:
     assert BEYOND in said.err
     said = tool("evaluate", *data, *model, "--max-pixels", 100)
     assert said.status == 1
-    assert said.err.endswith(f"{BEYOND}; --max-pixels allows more\n")
+    assert said.err.endswith(f"{BEYOND}; --max-pixels raises the limit\n")
     said = tool("infer", "data/images", *model, "--out", "out", "--max-pixels", 100)
     assert said.status == 1
-    assert f"{BEYOND}; --max-pixels allows more" in said.err
+    assert f"{BEYOND}; --max-pixels raises the limit" in said.err
 
 
 def label_images(folder: Path) -> Path:

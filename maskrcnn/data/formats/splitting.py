@@ -73,5 +73,5 @@ def group_by(pattern: str, file_names: list[str]) -> Callable[[str], str]:
 
 def _place(group: str, seed: int) -> float:
     """0 to 1, evenly spread, from the text alone."""
-    digest = hashlib.sha256(f"{seed}\0{group}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}\0{group}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
