@@ -123,6 +123,8 @@ def execute(args: argparse.Namespace) -> int:
                     f"skipped in {path}: {number} drawing{'s' * (number > 1)} of earlier runs "
                     "(to count in one, name it)"
                 )
+            for sentence in found.unread:
+                _say(sentence)
             files = files or [_write_sample(args.out, args.overwrite)]
         classes = [name.strip() for name in args.classes.split(",")] if args.classes is not None else None
         try:
@@ -198,6 +200,8 @@ class _Found:
     """Folder that the files are named from."""
     num_skipped: dict[str, int] = field(default_factory=dict)
     """Paths with our own drawings in them, and how many."""
+    unread: list[str] = field(default_factory=list)
+    """A sentence for each sort of image beside others that cannot be read."""
     unlisted: list[OSError] = field(default_factory=list)
     """Folders that could not be looked into."""
     errors: list[Exception] = field(default_factory=list)
@@ -211,7 +215,7 @@ def _find(paths: list[str]) -> _Found:
     roots: list[Path] = []
     for path in paths:
         try:
-            images = find_images(path, found.unlisted.append)
+            images = find_images(path, found.unlisted.append, found.unread.append)
             chosen = [file for file in images if os.path.isfile(path) or not _is_own_drawing(file)]
             if images and not chosen:
                 raise ValueError(f"{path}: holds only drawings of earlier runs")

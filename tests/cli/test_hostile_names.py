@@ -108,3 +108,10 @@ def test_many_equal_names_take_no_time() -> None:
     _, _, problems = read_categories(categories, "x")
     assert len(problems) == num // 30
     assert problems[0].reason.endswith("17, 18, 19, ...")
+
+
+def test_infer_says_which_images_it_does_not_read(tool: Tool, weights: Path, coco: Path) -> None:
+    (coco / "images" / "a.czi").touch()
+    said = tool("infer", coco / "images", "--weights", weights, "--device", "cpu", "--out", "out", "--no-draw")
+    assert said.status == 0
+    assert f"{coco / 'images'}: 1 .czi file not read: a Zeiss CZI file; export it as OME-TIFF" in said.out

@@ -3,8 +3,11 @@
 import errno
 import glob
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+from maskrcnn.data.pictures.kinds import UNREAD_EXTENSIONS
 
 # What `find_images` takes from a folder. A file that is named explicitly is taken whatever its extension.
 IMAGE_EXTENSIONS = frozenset(
@@ -15,7 +18,11 @@ IMAGE_EXTENSIONS = frozenset(
 OnError = Callable[[OSError], None]
 
 
-def find_images(paths: str | Path | Sequence[str | Path], on_error: OnError | None = None) -> list[Path]:
+def find_images(
+    paths: str | Path | Sequence[str | Path],
+    on_error: OnError | None = None,
+    on_unread: Callable[[str], None] = lambda sentence: None,
+) -> list[Path]:
     """List the image files that `paths` name, each once, in the order given.
 
     A file is taken as it is; a folder gives the images below it (by `IMAGE_EXTENSIONS` in any case, hidden ones left
@@ -26,6 +33,8 @@ def find_images(paths: str | Path | Sequence[str | Path], on_error: OnError | No
     Args:
         on_error: takes an error, whose text names the folder, for each folder that cannot be listed; the search goes
             on. Without it the first is raised.
+        on_unread: takes a sentence, which names the folder or pattern, for each sort of image that is there beside
+            others and cannot be read (`UNREAD_EXTENSIONS`): how many, and what to do.
 
     Raises:
         FileNotFoundError: a path that does not exist, a link to nothing, or a pattern without a match.
@@ -36,7 +45,7 @@ def find_images(paths: str | Path | Sequence[str | Path], on_error: OnError | No
         paths = [paths]
     found: dict[str, Path] = {}
     for given in paths:
-        for path in _expand(given, on_error or _raise):
+        for path in _expand(given, on_error or _raise, on_unread):
             found.setdefault(os.path.realpath(path), path)
     return list(found.values())
 
@@ -74,7 +83,7 @@ def _exists(path: Path) -> bool:
     return True
 
 
-def _expand(given: str | Path, on_error: OnError) -> Iterator[Path]:
+def _expand(given: str | Path, on_error: OnError, on_unread: Callable[[str], None]) -> Iterator[Path]:
     path = Path(given)
     if _exists(path) and not os.path.isdir(path):
         yield path
@@ -95,6 +104,8 @@ def _expand(given: str | Path, on_error: OnError) -> Iterator[Path]:
             raise ValueError(f"{given}: {len(matches)} matches, none of them an image{_others(others)}")
     else:
         raise missing_file(path, "file or folder")
+    for sentence in _unread(others):
+        on_unread(f"{shown(given)}: {sentence}")
     yield from sorted(images)
 
 
@@ -123,12 +134,26 @@ def _look_through(folders: Sequence[Path], on_error: OnError) -> tuple[list[Path
 
 
 def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS and not name.startswith(".")
+    return _extension(name) in IMAGE_EXTENSIONS and not name.startswith(".")
+
+
+def _unread(names: list[str]) -> list[str]:
+    """A sentence for each sort, the most frequent first."""
+    ends = [_extension(name) for name in names if not name.startswith(".")]
+    counts = Counter(end for end in ends if end in UNREAD_EXTENSIONS)
+    return [
+        f"{number} {end} file{'s' * (number > 1)} not read: {UNREAD_EXTENSIONS[end]}"
+        for end, number in counts.most_common()
+    ]
+
+
+def _extension(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
 
 
 def _others(names: list[str]) -> str:
     """What is there instead, such as " (it holds 12 .czi, 1 .txt; looked for .avif .bmp ...)"."""
-    ends = [os.path.splitext(name)[1].lower() or "without extension" for name in names if not name.startswith(".")]
-    most = sorted({end: ends.count(end) for end in set(ends)}.items(), key=lambda item: (-item[1], item[0]))[:5]
+    ends = [_extension(name) or "without extension" for name in names if not name.startswith(".")]
+    most = sorted(Counter(ends).items(), key=lambda item: (-item[1], item[0]))[:5]
     holds = f"it holds {', '.join(f'{number} {end}' for end, number in most)}; " if most else ""
     return f" ({holds}looked for {' '.join(sorted(IMAGE_EXTENSIONS))})"

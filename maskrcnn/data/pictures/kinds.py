@@ -8,6 +8,13 @@ START_BYTES = 512
 CAMERA_RAW = "a camera raw file; develop it to TIFF or JPEG"
 _EXPORT = "export it as TIFF or PNG"
 _VIDEO = "a video; take images out of it, for example with ffmpeg"
+_CZI = "a Zeiss CZI file; export it as OME-TIFF with ZEN, Fiji or bioio"
+_ND2 = "a Nikon ND2 file; export it as TIFF with NIS-Elements, Fiji or the package nd2"
+_LIF = "a Leica LIF file; export it as TIFF with LAS X, Fiji or the package readlif"
+_OLE = f"an OLE file, such as Olympus OIB; {_EXPORT} with its program or Fiji"
+_HEIC = "a HEIC image, as phones take them; convert it to JPEG or PNG"
+_JXL = "a JPEG XL image; convert it to PNG"
+_DICOM = f"a DICOM file; {_EXPORT}"
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
@@ -18,15 +25,15 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x28\0\0\0", "DIB"),
     *((b"P" + digit, "PPM") for digit in (b"1", b"2", b"3", b"4", b"5", b"6", b"f")),
     *((start, "JPEG2000") for start in (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")),
-    *((start, "a JPEG XL image; convert it to PNG") for start in (b"\0\0\0\x0cJXL ", b"\xff\x0a")),
+    *((start, _JXL) for start in (b"\0\0\0\x0cJXL ", b"\xff\x0a")),
     *((start, CAMERA_RAW) for start in (b"IIRO", b"IIRS", b"MMOR", b"IIU\0")),
     *((start, CAMERA_RAW) for start in (b"FUJIFILMCCD-RAW", b"FOVb")),
     (b"II\x1a\0\0\0HEAPCCDR", CAMERA_RAW),
-    (b"ZISRAWFILE", "a Zeiss CZI file; export it as OME-TIFF with ZEN, Fiji or bioio"),
-    (b"\xda\xce\xbe\x0a", "a Nikon ND2 file; export it as TIFF with NIS-Elements, Fiji or the package nd2"),
-    (b"\x70\0\0\0", "a Leica LIF file; export it as TIFF with LAS X, Fiji or the package readlif"),
+    (b"ZISRAWFILE", _CZI),
+    (b"\xda\xce\xbe\x0a", _ND2),
+    (b"\x70\0\0\0", _LIF),
     (b"\x89HDF\r\n\x1a\n", f"an HDF5 file; {_EXPORT}"),
-    (b"\xd0\xcf\x11\xe0", f"an OLE file, such as Olympus OIB; {_EXPORT} with its program or Fiji"),
+    (b"\xd0\xcf\x11\xe0", _OLE),
     (b"8BPS", f"a Photoshop file; {_EXPORT}"),
     *((start, f"PostScript, which is never run; {_EXPORT}") for start in (b"%!", b"\xc5\xd0\xd3\xc6", b"\x04%!")),
     (b"%PDF", f"a PDF; {_EXPORT}, one file for each page"),
@@ -44,13 +51,22 @@ _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
     **dict.fromkeys(
         (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
-        "a HEIC image, as phones take them; convert it to JPEG or PNG",
+        _HEIC,
     ),
     b"crx ": CAMERA_RAW,
 }
 _RAW_EXTENSIONS = frozenset(
     {".3fr", ".arw", ".dcr", ".dng", ".erf", ".iiq", ".kdc"} | {".nef", ".nrw", ".pef", ".raw", ".sr2", ".srw"}
 )
+UNREAD_EXTENSIONS = {
+    **{".czi": _CZI, ".nd2": _ND2, ".lif": _LIF, ".oib": _OLE, ".heic": _HEIC, ".heif": _HEIC, ".jxl": _JXL},
+    **dict.fromkeys((".oir", ".vsi", ".mrxs", ".ims"), f"a file of a microscope; {_EXPORT} with its program or Fiji"),
+    **dict.fromkeys((".dcm", ".dicom"), _DICOM),
+    **dict.fromkeys((*sorted(_RAW_EXTENSIONS - {".raw"}), ".cr2", ".cr3", ".orf", ".raf", ".rw2"), CAMERA_RAW),
+    **dict.fromkeys((".psd", ".exr", ".fits", ".xcf", ".eps", ".svg"), f"an image of another program; {_EXPORT}"),
+    **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv", ".webm"), _VIDEO),
+}
+"""Of images that are not read, by what their files are called; what each is, and what to do."""
 
 
 def recognise(start: bytes, extension: str) -> tuple[str | None, str]:
@@ -66,7 +82,7 @@ def recognise(start: bytes, extension: str) -> tuple[str | None, str]:
     elif start[4:8] == b"ftyp":
         name = _box_brand(start)
     elif start[128:132] == b"DICM":
-        name = f"a DICOM file; {_EXPORT}"
+        name = _DICOM
     elif name == "TIFF" and extension.lower() in _RAW_EXTENSIONS:
         name = CAMERA_RAW
     elif not name and extension.lower() == ".tga":

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from maskrcnn.data.pictures.finding import find_images, shown
+from maskrcnn.data.pictures.finding import IMAGE_EXTENSIONS, find_images, shown
+from maskrcnn.data.pictures.kinds import UNREAD_EXTENSIONS
 
 LINKS = pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
 
@@ -122,3 +123,22 @@ def test_names_that_are_not_utf_8_are_listed_and_shown(tmp_path: Path) -> None:
     assert find_images(tmp_path) == [tmp_path / name]
     assert shown(name) == r"caf\xe9.PNG"
     assert shown("Zelle_ü.png") == "Zelle_ü.png"
+
+
+def test_images_that_cannot_be_read_beside_others_are_said(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "1.czi", "2.CZI", "3.heic", "notes.txt", ".4.czi"):
+        (tmp_path / "in" / name).touch()
+    said: list[str] = []
+    assert find_images(tmp_path, on_unread=said.append) == [tmp_path / "in" / "a.png"]
+    assert said == [
+        f"{tmp_path}: 2 .czi files not read: a Zeiss CZI file; export it as OME-TIFF with ZEN, Fiji or bioio",
+        f"{tmp_path}: 1 .heic file not read: a HEIC image, as phones take them; convert it to JPEG or PNG",
+    ]
+    said.clear()
+    find_images(f"{tmp_path}/in/*", on_unread=said.append)
+    assert [sentence.split(":")[1] for sentence in said] == [" 2 .czi files not read", " 1 .heic file not read"]
+
+
+def test_what_is_read_is_not_among_what_is_not() -> None:
+    assert not IMAGE_EXTENSIONS & UNREAD_EXTENSIONS.keys()
