@@ -1,6 +1,7 @@
 """The floors of the house: a module imports only from lower ones. Read from the source, nothing is imported."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,7 @@ def test_modules_of_the_package_itself_are_found():
         "data",
         "prediction",
     }
-    assert own_packages("maskrcnn/model/build.py") == {"config", "model"}
+    assert own_packages("maskrcnn/model/build.py") == {"config", "model", "spelling"}
 
 
 def test_the_page_about_the_architecture_shows_every_floor():
@@ -112,3 +113,24 @@ def test_the_page_about_the_architecture_shows_every_floor():
         for word in line[3:30].split():
             shown[word.rstrip("/").removesuffix(".py")] = floor
     assert shown == FLOORS
+
+
+def strings(name: str) -> list[str]:
+    tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
+    return [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+BELOW_THE_DOORS = [name for name in NAMES if name not in ABOVE_ALL and package_of(name) not in ("cli", "tools")]
+
+
+@pytest.mark.parametrize("name", [name for name in BELOW_THE_DOORS if name != "maskrcnn/report/html.py"])  # CSS
+def test_modules_below_the_command_line_know_no_options(name: str):
+    # A caller from Python has no options; cli/errors.py adds them to what an error says.
+    assert [text for text in strings(name) if re.search(r"(?<![\w-])--[a-z]", text)] == []
+
+
+@pytest.mark.parametrize("name", BELOW_THE_DOORS)
+def test_modules_below_the_command_line_log_and_do_not_print(name: str):
+    tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    assert [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"] == []

@@ -1,4 +1,4 @@
-"""Bodies trained on ImageNet, as the packages that made them publish them: `--init imagenet`."""
+"""Bodies trained on ImageNet, as the packages that made them publish them: for `init_from: imagenet`."""
 
 from collections.abc import Mapping
 from urllib.error import URLError

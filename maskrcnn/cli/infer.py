@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from maskrcnn.cli.default_weights import DEFAULT_IS_FOR, warn_of_photographs
 from maskrcnn.cli.errors import report
 from maskrcnn.cli.export_arguments import add_export_arguments
 from maskrcnn.cli.model_arguments import add_model_arguments, add_tile_arguments, load_predictor
-from maskrcnn.cli.picture_arguments import add_channel, add_max_pixels, parts_said, with_option
+from maskrcnn.cli.picture_arguments import add_channel, add_max_pixels, parts_said
 from maskrcnn.data.images import read_image
 from maskrcnn.data.pictures.finding import find_images
 from maskrcnn.data.sample_picture import draw_sample
@@ -32,7 +33,6 @@ from maskrcnn.report.count import add_counts
 from maskrcnn.report.selection import Selection
 from maskrcnn.report.written import DRAWING_ENDING, is_ours, write_image
 
-DEFAULT_IS_FOR = "the default model finds cell nuclei in micrographs; its counts in any other image mean nothing"
 LIKELY = 0.5
 """Score above which a detection of a published model is usually right."""
 OPTION_OF = {"detection.max_detections": "--max-detections", "resize.longest_edge": "--resize"}
@@ -97,7 +97,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 def execute(args: argparse.Namespace) -> int:
     """Run the command; 1 when something named could not be found or read."""
-    fail = partial(_report, with_traceback=args.debug)
+    fail = partial(report, args=args)
     if args.batch < 1:
         raise ValueError(f"--batch: expected at least 1, got {args.batch}")
     selection = Selection(args.min_area, args.max_area, args.exclude_border)
@@ -152,6 +152,8 @@ def execute(args: argparse.Namespace) -> int:
         if not is_first():
             return 0
         _print_summary(args, predictor.class_names, summary)
+        if args.weights is None and args.paths and any(any(counts.values()) for _, counts in summary.counts):
+            warn_of_photographs(files)
     finally:
         leave()
     for error in [*found.unlisted, *found.errors]:
@@ -167,13 +169,9 @@ def execute(args: argparse.Namespace) -> int:
     return 1 if found.unlisted or found.errors or summary.failures else 0
 
 
-def _report(error: Exception, *, with_traceback: bool) -> None:
-    report(with_option(error), with_traceback=with_traceback)
-
-
 def _load(args: argparse.Namespace) -> Predictor:
     if args.weights is None and args.paths:
-        print(f"no --weights given: {DEFAULT_IS_FOR}. For everyday photographs use --weights coco")
+        print(f"no --weights given: {DEFAULT_IS_FOR}")
     predictor = load_predictor(args, args.batch)
     rule = predictor.settings.detection
     print(

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from maskrcnn.data.images import ImageTooLargeError, PartOfFile
+from maskrcnn.data.images import PartOfFile
 
 
 def add_max_pixels(parser: argparse.ArgumentParser) -> None:
@@ -32,16 +32,6 @@ def add_channel(parser: argparse.ArgumentParser) -> None:
         help="channel to use of a TIFF whose channels are not RGB: its number (from 0), its name, or max, the maximum "
         "of all",
     )
-
-
-def with_option(error: Exception) -> Exception:
-    """The error, with the option that helps against it."""
-    option = ""
-    if isinstance(error, ImageTooLargeError) or isinstance(error.__cause__, ImageTooLargeError):
-        option = "--max-pixels raises the limit"
-    elif "expected to be told which channel" in str(error):
-        option = "choose it with --channel"
-    return ValueError(f"{error}; {option}").with_traceback(error.__traceback__) if option else error
 
 
 @contextmanager

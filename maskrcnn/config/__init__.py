@@ -8,6 +8,7 @@ from maskrcnn.config.base import Settings, validate
 from maskrcnn.config.model import ModelSettings
 from maskrcnn.config.presets import PRESETS
 from maskrcnn.config.training import AugmentSettings, DataSettings, TrainSettings
+from maskrcnn.spelling import did_you_mean
 from maskrcnn.untrusted.excerpt import excerpt
 from maskrcnn.untrusted.plain_yaml import read_plain_yaml
 
@@ -41,7 +42,7 @@ def model_settings(preset: str = "maskrcnn", source: str = "model", **difference
         ValueError: for an unknown preset or key, naming `source`.
     """
     if preset not in PRESETS:
-        raise ValueError(f"{source}: unknown preset {excerpt(preset)}; known: {', '.join(PRESETS)}")
+        raise ValueError(f"{source}: {_unknown_preset(preset)}")
     return validate(ModelSettings, overlay(PRESETS[preset], differences), source)
 
 
@@ -58,7 +59,7 @@ def settings(path: str | Path | None = None, preset: str | None = None, **differ
     if path is not None and preset is not None:
         raise ValueError("settings: expected a file or a preset, got both (a file names its own as model.preset)")
     if preset is not None and preset not in PRESETS:
-        raise ValueError(f"settings: unknown preset {excerpt(preset)}; known: {', '.join(PRESETS)}")
+        raise ValueError(f"settings: {_unknown_preset(preset)}")
     below: Mapping[str, Any] = {"model": PRESETS[preset or "maskrcnn"]}
     if path is not None:
         below = load_config(path).model_dump(exclude_unset=True)
@@ -87,7 +88,7 @@ def load_config(path: str | Path) -> Config:
     model = dict(values.get("model", {}))
     preset = model.pop("preset", "maskrcnn")
     if preset not in list(PRESETS):  # a list is compared with anything, also with what cannot be a key
-        raise ValueError(f"{path}: unknown model.preset {excerpt(preset)}; known: {', '.join(PRESETS)}")
+        raise ValueError(f"{path}: model.preset: {_unknown_preset(preset)}")
     return validate(Config, {**values, "model": overlay(PRESETS[preset], model)}, str(path))
 
 
@@ -98,3 +99,8 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
         both_groups = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = overlay(merged[key], value) if both_groups else value
     return merged
+
+
+def _unknown_preset(preset: object) -> str:
+    hint = did_you_mean(preset, PRESETS) if isinstance(preset, str) else ""
+    return f"unknown preset {excerpt(preset)}{hint}; known: {', '.join(PRESETS)}"

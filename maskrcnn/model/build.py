@@ -19,6 +19,7 @@ from maskrcnn.model.roi_pooler import RoIPooler
 from maskrcnn.model.roi_targets import SamplingRules
 from maskrcnn.model.rpn import RPN, AnchorRules, Anchors, ProposalRules
 from maskrcnn.model.semantic_head import SemanticHead
+from maskrcnn.spelling import did_you_mean
 
 
 def build_model(settings: ModelSettings) -> MaskRCNN:
@@ -188,6 +189,7 @@ def _nms_groups(settings: ModelSettings) -> tuple[int, ...] | None:
     for group in exclusive:
         for name in group:
             if name not in names:
-                raise ValueError(f"detection.exclusive_classes: no class {name!r}; known: {', '.join(names)}")
+                hint = did_you_mean(name, names)
+                raise ValueError(f"detection.exclusive_classes: no class {name!r}{hint}; known: {', '.join(names)}")
             groups[names.index(name)] = names.index(group[0])
     return tuple(groups) if exclusive else None

@@ -76,7 +76,7 @@ def test_a_file_that_does_not_fit_is_told_by_a_table_and_loaded_in_part_on_reque
     state["roi_heads.box_head.fc7.weight"] = torch.zeros(7, 1024)
     torch.save(state, "odd.pth")
     lines = error(tool("convert_weights", "odd.pth", "odd.safetensors")).splitlines()
-    assert lines[0] == "odd.pth: the weights do not fit the model; partial loading takes what does"
+    assert lines[0] == "odd.pth: the weights do not fit the model; partial loading takes what does; --partial does that"
     assert {
         "missing: fpn.output.1.conv.bias",
         "unexpected: quantum.weight",
@@ -103,7 +103,7 @@ def test_a_backbone_alone_is_no_mask_rcnn_but_a_start(tool: Tool, theirs: Path) 
         "resnet18.pth: not a whole Mask R-CNN: it has no feature pyramid (such as backbone.fpn.inner_blocks.0.0.weight)"
         ", no region proposal network (such as rpn.head.conv.0.0.weight), no box head (such as "
         "roi_heads.box_head.fc6.weight), no mask head (such as roi_heads.mask_head.0.0.weight); partial loading takes "
-        "what there is, the rest is random"
+        "what there is, the rest is random; --partial does that"
     )
     assert tool("convert_weights", "resnet18.pth", "a.safetensors", "--partial").status == 0
     assert load_checkpoint("a.safetensors").settings.backbone.depth == 18

@@ -92,8 +92,12 @@ class TestFiles:
             ("- 1\n- 2\n", "expected a mapping with the keys model, train and data, got list"),
             ("model: [1, 2]\n", r"model: expected a mapping, got \[1, 2\]"),
             ("model: {backbone: [\n", "not valid YAML"),
-            ("model: {preset: yolo}\n", "unknown model.preset 'yolo'; known: maskrcnn"),
-            ("model: {preset: [yolo]}\n", r"unknown model.preset \['yolo'\]"),
+            ("model: {preset: yolo}\n", "model.preset: unknown preset 'yolo'; known: maskrcnn"),
+            (
+                "model: {preset: detectron_msra}\n",
+                r"model.preset: unknown preset 'detectron_msra'; did you mean detectron2_msra\?",
+            ),
+            ("model: {preset: [yolo]}\n", r"model.preset: unknown preset \['yolo'\]"),
         ],
     )
     def test_mistakes_name_the_file(self, tmp_path: Path, text: str, sentence: str):

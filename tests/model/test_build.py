@@ -141,5 +141,8 @@ def test_groups_of_exclusive_classes_are_told_by_name():
     assert groups(()) is None
     assert groups("all") == (0, 0, 0, 0)
     assert groups([["dog", "cat"], ["car", "truck"]]) == (1, 1, 2, 2)
-    with pytest.raises(ValueError, match=r"detection\.exclusive_classes: no class 'cow'; known: cat, dog, car, truck"):
-        groups([["cow", "cat"]])
+    known = "known: cat, dog, car, truck"
+    with pytest.raises(ValueError, match=rf"detection\.exclusive_classes: no class 'zebra'; {known}"):
+        groups([["zebra", "cat"]])
+    with pytest.raises(ValueError, match=rf"no class 'Trucks'; did you mean truck\?; {known}"):
+        groups([["car", "Trucks"]])
