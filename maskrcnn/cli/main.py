@@ -69,13 +69,8 @@ def run_tool(command: str, argv: Sequence[str] | None = None, prog: str | None =
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-<<<<<<< HEAD
     except (OSError, ValueError, RuntimeError, MissingPackageError) as error:
-        report(error, with_traceback=args.debug)
-=======
-    except (OSError, ValueError, RuntimeError) as error:
         report(error, args)
->>>>>>> ff9fa1b (Errors name the option that helps, and the default weights warn on photographs)
         return 1
     finally:  # who calls this from Python has a logger as it was
         log.removeHandler(lines)

@@ -6,7 +6,7 @@ from typing import Any
 from torch.overrides import TorchFunctionMode
 
 from maskrcnn.config import ModelSettings
-from maskrcnn.config.model import TimmBodySettings, TorchvisionBodySettings
+from maskrcnn.config.backbone import TimmBodySettings, TorchvisionBodySettings
 from maskrcnn.model.adapted_body import TimmBody, TorchvisionBody
 from maskrcnn.model.backbone import Backbone
 from maskrcnn.model.box_head import BoxHead, DetectionRules

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from maskrcnn.config import Config
-from maskrcnn.config.model import BackboneSettings, ResNetSettings
+from maskrcnn.config.backbone import BackboneSettings, ResNetSettings
 from maskrcnn.distributed import num_cores, world_size
 from maskrcnn.prediction.execution import choose_precision, multiplies_bf16
 

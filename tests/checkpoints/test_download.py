@@ -6,8 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,82 +15,27 @@ import pytest
 from maskrcnn.checkpoints import download
 from maskrcnn.checkpoints.download import cache_folder, cached_path, fetch, part_path
 from maskrcnn.checkpoints.manifest import Entry
+from tests.checkpoints.download_site import (
+    CONTENT,
+    ETAG,
+    Answer,
+    Handler,
+    Site,
+    cut,
+    cut_weak,
+    entry_for,
+    other_part,
+    redirect,
+    running_site,
+    send,
+    web_page,
+    with_range,
+    without_length,
+    without_range,
+    wrong,
+)
 
 ROOT = Path(__file__).parents[2]
-CONTENT = bytes(range(256)) * 1000  # several chunks
-ETAG = '"version 1"'
-Handler = BaseHTTPRequestHandler
-Answer = Callable[[Handler], None]
-
-
-class Site:
-    """A server on this machine; each request is answered by the next of `answers`, the last one again and again."""
-
-    def __init__(self, address: str) -> None:
-        self.url = f"{address}/files/weights.pth"
-        self.answers: list[Answer] = [with_range]
-        self.ranges: list[str | None] = []
-        """The Range of each request so far."""
-        self.conditions: list[str | None] = []
-        """The If-Range of each request so far."""
-
-    def answer(self, handler: Handler) -> None:
-        self.ranges.append(handler.headers.get("Range"))
-        self.conditions.append(handler.headers.get("If-Range"))
-        (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])(handler)
-
-
-def send(handler: Handler, content: bytes, status: int = 200, length: int | None = None, **headers: str) -> None:
-    handler.send_response(status)
-    headers = {"Content-Length": str(len(content) if length is None else length), **headers}
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.end_headers()
-    handler.wfile.write(content)
-
-
-def with_range(handler: Handler) -> None:
-    wanted = handler.headers.get("Range")
-    if wanted is None or handler.headers.get("If-Range", ETAG) != ETAG:
-        return send(handler, CONTENT, ETag=ETAG)
-    start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-    if start >= len(CONTENT):
-        return send(handler, b"", 416, Content_Range=f"bytes */{len(CONTENT)}")
-    return send(handler, CONTENT[start:], 206, Content_Range=f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
-
-
-def without_range(handler: Handler) -> None:
-    send(handler, CONTENT)
-
-
-def without_length(handler: Handler) -> None:
-    handler.send_response(200)
-    handler.end_headers()
-    handler.wfile.write(CONTENT)
-
-
-def cut(handler: Handler) -> None:
-    send(handler, CONTENT[:100_000], length=len(CONTENT), ETag=ETAG)
-
-
-def cut_weak(handler: Handler) -> None:
-    send(handler, CONTENT[:100_000], length=len(CONTENT), ETag=f"W/{ETAG}")
-
-
-def web_page(handler: Handler) -> None:
-    send(handler, b"<p>Please log in</p>", Content_Type="text/html; charset=utf-8")
-
-
-def other_part(handler: Handler) -> None:
-    send(handler, CONTENT[5:], 206, Content_Range=f"bytes 5-{len(CONTENT) - 1}/{len(CONTENT)}")
-
-
-def redirect(location: str) -> Answer:
-    return lambda handler: send(handler, b"", 302, Location=location)
-
-
-def wrong(handler: Handler) -> None:
-    send(handler, CONTENT[::-1])
 
 
 @pytest.fixture
@@ -99,36 +43,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A server, and an empty cache."""
     monkeypatch.setenv("MASKRCNN_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("no_proxy", "*")
-
-    class OfSite(Handler):
-        def do_GET(self) -> None:  # noqa: N802
-            site.answer(self)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), OfSite)
-    site = Site(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield site
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def entry_for(site: Site, **differences: Any) -> Entry:
-    known = {"size_bytes": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()} | differences
-    return Entry(
-        name="tiny",
-        url=site.url,
-        licence="MIT",
-        network="R18-FPN",
-        classes=3,
-        preset="torchvision_v1",
-        source="https://example.org",
-        **known,
-    )
+    with running_site() as site:
+        yield site
 
 
 def visible(folder: Path) -> list[str]:
