@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from maskrcnn.config import settings
     from maskrcnn.data.images import read_image
     from maskrcnn.evaluation.dataset_check import check_dataset
+    from maskrcnn.evaluation.dataset_conversion import convert_dataset
     from maskrcnn.model.build import build_model
     from maskrcnn.prediction.predictor import Predictor
     from maskrcnn.prediction.results import count, draw
@@ -32,6 +33,7 @@ __all__ = [
     "SemanticMap",
     "build_model",
     "check_dataset",
+    "convert_dataset",
     "count",
     "draw",
     "evaluate",
@@ -49,6 +51,7 @@ _HOMES = {
     "SemanticMap": "maskrcnn.structures.semantic_map",
     "build_model": "maskrcnn.model.build",
     "check_dataset": "maskrcnn.evaluation.dataset_check",
+    "convert_dataset": "maskrcnn.evaluation.dataset_conversion",
     "count": "maskrcnn.prediction.results",
     "draw": "maskrcnn.prediction.results",
     "evaluate": "maskrcnn.prediction.scoring",

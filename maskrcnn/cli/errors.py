@@ -23,6 +23,8 @@ HINTS = (
     ("format", r"holds annotations in several formats ", "choose one with --format"),
     ("images", r"; name their folder$", "name it with --images"),
     ("images", r" images of .* are not in ", "name their folder with --images"),
+    ("val_fraction", r"^group_key needs val_fraction", "add --val-fraction"),
+    ("split", r"^the data is already split ", "choose it with --split"),
     ("seed", r"came to one side; another seed or fraction", "try --seed or --val-fraction"),
     ("val_fraction", r"came to one side; another seed or fraction", "try --val-fraction"),
     ("resume", r"holds a run already; resume it", "to resume, write --resume instead of --out"),
