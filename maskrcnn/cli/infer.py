@@ -286,7 +286,7 @@ def _print_counts(args: argparse.Namespace, class_names: tuple[str, ...], summar
             "same pixels; if an object can only be one of several classes, name these with --exclusive"
         )
     for sentence, files in summary.notes.items():
-        _say(f"{files[0] if len(files) == 1 else f'{len(files)} pictures'}: {sentence}")
+        _say(f"{files[0] if len(files) == 1 else f'{len(files)} images'}: {sentence}")
     for sentence, files in summary.ceilings.items():
         option = next((f"; {option} changes it" for key, option in OPTION_OF.items() if key in sentence), "")
         where = files[0] if len(files) == 1 else f"{len(files)} images"
