@@ -68,6 +68,24 @@ def test_a_small_run_prints_the_ratio_and_that_the_results_agree(
     assert (tmp_path / "benchmark.png").stat().st_size > 1000
 
 
+def test_how_much_faster_is_the_median_of_the_rounds(load: Load):
+    # The machine is slow in the second round: 2, 2 and 4 times as fast, where the medians alone would say 20 / 5 = 4.
+    assert load("benchmarks.table")._times([10.0, 200.0, 20.0], [5.0, 100.0, 5.0]) == 2.0
+
+
+def test_every_peer_also_with_kept_memory(load: Load, monkeypatch: pytest.MonkeyPatch):
+    peers, kept = load("benchmarks.peers"), list[str]()
+    names = peers.with_kept(["torchvision-fp32", "ours-bf16"])
+    assert names == ["torchvision-fp32", "torchvision-kept-fp32", "ours-bf16", "ours-kept-bf16"]
+    assert [peers.package_of(name) for name in names] == ["torchvision", "torchvision", "ours", "ours"]
+    monkeypatch.setattr(peers, "keep_freed_memory", lambda: kept.append("now") or True)
+    for name in names:
+        job = peers.Job(name, load("benchmarks.workloads").WORKLOADS["tiny"], TOOLS, 1, "cpu", 1)
+        assert job.precision == name[-4:]
+        peers.time_passes(lambda job: kept.append(job.peer), job)
+    assert kept == ["torchvision-fp32", "now", "torchvision-kept-fp32", "ours-bf16", "now", "ours-kept-bf16"]
+
+
 @pytest.mark.parametrize("wrong", [["--workloads", "unknown"], ["--rounds", "0"], ["--peers", "me"]])
 def test_what_is_not_known_is_refused(load: Load, monkeypatch: pytest.MonkeyPatch, wrong: list[str]):
     monkeypatch.setattr(sys, "argv", ["benchmark.py", *wrong])

@@ -123,7 +123,7 @@ def test_the_tutorial_from_start_to_end(
     assert "problems.csv" in capsys.readouterr().out
 
     assert run_tool(*converting) == 0
-    assert "nuts is in the format labelme" in capsys.readouterr().out
+    assert "nuts: format labelme" in capsys.readouterr().out
     assert len(names_in("nuts_train.json") | names_in("nuts_val.json")) == NUM_PICTURES  # the empty one too
 
     with monkeypatch.context() as patched:

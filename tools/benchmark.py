@@ -1,8 +1,8 @@
-"""Ours and its peers in turn on the same pictures and weights: where the time goes, memory, and how near to the limit.
+"""Compare this package with others on the same images and weights: time by part, memory, distance from the roofline.
 
-Each peer has a process of its own, and one works at a time. Every picture and the random weights are made here, so
-nothing is downloaded. Peers: torchvision, and of the same network ONNX Runtime, OpenVINO and detectron2 where they are
-installed. Results are compared; where they differ, or a peer fails, the status is 1.
+The packages ("peers") take turns, each in a process of its own. Images and random weights are made here, so nothing is
+downloaded. Peers: torchvision, and ONNX Runtime, OpenVINO and detectron2 if they are installed, running the same
+network. Their results are compared; the exit status is 1 if they differ or a peer fails.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import torch
 from benchmarks.chart import save_chart
 from benchmarks.folder import folder
 from benchmarks.pasting import drawing, large_masks, masks
-from benchmarks.peers import CPU_ONLY, CUDA_ONLY, PEERS
+from benchmarks.peers import CPU_ONLY, CUDA_ONLY, PEERS, with_kept
 from benchmarks.processes import use_threads
 from benchmarks.rounds import Measured, measure
 from benchmarks.seams import seams
@@ -40,21 +40,26 @@ def main() -> int:
         choices=names,
         default=everything,
         metavar="NAME",
-        help=f"of {', '.join(names)} (default: all but the tiny ones, and seams, which needs --annotations)",
+        help=f"one or more of {', '.join(names)} (default: all but the tiny ones and seams, which needs --annotations)",
     )
     add(
         "--peers",
         nargs="+",
         choices=PEERS,
         metavar="NAME",
-        help=f"of {', '.join(PEERS)} (default: all that the device has)",
+        help=f"one or more of {', '.join(PEERS)} (default: all that run on the device)",
     )
-    add("--image", type=Path, help="image in place of the made-up ones, brought to each workload's size")
-    add("--annotations", type=Path, metavar="FILE", help="of the objects that seams lays out as a mosaic")
+    add(
+        "--keep-memory",
+        action="store_true",
+        help="run every peer twice: as it is, and in a process that keeps freed memory, as `maskrcnn infer` does",
+    )
+    add("--image", type=Path, help="image to use instead of the synthetic ones, resized for each workload")
+    add("--annotations", type=Path, metavar="FILE", help="annotations of the objects that seams lays out as a mosaic")
     add("--threads", type=int, default=2, help="CPU threads of each peer (default: %(default)s)")
-    add("--rounds", type=int, default=3, help="timed passes of each peer, after one that is not (default: %(default)s)")
+    add("--rounds", type=int, default=3, help="timed passes of each peer, after one warm-up (default: %(default)s)")
     add("--device", default="cpu", help="cpu, cuda or cuda:N (default: %(default)s)")
-    add("--batch", type=int, default=1, help="images of a pass (default: %(default)s)")
+    add("--batch", type=int, default=1, help="images per pass (default: %(default)s)")
     add("--out", type=Path, metavar="DIR", help="also write benchmark.md and benchmark.png there")
     args = parser.parse_args()
     if min(args.rounds, args.threads, args.batch) < 1:
@@ -67,6 +72,7 @@ def main() -> int:
     peers = args.peers or [
         peer for peer in PEERS if not peer.startswith(CPU_ONLY if args.device != "cpu" else CUDA_ONLY)
     ]
+    peers = with_kept(peers) if args.keep_memory else peers
     texts, all_measured, problems = [], list[Measured](), list[str]()
 
     def tell(text: str) -> None:

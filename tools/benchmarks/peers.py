@@ -1,6 +1,6 @@
 """Who is measured, what one pass of a peer gives, and the names of the parts of its time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.stopwatch import Stopwatch
 from benchmarks.workloads import Workload
+from maskrcnn.prediction.execution import keep_freed_memory
 
 DECODE, PREPROCESS, POST, MASKS, RLE, DRAWING = "decode", "preprocess", "post-process", "masks", "RLE", "drawing"
 DENSE, POOLING, BOX_HEAD, MASK_HEAD, WHOLE = "body, FPN, RPN head", "pooling", "box head", "mask head", "undivided"
@@ -35,6 +36,18 @@ PEERS = (
     "detectron2-fp32",
 )
 CPU_ONLY, CUDA_ONLY = ("onnxruntime", "openvino"), ("ours-fp16",)
+KEPT = "-kept-"
+"""In the name of a peer whose process keeps the memory that it frees, such as ours-kept-fp32."""
+
+
+def package_of(peer: str) -> str:
+    """ "ours" of ours-kept-fp32."""
+    return peer.partition("-")[0]
+
+
+def with_kept(peers: Sequence[str]) -> list[str]:
+    """Behind each peer the same one in a process that keeps freed memory."""
+    return [name for peer in peers for name in (peer, peer.replace("-", KEPT, 1))]
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,10 @@ class Job:
     @property
     def precision(self) -> str:
         return self.peer.rpartition("-")[2]
+
+    @property
+    def keeps_memory(self) -> bool:
+        return KEPT in self.peer
 
     @property
     def picture(self) -> Path:
@@ -95,6 +112,8 @@ Run = Callable[[Stopwatch], tuple[list[Found], dict[str, int]]]
 
 def time_passes(build: Callable[[Job], Run], job: Job) -> Callable[[], Pass]:
     """What a peer's process does: builds its network, then times a pass whenever it is asked."""
+    if job.keeps_memory and not keep_freed_memory():
+        raise RuntimeError("this system's C library cannot be told to keep freed memory")
     run, device = build(job), torch.device(job.device)
 
     def one_pass() -> Pass:
@@ -115,7 +134,7 @@ def time_passes(build: Callable[[Job], Run], job: Job) -> Callable[[], Pass]:
 
 def reason_to_skip(peer: str, workload: Workload, device: str, batch: int) -> str:
     """Why a peer cannot take part; "" when it can."""
-    package = peer.rpartition("-")[0]
+    package = package_of(peer)
     if not workload.body and package != "ours":
         return "cannot run the conventions of the shipped weights"
     if device.startswith("cuda") and package in CPU_ONLY:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks import detectron2_peer, exported, ours, theirs
 from benchmarks.agreement import Agreement, compare
-from benchmarks.peers import CPU_ONLY, Found, Job, Pass, Run, reason_to_skip, time_passes
+from benchmarks.peers import CPU_ONLY, Found, Job, Pass, Run, package_of, reason_to_skip, time_passes
 from benchmarks.processes import Worker, WorkFailedError
 from benchmarks.roofline import count_flops, measure_throughput
 from benchmarks.weights import prepare
@@ -75,7 +75,7 @@ def measure(
         found: dict[str, Found] = {}
         for peer, job in jobs.items():
             try:
-                worker = Worker(threads, time_passes, BUILDERS[peer.rpartition("-")[0]], job)
+                worker = Worker(threads, time_passes, BUILDERS[package_of(peer)], job)
                 workers[peer] = stack.enter_context(worker)
                 first: Pass = worker()
             except WorkFailedError as error:

@@ -65,9 +65,13 @@ def columns_of(passes: Sequence[dict[str, float]]) -> Values:
     return values
 
 
+def _times(base: Sequence[float], seconds: Sequence[float]) -> float:
+    """How many times as fast: the median over the rounds, for the speed of a shared machine drifts between them."""
+    return statistics.median(b / s for b, s in zip(base, seconds, strict=True))
+
+
 def _main_table(measured: Measured, columns: dict[str, Values]) -> list[str]:
-    base = statistics.median(columns[measured.reference][TOTAL])
-    network_base = statistics.median(columns[measured.reference]["network"])
+    base, network_base = (columns[measured.reference][column] for column in (TOTAL, "network"))
     rows = []
     for peer, values in columns.items():
         network = statistics.median(values["network"])
@@ -75,9 +79,9 @@ def _main_table(measured: Measured, columns: dict[str, Values]) -> list[str]:
             [
                 peer,
                 spread(values[TOTAL]),
-                f"{base / statistics.median(values[TOTAL]):.2f}x",
+                f"{_times(base, values[TOTAL]):.2f}x",
                 *(ms(values[column]) for column in COLUMNS),
-                f"{network_base / network:.2f}x",
+                f"{_times(network_base, values['network']):.2f}x",
                 _over_roofline(measured, peer, network),
                 f"{measured.peaks[peer] / 1e9:.2f} GB",
             ]
