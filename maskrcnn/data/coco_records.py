@@ -33,6 +33,7 @@ def read_images(
     is wrong with the others; of those with one id, the first. Files are looked for in `image_folder`, if given."""
     problems: list[Problem] = []
     kept: list[dict[str, Any]] = []
+    as_given: list[dict[str, Any]] = []  # of those kept
     places: dict[str, int] = {}
     if not records:
         problems.append(found("no-images", "there is no image", source))
@@ -46,10 +47,14 @@ def read_images(
             problems.append(found("bad-image-record", reason, source))
             continue
         if key in places:
-            reason = f"image id {key} belongs to {kept[places[key]]['file_name']} and {name}"
-            problems.append(found("duplicate-image-id", reason, source, image=places[key]))
+            if record == as_given[places[key]]:
+                problems.append(found("repeated-record", f"the record of image {key}, {name}", source))
+            else:
+                reason = f"image id {key} belongs to {kept[places[key]]['file_name']} and {name}"
+                problems.append(found("duplicate-image-id", reason, source, image=places[key]))
             continue
         places[key] = len(kept)
+        as_given.append(record)
         clean, num_lost = without_non_finite(record, ("height", "width"))
         clean["file_name"], spelling = _spelt_as_on_disk(name, image_folder)
         place = {"file": source, "image": len(kept)}
@@ -87,6 +92,8 @@ def read_categories(records: list[Any], source: str) -> tuple[list[dict[str, Any
         elif len(name) > MAX_CLASS_NAME:
             reason = f"expected a name of at most {MAX_CLASS_NAME} letters, got {len(name)}: {brief(name)}"
             problems.append(found("bad-category", reason, source))
+        elif key in kept and kept[key]["name"] == name:
+            problems.append(found("repeated-record", f"category {key}, {name!r}", source))
         elif key in kept:
             reason = f"category id {key} belongs to {kept[key]['name']!r} and {name!r}"
             problems.append(found("duplicate-category-id", reason, source))

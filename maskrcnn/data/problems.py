@@ -71,6 +71,7 @@ _FILE = {
     "bad-image-size": _error("an image needs its height and width in pixels, whole numbers above 0"),
     "duplicate-image-id": _error("which image an annotation belongs to cannot be told"),
     "duplicate-file-name": _error("each record has a part of the objects, so the others count as background"),
+    "repeated-record": _fixed("it is in the file more than once, with the same id: read once"),
     "missing-size": _fixed("height and width are taken from the image"),
     "renumbered-ids": _fixed("each is read as a whole number, as COCO has them; what refers to them follows"),
     "file-name-spelling": _fixed("read under the name that is on the disk"),

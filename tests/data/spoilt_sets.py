@@ -89,6 +89,11 @@ def pain_11_two_images_of_one_id(spoilt: CocoSet) -> None:
     spoilt.coco["images"].append({"id": 1, "file_name": "3.png", "height": HEIGHT, "width": WIDTH})
 
 
+@names("repeated-record", "the record of image 1, 1.png")
+def pain_11_an_image_record_that_is_there_twice(spoilt: CocoSet) -> None:
+    spoilt.coco["images"].append(dict(spoilt.coco["images"][0]))
+
+
 @names("duplicate-file-name", "2 image records name 1.png")
 def pain_11_one_image_record_for_each_object(spoilt: CocoSet) -> None:
     spoilt.coco["images"].append({"id": 9, "file_name": "1.png", "height": HEIGHT, "width": WIDTH})

@@ -47,6 +47,19 @@ def spoilt_set(case: Case, folder: Path) -> CocoSet:
 every_case = pytest.mark.parametrize("case", CASES, ids=[case.spoil.__name__ for case in CASES])
 
 
+def test_records_that_are_there_twice_change_nothing(tmp_path: Path):
+    coco_set = clean_set(tmp_path)
+    clean = annotations_from_coco(coco_set.coco, coco_set.folder, "train")
+    for key in ("images", "categories"):
+        coco_set.coco[key] += copy.deepcopy(coco_set.coco[key])
+    twice = annotations_from_coco(coco_set.coco, coco_set.folder, "train")
+    assert {problem.kind for problem in twice.problems} == {"repeated-record"}
+    assert {problem.severity for problem in twice.problems} == {"fixed"}
+    assert (twice.file_names, twice.class_names) == (clean.file_names, clean.class_names)
+    assert np.array_equal(twice.labels, clean.labels)
+    assert np.array_equal(twice.image, clean.image)
+
+
 @every_case
 def test_a_spoilt_set_is_named_by_annotation_and_reason_and_nothing_else_is_found(case: Case, tmp_path: Path):
     problems = check(spoilt_set(case, tmp_path))
