@@ -102,7 +102,7 @@ def convert_dataset(
         if file.exists() and source.is_file() and file.samefile(source):
             raise ValueError(f"{file} is the input file; give the output another name")
     for key, table in splits.items():
-        write_json(names[key], table.coco)
+        write_json(names[key], table.to_coco())
     return ConvertedDataset(name, splits, names, uneven)
 
 
