@@ -1,0 +1,8 @@
+"""Convert what infer found to the formats of other tools."""
+
+import sys
+
+from maskrcnn.cli.main import run_tool
+
+if __name__ == "__main__":
+    sys.exit(run_tool("convert"))
