@@ -4,6 +4,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
+from maskrcnn.cli.picture_arguments import add_max_pixels
 from maskrcnn.data.formats.assembling import ONE_CLASS
 from maskrcnn.data.formats.recognise import FORMATS
 from maskrcnn.data.problems import MEANINGS
@@ -53,6 +54,7 @@ def execute(args: argparse.Namespace) -> int:
         group_key=args.group_key,
         seed=args.seed,
         class_name=args.class_name,
+        max_pixels=args.max_pixels,
     )
     print(f"{args.data}: format {converted.format_name}")
     if converted.uneven:

@@ -63,6 +63,7 @@ def convert_dataset(
     group_key: str | None = None,
     seed: int = 0,
     class_name: str | None = None,
+    max_pixels: int | None = None,
 ) -> ConvertedDataset:
     """Write annotations of any known format as COCO JSON; what cannot be used is left out and is in `problems`.
 
@@ -76,6 +77,7 @@ def convert_dataset(
         group_key: regular expression; images whose names match with the same text stay in the same split.
         seed: another one gives another split.
         class_name: for data without class names.
+        max_pixels: largest number of pixels of an image or a mask file; see `read_image`.
 
     Raises:
         FileNotFoundError: annotations or images that are not there.
@@ -88,7 +90,8 @@ def convert_dataset(
     if val_fraction is None and group_key is not None:
         raise ValueError("group_key needs val_fraction: it keeps images together when val is held out")
     name = format_name or recognise(source)
-    splits = _read(source, Path(images) if images is not None else None, name, split)
+    tables = read_dataset(source, Path(images) if images is not None else None, name, max_pixels=max_pixels)
+    splits = _usable(tables, split)
     if class_name is not None:
         splits = {key: _with_class_name(table, class_name) for key, table in splits.items()}
     uneven = ""
@@ -106,8 +109,7 @@ def convert_dataset(
     return ConvertedDataset(name, splits, names, uneven)
 
 
-def _read(source: Path, images: Path | None, name: str, split: str | None) -> dict[str, Annotations]:
-    splits = read_dataset(source, images, name)
+def _usable(splits: dict[str, Annotations], split: str | None) -> dict[str, Annotations]:
     if split is not None:
         if split not in splits:
             raise ValueError(f"split: expected one of {', '.join(splits)}, got {split}")
