@@ -1,6 +1,7 @@
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from maskrcnn.checkpoints.weights import shipped_weights
 from maskrcnn.model.preprocess import Normalise, Resize
 from maskrcnn.prediction.execution import choose_device, choose_precision
 from maskrcnn.prediction.predictor import network_batches
+from maskrcnn.prediction.tiling import MAX_DETECTIONS, TileSize
 from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.instances import Instances
 from tests.conftest import NEEDS_CUDA
@@ -288,3 +290,28 @@ def test_weights_that_were_never_trained_are_refused_unless_forced(weights: Path
     ):
         maskrcnn.Predictor(untrained, device="cpu")
     assert maskrcnn.Predictor(untrained, device="cpu", allow_untrained=True).class_names
+
+
+@pytest.mark.parametrize(
+    ("tile", "score", "max_detections", "ceilings", "is_again"),
+    [
+        ("auto", 0.5, None, ("more than 100 detections",), True),
+        ("auto", 0.11, None, ("more than 100 detections",), True),
+        ("auto", 0.1, None, ("more than 100 detections",), False),  # so low a score is for AP, not for counts
+        ("auto", 0.5, None, (), False),
+        ("off", 0.5, None, ("more than 100 detections",), False),
+        (500, 0.5, None, ("more than 100 detections",), False),
+        ("auto", 0.5, 100, (f"more than 100 {MAX_DETECTIONS}",), False),  # which somebody asked for
+        ("auto", 0.5, 100, ("more than 1000 likely proposals",), True),
+    ],
+)
+def test_what_is_done_again_in_tiles(
+    tile: TileSize, score: float, max_detections: int | None, ceilings: tuple[str, ...], is_again: bool
+) -> None:
+    predictor = maskrcnn.Predictor.__new__(maskrcnn.Predictor)
+    predictor.tile, predictor.max_detections = tile, max_detections
+    predictor.model = SimpleNamespace(  # pyright: ignore[reportAttributeAccessIssue]
+        box_head=SimpleNamespace(rules=SimpleNamespace(score_threshold=score))
+    )
+    found = SimpleNamespace(ceilings=ceilings)
+    assert predictor._is_again(found) == is_again  # pyright: ignore[reportArgumentType]

@@ -108,6 +108,8 @@ def test_threshold_itself():
         assert decode(masks_to_rles(flat, box, (12, 12), mode)[0])[5, 4] == expected
     # Nowhere below 0.5: the integer box is filled to its edge, and nothing outside it.
     assert decode(masks_to_rles(flat, box, (12, 12), "integer")[0]).sum() == 30
+    large = torch.tensor([[10.0, 20, 110, 220]])  # its outer pixels lie beyond the centres of the outer cells
+    assert decode(masks_to_rles(flat, large, (300, 200), "integer")[0]).sum() == 100 * 200
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -1,6 +1,7 @@
 """What `--allow` leaves out of the data of a training run, and what stays."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from maskrcnn.config import DataSettings
 from maskrcnn.data.problems import DataError
-from maskrcnn.training.data import load_data, prepare_data
+from maskrcnn.data.reading import load_annotations
+from maskrcnn.training.data import _told_apart, load_data, prepare_data
 from tests.coco_files import TRAIN_SCENES, VAL_SCENES, write_coco
 
 
@@ -109,3 +111,11 @@ def test_only_what_can_be_allowed_is_offered_and_taken(coco: Path, tmp_path: Pat
         prepare_data(settings(coco, "duplicate-category-name"), 0, tmp_path / "run")
     with pytest.raises(ValueError, match="there is no kind of error 'typo'; expected some of ambiguous-mask"):
         prepare_data(settings(coco, "typo"), 0, tmp_path / "run")
+
+
+def test_sets_of_one_file_say_which_of_them_they_are(coco: Path):
+    train, val = (load_annotations(coco / f"{name}.json", coco / "images") for name in ("train", "val"))
+    apart = _told_apart({"train": train, "val": val})
+    assert (apart["train"].source, apart["val"].source) == (train.source, val.source)
+    together = _told_apart({"train": train, "val": replace(val, source=train.source)})
+    assert [one.source for one in together.values()] == [f"{train.source} (train)", f"{train.source} (val)"]
