@@ -145,3 +145,13 @@ def test_a_wrong_class_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     long_name = replace(instances, class_names=("n" * 200_000, "b" * 200_000))
     draw_errors(np.zeros((*SIZE, 3), np.uint8), truth, long_name, errors)
     assert len(written[-1]) < 60
+
+
+def test_rings_go_along_pixel_edges() -> None:
+    # A square over the pixels 2..4 and 3..6. OpenCV counts from the centre of the first pixel, in sixteenths.
+    (rle,) = truth_of([(2, 3, 5, 7)]).rles
+    for scale in (1.0, 2.0):
+        (ring,) = errors_drawn._rings(rle, scale)
+        low, high = np.array([2, 3]) * scale - 0.5, np.array([5, 7]) * scale - 0.5
+        assert ring.min(axis=0).tolist() == (low * 16).tolist()
+        assert ring.max(axis=0).tolist() == (high * 16).tolist()

@@ -185,3 +185,16 @@ def test_equals_loops_over_bitmaps_and_the_mask_scores(seed: int) -> None:
 def total(counts: Confusion) -> int:
     """Predictions that are judged."""
     return sum(map(sum, counts.counts)) + sum(counts.double) + sum(counts.spurious)
+
+
+def test_half_is_not_enough() -> None:
+    # 10 x 10 against 10 x 5: an IoU of exactly one half finds nothing.
+    exact, more = errors_of([(A, 0)], [((0, 0, 10, 5), 0)]), errors_of([(A, 0)], [((0, 0, 10, 6), 0)])
+    assert (exact.hit.tolist(), exact.is_missed.tolist()) == ([-1], [True])
+    assert (more.hit.tolist(), more.is_missed.tolist()) == ([0], [False])
+    # Of a prediction half lies in a crowd region: it is spurious; of another one six tenths do, and it is not judged.
+    half, most = (errors_of([(A, 0)], [((4 + d, 0, 16 + d, 10), 0)], crowds=(0,)) for d in (0, -2))
+    assert (half.is_ignored.tolist(), most.is_ignored.tolist()) == ([False], [True])
+    # Two objects of which a prediction covers exactly half are not merged.
+    merged, apart = (errors_of([(A, 0), (B, 0)], [((0, 0, 20, h), 0)]) for h in (6, 5))
+    assert (merged.is_merged.tolist(), apart.is_merged.tolist()) == ([True], [False])

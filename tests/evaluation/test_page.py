@@ -125,3 +125,13 @@ def test_the_point_in_use_is_marked_for_one_class_with_objects(tmp_path: Path) -
             one.overall.mask_score, true_positives=hits, false_positives=false_alarms, false_negatives=misses
         )
         assert _used(replace(one, overall=replace(one.overall, mask_score=score))) == point
+
+
+def test_curves_fill_their_panels(tmp_path: Path) -> None:
+    evaluation = evaluation_of(tmp_path, 1)
+    left, right = plot_precision_recall({"mask": evaluation.mask}, evaluation.class_names, (0.5, 0.75)).axes
+    for axes in (left, right):
+        assert axes.get_xlim() == axes.get_ylim() == (0, 1.02)
+    (point,) = (line for line in left.lines if line.get_label() == "masks at the score threshold in use")
+    assert (list(point.get_xdata()), list(point.get_ydata())) == ([0.5], [0.75])
+    assert len(right.lines) == len(left.lines) - 1

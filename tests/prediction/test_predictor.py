@@ -315,3 +315,7 @@ def test_what_is_done_again_in_tiles(
     )
     found = SimpleNamespace(ceilings=ceilings)
     assert predictor._is_again(found) == is_again  # pyright: ignore[reportArgumentType]
+
+
+def test_by_default_pictures_are_seen_one_by_one(predictor: maskrcnn.Predictor) -> None:
+    assert predictor.batch_size == 1

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
 from maskrcnn.config import Config, settings
 from maskrcnn.training import run as module
-from maskrcnn.training.run import _estimate, _new_config
+from maskrcnn.training.records import write_config
+from maskrcnn.training.run import _estimate, _new_config, train
 
 NOTHING: dict[str, Any] = dict.fromkeys(("config", "init", "preset", "layers", "steps"))
 
@@ -100,3 +101,70 @@ def test_a_run_of_a_few_steps_is_not_timed() -> None:
     worth_it = Timed(1000 - module.WORTH_TIMING)
     _estimate(worth_it, 0)  # pyright: ignore[reportArgumentType]
     assert worth_it.asked == 1
+
+
+class Recorded:
+    """In the trainer's place."""
+
+    made: ClassVar[list["Recorded"]] = []
+
+    def __init__(self, config: Config, train: Any, val: Any, out: Path, device: torch.device, init: Any) -> None:
+        self.config, self.train, self.val, self.out, self.device, self.init = config, train, val, out, device, init
+        self.progress, self.transfer, self.is_restored = SimpleNamespace(step=0), None, False
+        self.made.append(self)
+
+    def restore(self) -> None:
+        self.is_restored = True
+
+    def seconds_per_step(self, num_steps: int) -> tuple[float, float]:
+        return 0.1, 0.2
+
+    def run(self) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_config(self.config, self.out / "config.yaml")
+        (self.out / "last.pt").touch()
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Recorded]:
+    monkeypatch.setattr(module, "Trainer", Recorded)
+    monkeypatch.setattr(Recorded, "made", [])
+    return Recorded.made
+
+
+def test_a_run_is_planned_once_and_resumed_as_it_was(
+    coco: Path, tmp_path: Path, made: list[Recorded], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "maskrcnn")
+    out = tmp_path / "run"
+    given: dict[str, Any] = {"val": coco / "val.json", "images": coco / "images", "device": "cpu"}
+    run = train(coco / "train.json", out=out, steps=30, **given)
+    assert run.weights == out / "last.safetensors"  # there is no best one
+    (first,) = made
+    assert (first.config.train.steps, first.config.train.warmup_steps) == (30, 3)
+    assert first.config.train.batch_size == 2  # planned: the default of the settings is 16
+    assert (len(first.train), len(first.val), first.is_restored) == (4, 2, False)
+    assert "chosen, since the configuration does not say it" in caplog.text
+    assert "timing a step or two" in caplog.text
+    with pytest.raises(ValueError, match="holds a run already"):
+        train(coco / "train.json", out=out, steps=30, **given)
+    caplog.clear()
+    (out / "best.safetensors").touch()
+    assert train(out=out, resume=True, device="cpu").weights == out / "best.safetensors"
+    _, again = made
+    assert again.is_restored
+    assert again.config == first.config
+    assert (len(again.train), len(again.val)) == (4, 2)
+    assert "chosen, since" not in caplog.text
+    with pytest.raises(ValueError, match="resumed with its own settings and data; leave out annotations, steps"):
+        train(coco / "train.json", out=out, resume=True, steps=3)
+
+
+def test_a_given_batch_is_kept_and_the_rest_follows_it(coco: Path, tmp_path: Path, made: list[Recorded]) -> None:
+    given: dict[str, Any] = {"val": coco / "val.json", "images": coco / "images", "device": "cpu"}
+    train(coco / "train.json", out=tmp_path / "one", batch_size=1, **given)
+    train(coco / "train.json", out=tmp_path / "four", batch_size=4, **given)
+    one, four = (recorded.config.train for recorded in made)
+    assert (one.batch_size, four.batch_size) == (1, 4)
+    assert one.steps == max(100, 4 * 50)  # 50 times through 4 images
+    assert four.learning_rate == pytest.approx(2 * one.learning_rate)  # the square root of the batch, with AdamW

@@ -1,5 +1,7 @@
 """The gradients of a batch do not depend on the parts in which it goes through the network."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import torch
 from maskrcnn.config import TrainSettings
 from maskrcnn.data.loading import Batch
 from maskrcnn.model.mask_rcnn import MaskRCNN
+from maskrcnn.training import step as module
 from maskrcnn.training.step import TrainingStep, unchanged_statistics
 from tests.tiny import Shape, scene, tiny_model
 
@@ -76,3 +79,44 @@ def test_statistics_are_learnt_once_from_each_part():
     with unchanged_statistics(model):
         gradients(model, 1, SCENES)
     assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
+
+
+class Exchange(torch.nn.Module):
+    """In the place of DistributedDataParallel: says when gradients would be exchanged."""
+
+    def __init__(self, module: torch.nn.Module, device_ids: list[torch.device] | None) -> None:
+        super().__init__()
+        self.module, self.device_ids, self.is_quiet = module, device_ids, False
+        self.exchanged: list[bool] = []
+
+    @contextmanager
+    def no_sync(self) -> Iterator[None]:
+        self.is_quiet = True
+        yield
+        self.is_quiet = False
+
+    def forward(self, *args: Any) -> Any:
+        if torch.is_grad_enabled():
+            self.exchanged.append(not self.is_quiet)
+        return self.module(*args)
+
+
+def test_processes_exchange_gradients_once_a_step(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "DistributedDataParallel", Exchange)
+    monkeypatch.setattr(module, "sum_over_ranks", lambda values: 2 * values)  # the other has just the same
+    settings, cpu = TrainSettings(accumulate=3), torch.device("cpu")
+    model = tiny_model()
+    alone = gradients(model, 3, SCENES)
+    assert not isinstance(TrainingStep(model, settings, cpu).network, Exchange)
+    monkeypatch.setattr(module, "world_size", lambda: 2)
+    assert not isinstance(TrainingStep(model, settings, cpu, is_alone=True).network, Exchange)
+    step = TrainingStep(model, settings, cpu)
+    assert isinstance(step.network, Exchange)
+    assert step.network.device_ids is None
+    model.zero_grad(set_to_none=True)
+    losses = step.gradients(batch_of(SCENES))
+    assert step.network.exchanged == [False, False, True]
+    # Of twice as many things in all, over two processes whose gradients are averaged: as alone.
+    assert losses == pytest.approx({name: alone[f"loss {name}"].item() for name in losses}, rel=1e-4)
+    name, parameter = next((n, p) for n, p in model.named_parameters() if n == "rpn.objectness.weight")
+    torch.testing.assert_close(parameter.grad, alone[name], rtol=1e-3, atol=1e-6)

@@ -135,3 +135,9 @@ def test_of_many_pictures_four_are_drawn(tmp_path: Path, monkeypatch: pytest.Mon
         Judgement({}, results=dict.fromkeys(val.image_ids, nothing)), step=1
     )
     assert len(list((tmp_path / "predictions").iterdir())) == 4
+
+
+def test_a_loss_of_one_thing_is_its_own_mean(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, "val", VAL_SCENES[:1])
+    losses = validation_losses(Scripted(), load_annotations(path, tmp_path / "images"), "fp32")  # pyright: ignore
+    assert losses == {"val_loss": 3.0, "val_class": 2.0, "val_mask": 1.0, "val_box": 0.0}
