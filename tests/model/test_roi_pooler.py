@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from maskrcnn.config.model import RoISettings
 from maskrcnn.model.roi_pooler import RoIPooler
 from maskrcnn.ops.roi_align import roi_align
 
@@ -103,3 +104,11 @@ def test_nothing(operation):
     levels = [level.clone().requires_grad_() for level in constant_levels()]
     no_idx = torch.zeros(0, dtype=torch.int64)
     assert RoIPooler(operation)(levels, torch.zeros(0, 4), no_idx, (256, 256), 7).shape == (0, 3, 7, 7)
+
+
+def test_what_is_not_said_is_as_in_the_settings():
+    settings = RoISettings().model_dump()
+    own = vars(RoIPooler())
+    shared = own.keys() & settings.keys()
+    assert len(shared) == 7
+    assert {name: own[name] for name in shared} == {name: settings[name] for name in shared}

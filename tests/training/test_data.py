@@ -119,3 +119,31 @@ def test_sets_of_one_file_say_which_of_them_they_are(coco: Path):
     assert (apart["train"].source, apart["val"].source) == (train.source, val.source)
     together = _told_apart({"train": train, "val": replace(val, source=train.source)})
     assert [one.source for one in together.values()] == [f"{train.source} (train)", f"{train.source} (val)"]
+
+
+def test_a_picture_in_both_sets_stays_where_it_is_trained_on(tmp_path: Path):
+    folder = tmp_path / "data"
+    write_coco(folder, "train", TRAIN_SCENES)
+    write_coco(folder, "val", [*VAL_SCENES, TRAIN_SCENES[1]])
+    with pytest.raises(DataError) as error:
+        prepare_data(settings(folder), 0, tmp_path / "run")
+    assert error.value.allowable == ["image-in-two-splits"]
+    _, (train, val) = prepare_data(settings(folder, "image-in-two-splits"), 0, tmp_path / "run")
+    assert val is not None
+    assert train.file_names == tuple(f"train_{i}.png" for i in range(1, 5))
+    assert val.file_names == ("val_1.png", "val_2.png")
+
+
+def test_boxes_of_another_convention_leave_nothing_out(coco: Path, tmp_path: Path):
+    # x0 y0 x1 y1 in place of x y w h, in every annotation: masks are right, and training reads boxes from them.
+    content = json.loads((coco / "train.json").read_text())
+    for one in content["annotations"]:
+        x, y, w, h = one["bbox"]
+        one["bbox"] = [x, y, x + w, y + h]
+    (coco / "train.json").write_text(json.dumps(content))
+    with pytest.raises(DataError) as error:
+        prepare_data(settings(coco), 0, tmp_path / "run")
+    _, (train, _) = prepare_data(settings(coco, *error.value.allowable), 0, tmp_path / "run")
+    kinds = {problem.kind for problem in error.value.problems}
+    assert kinds == {"xyxy-boxes"}
+    assert len(train.names) == len(content["annotations"])
