@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from maskrcnn.prediction.predictor import Predictor
     from maskrcnn.prediction.results import count, draw
     from maskrcnn.prediction.scoring import evaluate
+    from maskrcnn.prediction.semantic_predictor import SemanticPredictor
     from maskrcnn.report.measure import measure
     from maskrcnn.report.selection import select
     from maskrcnn.report.semantic_files import save_semantic
@@ -31,6 +32,7 @@ __all__ = [
     "Instances",
     "Predictor",
     "SemanticMap",
+    "SemanticPredictor",
     "build_model",
     "check_dataset",
     "convert_dataset",
@@ -49,6 +51,7 @@ _HOMES = {
     "Predictor": "maskrcnn.prediction.predictor",
     "Instances": "maskrcnn.structures.instances",
     "SemanticMap": "maskrcnn.structures.semantic_map",
+    "SemanticPredictor": "maskrcnn.prediction.semantic_predictor",
     "build_model": "maskrcnn.model.build",
     "check_dataset": "maskrcnn.evaluation.dataset_check",
     "convert_dataset": "maskrcnn.evaluation.dataset_conversion",

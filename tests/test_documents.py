@@ -139,8 +139,8 @@ def test_checkpoint_commands(folder: Path, monkeypatch: pytest.MonkeyPatch, caps
         shortened = [*arguments, "--resize", "96", "--device", "cpu"] if name == "infer" else arguments
         assert run_tool(name, shortened) == 0, line
     assert (folder / "mine.safetensors").is_file()
-    assert "20 public files" in block
-    assert len(load_manifest()) == 20
+    assert "28 public files" in block
+    assert len(load_manifest()) == 28
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)

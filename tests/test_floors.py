@@ -21,6 +21,7 @@ FLOORS = {
     "data": 2,
     "report": 2,
     "semantic": 2,
+    "classical": 2,
     "evaluation": 3,
     "checkpoints": 3,
     "prediction": 4,

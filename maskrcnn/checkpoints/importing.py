@@ -23,9 +23,13 @@ from maskrcnn.checkpoints.structure import (
 )
 from maskrcnn.config import PRESETS, ModelSettings, model_settings, overlay
 from maskrcnn.model.build import build_model
+from maskrcnn.semantic.torchvision_networks import name_of
 
 FAMILIES: tuple[ModuleType, ...] = (torchvision, detectron2, mmdetection, matterport)
 """Each has `is_family`, `our_name`, `convert`, `conventions`, and `ENTRIES`: its own names of `NEEDED`."""
+
+
+FINDS_CLASSES = "a semantic network, which gives a class for every pixel; expected one that finds objects"
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ def _family_of(source: Source) -> ModuleType:
             f"{source.path}: the state of a training run of this package; for use take best.safetensors or "
             "last.safetensors beside it"
         )
+    if name_of(source.tensors) is not None:
+        raise ValueError(f"{source.path}: {FINDS_CLASSES}")
     few = ", ".join(list(source.tensors)[:3])
     raise ValueError(
         f"{source.path}: expected a Mask R-CNN of torchvision, detectron2, mmdetection or matterport, got "

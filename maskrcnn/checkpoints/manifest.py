@@ -4,7 +4,7 @@ import re
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -41,14 +41,18 @@ class Entry(Settings):
     """Body and neck, in short."""
     classes: PositiveInt
     """Without the background."""
-    preset: str
-    """Key of `PRESETS`."""
+    task: Literal["instance", "semantic"] = "instance"
+    """What it finds: objects, or a class for every pixel."""
+    preset: str | None = None
+    """Key of `PRESETS`, of networks that find objects."""
     box_ap: Percent | None = None
     """Published, COCO val2017, in percent."""
     mask_ap: Percent | None = None
     """As `box_ap`."""
     pq: Percent | None = None
     """Panoptic quality, published, COCO val2017, in percent; of weights with a semantic branch."""
+    mean_iou: Percent | None = None
+    """Published, of the semantic ones: the images of COCO val2017 with VOC's labels, in percent."""
     source: str
     """Page of its publisher."""
 
@@ -63,7 +67,9 @@ class Entry(Settings):
             raise ValueError(f"url: expected http(s)://HOST/.../FILE, got {self.url!r}")
         if self.sha256 is None and self.md5 is None:
             raise ValueError("expected sha256 or md5, got neither")
-        if self.preset not in PRESETS:
+        if (self.preset is None) != (self.task == "semantic"):
+            raise ValueError(f"preset: expected one for every network that finds objects, got {self.preset!r}")
+        if self.preset is not None and self.preset not in PRESETS:
             raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {self.preset!r}")
         return self
 

@@ -8,7 +8,7 @@ import torch
 import maskrcnn
 from maskrcnn.checkpoints.checkpoint import Checkpoint, is_own_checkpoint, load_checkpoint
 from maskrcnn.checkpoints.download import fetch
-from maskrcnn.checkpoints.importing import import_checkpoint
+from maskrcnn.checkpoints.importing import FINDS_CLASSES, import_checkpoint
 from maskrcnn.checkpoints.manifest import find, load_manifest, shipped_sums
 from maskrcnn.config import PRESETS
 from maskrcnn.model.build import build_model
@@ -36,6 +36,11 @@ def load_weights(
     """
     if preset is not None and preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}{did_you_mean(preset, PRESETS)}; known: {', '.join(PRESETS)}")
+    entry = (
+        None if name is None or Path(str(name)).is_file() else find(str(name))
+    )  # a file may be called as an entry is
+    if entry is not None and entry.task == "semantic":  # before it is downloaded
+        raise ValueError(f"{name}: {FINDS_CLASSES}")
     path = weights_path(name)
     shipped = DEFAULT_WEIGHTS if name is None else str(name)
     is_shipped = path == shipped_weights().get(shipped) and shipped in shipped_sums()
@@ -46,7 +51,6 @@ def load_weights(
         if preset is not None or class_names is not None:
             raise ValueError(f"{path}: carries its own settings and class names; a preset is for other packages' files")
         return load_checkpoint(path)
-    entry = None if Path(str(name)).is_file() else find(str(name))  # a file may be called as an entry is
     imported = import_checkpoint(
         path, preset=preset or (entry.preset if entry else None), class_names=class_names, is_partial=is_partial
     )

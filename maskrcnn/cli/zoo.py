@@ -32,11 +32,12 @@ def execute(args: argparse.Namespace) -> int:
             print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, licence {entry.licence}; use it with --weights {name}")
         return 0
     entries = load_manifest().values()
-    header = ("name", "network", "classes", "box AP", "mask AP", "PQ", "MB", "licence", "cached")
+    header = ("name", "network", "classes", "box AP", "mask AP", "PQ", "mean IoU", "MB", "licence", "cached")
     print(_table([header, *(_row(entry) for entry in entries)]))
     if args.urls:
         for entry in entries:
-            print(f"\n{entry.name}, also called {', '.join(entry.aliases)}\n  {entry.url}\n  from {entry.source}")
+            others = f", also called {', '.join(entry.aliases)}" if entry.aliases else ""
+            print(f"\n{entry.name}{others}\n  {entry.url}\n  from {entry.source}")
     short = ", ".join(f"{alias} is {entry.name}" for entry in entries for alias in entry.aliases if "_" not in alias)
     print("\n" + textwrap.fill(short, LINE_LETTERS, break_on_hyphens=False))
     print(f"downloads are kept in {cache_folder()} (set MASKRCNN_HOME to change this)")
@@ -66,6 +67,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
         _number(entry.box_ap),
         _number(entry.mask_ap),
         _number(entry.pq),
+        _number(entry.mean_iou),
         f"{size / 1e6:.0f}" if size else "-",
         entry.licence,
         cached,

@@ -1,1 +1,1 @@
-"""Classes of pixels beside objects: what becomes of the maps of a semantic branch."""
+"""A class for every pixel: networks of their own, and what becomes of the maps of a semantic branch."""

@@ -2,12 +2,15 @@ import re
 from pathlib import Path
 
 import pytest
+import torchvision
 
 from maskrcnn.checkpoints.families.coco_classes import CLASS_NAMES, CLASS_NAMES_WITH_GAPS
 from maskrcnn.checkpoints.manifest import Entry, find, load_manifest, read_manifest
 from maskrcnn.config import PRESETS
+from maskrcnn.semantic.torchvision_networks import NAMES, VOC_CLASSES
 
 ENTRIES = list(load_manifest().values())
+OF_OBJECTS = [entry for entry in ENTRIES if entry.task == "instance"]
 TABLE = """
 [tiny]
 url = "https://example.org/files/tiny-01234567.pth"
@@ -20,10 +23,11 @@ source = "https://example.org"
 """
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", OF_OBJECTS, ids=lambda entry: entry.name)
 def test_an_entry_is_complete(entry: Entry) -> None:
     assert entry.url.startswith("https://")
     assert entry.source.startswith("https://")
+    assert entry.preset is not None
     assert entry.preset in PRESETS
     assert entry.name.partition("-")[0].startswith(entry.preset.partition("_")[0])
     assert entry.classes in (len(CLASS_NAMES), len(CLASS_NAMES_WITH_GAPS))
@@ -43,10 +47,21 @@ def test_the_checksum_is_the_one_in_the_name(entry: Entry) -> None:
         assert entry.md5 == md5
 
 
+def test_semantic_entries_are_those_of_torchvision() -> None:
+    of_classes = {entry.name: entry for entry in ENTRIES if entry.task == "semantic"}
+    assert tuple(of_classes) == NAMES
+    for name, entry in of_classes.items():
+        published = torchvision.models.get_model_weights(name)["DEFAULT"]
+        assert entry.url == published.url
+        assert entry.mean_iou == published.meta["_metrics"]["COCO-val2017-VOC-labels"]["miou"]
+        assert (entry.preset, entry.box_ap, entry.classes) == (None, None, 20)
+        assert (*VOC_CLASSES[1:],) == (*published.meta["categories"][1:],)
+
+
 def test_every_preset_of_a_family_has_a_file() -> None:
     # torchvision_own is for what people train from torchvision's bodies; C4 and DC5 can be trained, not yet read.
     without = {"maskrcnn", "torchvision_own", "detectron2_c4", "detectron2_dc5"}
-    assert {entry.preset for entry in ENTRIES} == set(PRESETS) - without
+    assert {entry.preset for entry in OF_OBJECTS} == set(PRESETS) - without
 
 
 def test_names_are_unique_and_found() -> None:

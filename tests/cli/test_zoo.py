@@ -26,16 +26,16 @@ def named(name: str) -> Entry:
 def test_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["zoo"]) == 0
     header, *lines = capsys.readouterr().out.splitlines()
-    columns = ["name", "network", "classes", "box", "AP", "mask", "AP", "PQ", "MB", "licence", "cached"]
-    assert header.split() == columns
+    assert " ".join(header.split()) == "name network classes box AP mask AP PQ mean IoU MB licence cached"
     for entry, line in zip(load_manifest().values(), lines, strict=False):
         assert line.startswith(f"{entry.name} ")
         assert f" {entry.licence} " in line
         assert line.endswith(" no")
         # Columns stand below their headers.
         assert line[header.index("network") :].startswith(entry.network)
-        assert line[header.index("box AP") :].startswith(str(entry.box_ap))
+        assert line[header.index("box AP") :].startswith(str(entry.box_ap or "-"))
         assert line[header.index("PQ") :].startswith(str(entry.pq or "-"))
+        assert line[header.index("mean IoU") :].startswith(str(entry.mean_iou or "-"))
     assert "coco is detectron2-r101-3x" in " ".join(lines[-3:-1])
     assert lines[-1] == f"downloads are kept in {tmp_path / 'home' / 'weights'} (set MASKRCNN_HOME to change this)"
     assert not (tmp_path / "home").exists()
@@ -58,7 +58,8 @@ def test_the_addresses(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["zoo", "--urls"]) == 0
     said = capsys.readouterr().out
     for entry in load_manifest().values():
-        assert f"\n{entry.name}, also called {', '.join(entry.aliases)}\n  {entry.url}\n  from {entry.source}\n" in said
+        others = f", also called {', '.join(entry.aliases)}" if entry.aliases else ""
+        assert f"\n{entry.name}{others}\n  {entry.url}\n  from {entry.source}\n" in said
 
 
 def test_download_ahead_of_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:

@@ -1,0 +1,1 @@
+"""Segmentation without weights: thresholds, edges, k-means and watershed, with the values that networks give."""
