@@ -50,9 +50,23 @@ def distance_markers(mask: np.ndarray) -> np.ndarray:
     region that has its peak and no other.
     """
     distance = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    numbers = np.zeros(mask.shape, np.int32)
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    num = 0
+    for part in range(1, count):  # in windows of their own: most are small
+        x, y, w, h = stats[part, :4].tolist()
+        window = np.s_[y : y + h, x : x + w]
+        own = _markers_in(np.where(parts[window] == part, distance[window], 0))
+        numbers[window] += np.where(own > 0, own + num, 0)
+        num += int(own.max(initial=0))
+    return numbers
+
+
+def _markers_in(distance: np.ndarray) -> np.ndarray:
+    """Markers 1..n, int32 (h, w), of one connected part by its distances (h, w)."""
     y, x = np.zeros(0, np.int64), np.zeros(0, np.int64)
     heights, names, num = np.zeros(0), np.zeros(0, np.int64), 0
-    numbers = np.zeros(mask.shape, np.int32)
+    numbers = np.zeros(distance.shape, np.int32)
     level = float(distance.max(initial=0))
     while level >= MIN_RADIUS_PX:
         count, components, stats, _ = cv2.connectedComponentsWithStats((distance >= level).astype(np.uint8))
