@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from maskrcnn.config import settings
     from maskrcnn.data.images import read_image
+    from maskrcnn.data.pages import read_pages
+    from maskrcnn.data.regions import read_regions
     from maskrcnn.evaluation.dataset_check import check_dataset
     from maskrcnn.evaluation.dataset_conversion import convert_dataset
     from maskrcnn.model.build import build_model
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from maskrcnn.prediction.results import count, draw
     from maskrcnn.prediction.scoring import evaluate
     from maskrcnn.prediction.semantic_predictor import SemanticPredictor
+    from maskrcnn.report.histograms import plot_histograms
     from maskrcnn.report.measure import measure
+    from maskrcnn.report.regions import count_in
     from maskrcnn.report.selection import select
     from maskrcnn.report.semantic_files import save_semantic
     from maskrcnn.structures.instances import Instances
@@ -37,10 +41,14 @@ __all__ = [
     "check_dataset",
     "convert_dataset",
     "count",
+    "count_in",
     "draw",
     "evaluate",
     "measure",
+    "plot_histograms",
     "read_image",
+    "read_pages",
+    "read_regions",
     "save_semantic",
     "select",
     "settings",
@@ -56,10 +64,14 @@ _HOMES = {
     "check_dataset": "maskrcnn.evaluation.dataset_check",
     "convert_dataset": "maskrcnn.evaluation.dataset_conversion",
     "count": "maskrcnn.prediction.results",
+    "count_in": "maskrcnn.report.regions",
     "draw": "maskrcnn.prediction.results",
     "evaluate": "maskrcnn.prediction.scoring",
     "measure": "maskrcnn.report.measure",
+    "plot_histograms": "maskrcnn.report.histograms",
     "read_image": "maskrcnn.data.images",
+    "read_pages": "maskrcnn.data.pages",
+    "read_regions": "maskrcnn.data.regions",
     "save_semantic": "maskrcnn.report.semantic_files",
     "select": "maskrcnn.report.selection",
     "settings": "maskrcnn.config",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -89,6 +90,31 @@ def test_count_commands(folder: Path):
     _, tool, *arguments = shlex.split(line)
     assert run_tool(Path(tool).stem, arguments) == 0
     assert (folder / "results" / "one_instances.png").is_file()
+
+
+@needs_weights
+def test_series_and_region_commands(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each as it is in the README, with stacks of small images."""
+    picture = draw_sample((96, 128))[0][..., 0]
+    stack = np.stack([picture, np.roll(picture, 9, axis=1)])
+    tifffile.imwrite("film.tif", stack, imagej=True, metadata={"axes": "TYX"})
+    tifffile.imwrite("stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    Path("plate").mkdir()
+    names = {"Channel": {"Name": ["GFP", "DAPI"]}}
+    tifffile.imwrite("plate/a.ome.tif", stack, metadata={"axes": "CYX", **names})
+    half = [[0, 0], [64, 0], [64, 96], [0, 96], [0, 0]]
+    write_json("fields.geojson", {"type": "Polygon", "coordinates": [half]})
+    lines = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("maskrcnn infer ")]
+    assert len(lines) == 5
+    num_rows = []
+    for line in lines:
+        _, _, *arguments = shlex.split(line, comments=True)
+        files = [str(path) for path in Path().glob(arguments[0])]
+        assert run_tool("infer", [*files, *arguments[1:], "--out", "found"]) == 0
+        num_rows.append(len(Path("found/counts.csv").read_text().splitlines()) - 1)
+    assert num_rows == [2, 1, 1, 1, 1]
+    assert len(Path("found/regions.csv").read_text().splitlines()) == 2
+    assert Path("found/measurements.png").is_file()
 
 
 @needs_weights

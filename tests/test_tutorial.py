@@ -146,7 +146,7 @@ def test_the_tutorial_from_start_to_end(
     assert run_tool(*counting) == 0
     with Path("found/counts.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [list(row) for row in rows] == [["file", "date", "fig", "total", "status"]] * NUM_NEW
+    assert [list(row) for row in rows] == [["file", "page", "date", "fig", "total", "status"]] * NUM_NEW
     assert Path("found/instances.json").is_file()
     assert len(list(Path("found").glob("*_instances.png"))) == NUM_NEW
 

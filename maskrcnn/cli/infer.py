@@ -2,7 +2,6 @@
 
 import argparse
 import glob
-import math
 import os
 import sys
 from contextlib import nullcontext, redirect_stdout
@@ -17,17 +16,19 @@ from tqdm import tqdm
 from maskrcnn.cli.default_weights import DEFAULT_IS_FOR, warn_of_photographs
 from maskrcnn.cli.errors import report
 from maskrcnn.cli.export_arguments import add_export_arguments
+from maskrcnn.cli.measure_arguments import add_measure_arguments
 from maskrcnn.cli.model_arguments import add_model_arguments, add_tile_arguments, load_predictor
-from maskrcnn.cli.picture_arguments import add_channel, add_max_pixels, parts_said
+from maskrcnn.cli.picture_arguments import add_channel_and_planes, add_max_pixels, parts_said
 from maskrcnn.data.images import read_image
 from maskrcnn.data.pictures.finding import find_images
+from maskrcnn.data.regions import read_regions
 from maskrcnn.data.sample_picture import draw_sample
 from maskrcnn.distributed import is_first, join, leave, share_cores
 from maskrcnn.names import printable
 from maskrcnn.prediction.execution import choose_device
 from maskrcnn.prediction.folder_job import infer_files
 from maskrcnn.prediction.job_names import common_folder
-from maskrcnn.prediction.job_results import JobSummary, describe
+from maskrcnn.prediction.job_results import HISTOGRAMS, JobSummary, describe
 from maskrcnn.prediction.predictor import COUNTING_SCORE, Predictor
 from maskrcnn.report.count import add_counts
 from maskrcnn.report.selection import Selection
@@ -37,8 +38,6 @@ LIKELY = 0.5
 """Score above which a detection of a published model is usually right."""
 OPTION_OF = {"detection.max_detections": "--max-detections", "resize.longest_edge": "--resize"}
 """Options that raise a limit, by the setting that a sentence about it names."""
-UNITS = {"nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "mm": 1e3}
-"""Of --pixel-size, in micrometres; both signs that are read as micro."""
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -78,17 +77,9 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         action="store_true",
         help="allow files in the --out folder that infer did not write to be replaced",
     )
-    add("--min-area", type=float, metavar="PX", help="ignore objects of fewer pixels")
-    add("--max-area", type=float, metavar="PX", help="ignore objects of more pixels")
-    add("--exclude-border", action="store_true", help="ignore objects that touch the image border")
-    add(
-        "--pixel-size",
-        type=_micrometres,
-        metavar="SIZE",
-        help="side of a pixel, such as 0.25um or 65nm; adds micrometres to measurements.csv",
-    )
+    add_measure_arguments(parser)
     add_max_pixels(parser)
-    add_channel(parser)
+    add_channel_and_planes(parser)
     add_model_arguments(parser)
     add_export_arguments(parser)
     add_tile_arguments(parser, "images that the network would see smaller than usual, or in which it reaches a limit")
@@ -101,6 +92,7 @@ def execute(args: argparse.Namespace) -> int:
     if args.batch < 1:
         raise ValueError(f"--batch: expected at least 1, got {args.batch}")
     selection = Selection(args.min_area, args.max_area, args.exclude_border)
+    regions = read_regions(args.region) if args.region is not None else []
     if args.out.exists() and not args.out.is_dir():
         raise ValueError(f"--out: expected a folder, {args.out} is a file")
     found = _find(args.paths)
@@ -140,10 +132,14 @@ def execute(args: argparse.Namespace) -> int:
                     overwrite=args.overwrite,
                     max_pixels=args.max_pixels,
                     channel=args.channel,
+                    planes=args.planes,
                     selection=selection,
                     pixel_size_um=args.pixel_size,
                     exports=args.export,
                     smooth_outlines=args.outlines == "smooth",
+                    regions=regions,
+                    histograms=args.histograms,
+                    labels=args.labels,
                     say=_say,
                     on_failure=fail,
                 )
@@ -231,7 +227,7 @@ def _find(paths: list[str]) -> _Found:
 
 
 def _is_own_drawing(file: Path) -> bool:
-    return file.name.endswith(DRAWING_ENDING) and is_ours(file)
+    return file.name.endswith((DRAWING_ENDING, HISTOGRAMS)) and is_ours(file)
 
 
 def _root(path: str) -> Path:
@@ -271,7 +267,8 @@ def _print_summary(args: argparse.Namespace, class_names: tuple[str, ...], summa
             f"file names are relative to {'the folder they share' if summary.root else 'the drive'}: "
             f"{summary.root or '/'}"
         )
-    written = "drawings, " * (not args.no_draw) + "counts.csv, measurements.csv and instances.json"
+    tables = "regions.csv, " * (args.region is not None) + "measurements.png, " * args.histograms
+    written = f"{'drawings, ' * (not args.no_draw)}{tables}counts.csv, measurements.csv and instances.json"
     _say(f"{written} are in {args.out}")
 
 
@@ -296,18 +293,6 @@ def _print_counts(args: argparse.Namespace, class_names: tuple[str, ...], summar
             f"the default model finds only {_names(class_names)}, and found none; for everyday photographs use "
             "--weights coco (maskrcnn zoo lists more)"
         )
-
-
-def _micrometres(text: str) -> float:
-    """The side of a pixel, "0.25um" or "65nm", in micrometres."""
-    number, factor = next(((text.removesuffix(unit), f) for unit, f in UNITS.items() if text.endswith(unit)), ("", 1.0))
-    try:
-        size = float(number) * factor
-    except ValueError:
-        size = 0.0
-    if not 0 < size < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a size such as 0.25um, 65nm or 0.001mm, got {text!r}")
-    return size
 
 
 def _names(class_names: tuple[str, ...]) -> str:

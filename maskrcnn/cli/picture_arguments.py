@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from maskrcnn.data.images import PartOfFile
+from maskrcnn.data.pages import Planes
 
 
 def add_max_pixels(parser: argparse.ArgumentParser) -> None:
@@ -23,14 +24,21 @@ def add_max_pixels(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_channel(parser: argparse.ArgumentParser) -> None:
-    """`--channel`."""
+def add_channel_and_planes(parser: argparse.ArgumentParser) -> None:
+    """`--channel` and `--planes`."""
     parser.add_argument(
         "--channel",
         type=lambda text: int(text) if text.isdecimal() else text,
         metavar="N|NAME|max",
-        help="channel to use of a TIFF whose channels are not RGB: its number (from 0), its name, or max, the maximum "
-        "of all",
+        help="of TIFFs with several channels that are not RGB: the one to look at, by number from 0 or by name, or the "
+        "maximum of all (default: the one whose name says what the weights look for, such as DAPI)",
+    )
+    parser.add_argument(
+        "--planes",
+        type=_planes,
+        metavar="each|max|sum|N",
+        help="of TIFFs with planes of depth: take their maximum or sum, each as a page of its own, or the one of a "
+        "number from 0 (default: max); given, it also holds for pages that the file does not say the meaning of",
     )
 
 
@@ -49,6 +57,14 @@ def parts_said() -> Iterator[None]:
 
         warnings.showwarning = show
         yield
+
+
+def _planes(text: str) -> Planes:
+    if text.isdecimal():
+        return int(text)
+    if text not in ("each", "max", "sum"):
+        raise argparse.ArgumentTypeError(f"expected each, max, sum or the number of a plane, got {text!r}")
+    return text  # pyright: ignore[reportReturnType]
 
 
 def _pixels(text: str) -> int:

@@ -1,25 +1,21 @@
 """Turn any image file, PIL image or array into one form: RGB uint8 (H, W, 3), upright as its EXIF orientation says."""
 
 import io
-import os
-import stat
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from maskrcnn.data.pictures.finding import missing_file, shown
-from maskrcnn.data.pictures.kinds import START_BYTES, recognise
+from maskrcnn.data.pages import Page, PictureFile, Planes, Reading, open_pages
+from maskrcnn.data.pictures.finding import shown
 from maskrcnn.data.pictures.limits import ImageError, ImageTooLargeError, expect_within
-from maskrcnn.data.pictures.pixels import Stored, ValueRange, numbers_to_rgb, scale_to_uint8, stretch_to_uint8
-from maskrcnn.data.pictures.raster import num_frames, open_raster, pil_numbers, read_raster
-from maskrcnn.data.pictures.tiff import TiffLayout, layout, open_tiff, read_plane
+from maskrcnn.data.pictures.opening import one_sentence
+from maskrcnn.data.pictures.pixels import ValueRange, numbers_to_rgb, scale_to_uint8, stretch_to_uint8
+from maskrcnn.data.pictures.raster import pil_numbers
 
 __all__ = [
     "ImageError",
@@ -28,7 +24,6 @@ __all__ = [
     "PartOfFile",
     "ValueRange",
     "read_image",
-    "read_picture",
     "stretch_to_uint8",
     "to_rgb",
 ]
@@ -42,7 +37,14 @@ class PartOfFile(UserWarning):
     """A file holds more than was read; the message names the file, what it holds, and what was taken."""
 
 
-def read_image(path: str | Path, *, max_pixels: int | None = None, channel: int | str | None = None) -> np.ndarray:
+def read_image(
+    path: str | Path,
+    *,
+    max_pixels: int | None = None,
+    channel: int | str | None = None,
+    planes: Planes | None = None,
+    page: int | None = None,
+) -> np.ndarray:
     """Read one image file as RGB uint8 (H, W, 3), a contiguous array of its own.
 
     - The format is known by content, not by name; those of `maskrcnn.data.pictures.kinds.READ` are opened.
@@ -51,37 +53,33 @@ def read_image(path: str | Path, *, max_pixels: int | None = None, channel: int 
       alpha channel is taken for a mistake of the writer and ignored.
     - What has more than 8 bits becomes 8 by the rule in `maskrcnn.data.pictures.pixels`.
     - Of several pages or frames the first is read, planes of depth become their maximum, and a `PartOfFile` warning
-      says so. Several channels that are not RGB(A) are an error unless `channel` says which.
+      says so; `maskrcnn.read_pages` reads all. Several channels that are not RGB(A) are an error unless `channel` says
+      which.
 
     Args:
         max_pixels: pixels that the picture may have, decided from the header, before memory is taken; None takes
             `default_max_pixels()`, 200 million where memory allows.
         channel: of a file with several: its number from 0, its name, or "max" for the maximum of all.
+        planes: of depth: "max", "sum" or the number of one, from 0; or "each", which makes them pages.
+        page: its number from 0; None reads the first, and warns where there are more.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ImageError: not a regular file, empty, not an image, damaged, or beyond a limit (`ImageTooLargeError`).
+        ImageError: not a regular file, empty, not an image, damaged, beyond a limit (`ImageTooLargeError`), or a page,
+            plane or channel that is not there.
     """
-    return read_picture(path, max_pixels=max_pixels, channel=channel)[0]
+    reading = Reading(max_pixels, channel, planes)
+    with open_pages(path, reading) as file:
+        return _read(file, shown(Path(path)), reading, page).image
 
 
-def read_picture(
-    path: str | Path, *, max_pixels: int | None = None, channel: int | str | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """`read_image`, and beside it the numbers that the file stores, to be measured: (H, W, 1) or (H, W, 3).
-
-    The latter are of the file's own type, as `Stored.channels` gives them. Arguments and errors are those of
-    `read_image`.
-    """
-    path = Path(path)
-    name = shown(path)
-    with _opened(path, name) as file:
-        stored = _read(file, name, path.suffix, max_pixels, channel)
-        with _one_sentence(name):
-            return stored.rgb(), stored.channels()
-
-
-def to_rgb(image: ImageLike, value_range: ValueRange | None = None, *, max_pixels: int | None = None) -> np.ndarray:
+def to_rgb(
+    image: ImageLike,
+    value_range: ValueRange | None = None,
+    *,
+    max_pixels: int | None = None,
+    looks_for: Sequence[str] = (),
+) -> np.ndarray:
     """Return any accepted image as RGB uint8 (H, W, 3), contiguous.
 
     - A path is read by `read_image`; `bytes` are an encoded image (the content of a PNG or JPEG file), a PIL image
@@ -92,6 +90,9 @@ def to_rgb(image: ImageLike, value_range: ValueRange | None = None, *, max_pixel
     - Other numbers need `value_range`, the (low, high) that become 0 and 255; what lies outside is clipped. It is never
       guessed, because 0..1, 0..255 and 0..65535 cannot be told apart safely. NaN is an error.
 
+    Args:
+        looks_for: names of classes: of a file with several channels the one is read whose name says so.
+
     Raises:
         FileNotFoundError: a path that does not exist.
         ImageError: anything else that cannot be used.
@@ -99,13 +100,13 @@ def to_rgb(image: ImageLike, value_range: ValueRange | None = None, *, max_pixel
     if isinstance(image, str | Path | bytes | Image.Image):
         if value_range is not None:
             raise ImageError("value_range is for arrays and tensors of numbers; an image file says its range itself")
-        if isinstance(image, bytes):
-            stored = _read(io.BytesIO(image), "encoded image", "", max_pixels, None)
-            with _one_sentence("encoded image"):
-                return stored.rgb()
         if isinstance(image, Image.Image):
             return _pil_to_rgb(image, max_pixels)
-        return read_image(image, max_pixels=max_pixels)
+        reading = Reading(max_pixels, looks_for=tuple(looks_for))
+        if isinstance(image, bytes):
+            return _read(PictureFile(io.BytesIO(image), "encoded image", "", reading), "encoded image", reading).image
+        with open_pages(image, reading) as file:
+            return _read(file, shown(Path(image)), reading).image
     expected = "expected an image path, encoded bytes, a PIL image or a (H, W, 3) uint8 RGB array or tensor"
     if not isinstance(image, np.ndarray | Tensor):
         raise ImageError(f"{expected}, got {type(image).__module__}.{type(image).__name__}")
@@ -135,114 +136,17 @@ def _numbers(image: Tensor) -> np.ndarray:
 
 def _pil_to_rgb(image: Image.Image, max_pixels: int | None) -> np.ndarray:
     name = shown(getattr(image, "filename", "") or "PIL image")
-    with _one_sentence(name):
+    with one_sentence(name):
         expect_within(name, (image.height, image.width), len(image.getbands()), max_pixels, 0, "")
         return pil_numbers(image).rgb()
 
 
-@contextmanager
-def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
-    """A regular file, opened; anything else is refused without waiting for it."""
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError):
-        error = missing_file(path, "image file")
-        raise error if isinstance(error, FileNotFoundError) else ImageError(str(error)) from None
-    if not stat.S_ISREG(mode):
-        kinds = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"))
-        what = next((noun for is_kind, noun in kinds if is_kind(mode)), "device")
-        raise ImageError(f"{name}: expected an image file, got a {what}")
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise ImageError(f"{name}: the image file cannot be read ({_reason(error)})") from error
-    with file:
-        yield file
-
-
-def _read(file: BinaryIO, name: str, extension: str, max_pixels: int | None, channel: int | str | None) -> Stored:
-    with _one_sentence(name):
-        format = _recognise(file, extension, name)
-        if format != "TIFF":
-            image = open_raster(file, format, name, max_pixels)
-            frames = num_frames(image)
-            if frames > 1:
-                _warn(f"{name}: the file has {frames} frames; only the first is read")
-            return read_raster(image, file)
-        with open_tiff(file, name) as tiff:
-            held = layout(tiff, name)
-            chosen = _choose_channel(held, channel, name)
-            said = _what_is_left_out(held)
-            if said:
-                _warn(f"{name}: {said}")
-            return read_plane(tiff, file, name, 0, chosen, max_pixels)
-
-
-@contextmanager
-def _one_sentence(name: str) -> Iterator[None]:
-    """Whatever a decoder raises becomes an `ImageError` that names the file: one picture must not end a job."""
-    try:
-        yield
-    except ImageError:
-        raise
-    except MemoryError as error:
-        raise ImageError(f"{name}: there is not enough memory to decode the image") from error
-    except Exception as error:
-        raise ImageError(f"{name}: the image is damaged and cannot be decoded ({_reason(error)})") from error
-
-
-def _recognise(file: BinaryIO, extension: str, name: str) -> str:
-    start = file.read(START_BYTES)
-    if not start:
-        raise ImageError(f"{name}: the image file is empty (0 bytes)")
-    file.seek(0)
-    format, otherwise = recognise(start, extension)
-    if format is None and otherwise:
-        raise ImageError(f"{name}: not an image that can be read: it is {otherwise}")
-    if format is None:
-        raise ImageError(f"{name}: not an image in a known format (the file begins with {start[:16]!r})")
-    return format
-
-
-def _choose_channel(held: TiffLayout, channel: int | str | None, name: str) -> int | None:
-    """The number of the channel to read; None for the maximum, or where there is but one."""
-    num_channels = held.length("C")
-    if num_channels == 1 or channel == "max":
-        return None
-    listed = ", ".join(
-        f"{number} {title!r}" if title else str(number) for number, title in enumerate(held.channel_names)
-    )
-    if isinstance(channel, int) and 0 <= channel < num_channels:
-        return channel
-    if isinstance(channel, str) and channel in held.channel_names:
-        return held.channel_names.index(channel)
-    if channel is not None:
-        raise ImageError(f"{name}: no channel {channel!r} in this file, which has {listed}")
-    raise ImageError(
-        f"{name}: {num_channels} channels that are not RGB ({listed}); expected to be told which channel to take, by "
-        "number or name, or the maximum of all"
-    )
-
-
-def _what_is_left_out(held: TiffLayout) -> str:
-    said = []
-    if held.num_pages > 1:
-        axes = f"axes {held.axes} of {' x '.join(map(str, held.shape))}"
-        said.append(f"the file has {held.num_pages} pages ({axes}); only the first is read")
-    if held.length("Z") > 1:
-        said.append(f"{held.length('Z')} planes of depth are read as their maximum")
-    if held.num_others:
-        said.append(f"{held.num_others} more images of other sizes or types in the file are not read")
-    if held.length("S") > 4:
-        said.append(f"of {held.length('S')} samples of a pixel only red, green and blue are read")
-    return "; ".join(said)
-
-
-def _warn(sentence: str) -> None:
-    warnings.warn(sentence, PartOfFile, stacklevel=3)
-
-
-def _reason(error: Exception) -> str:
-    """What a library said, short and printable: it may quote the file."""
-    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    return "".join(letter if letter.isprintable() else "?" for letter in text)[:200]
+def _read(file: PictureFile, name: str, reading: Reading, page: int | None = None) -> Page:
+    """The page that was asked for, or the first, with a warning that says what is not read."""
+    found = file.read(page or 0)
+    said = list(found.notes) if reading.planes is None else []
+    if page is None and file.held:
+        said.insert(0, f"the file has {file.held}; only the first is read")
+    if said:
+        warnings.warn(f"{name}: {'; '.join(said)}", PartOfFile, stacklevel=3)
+    return found

@@ -10,7 +10,7 @@ import numpy as np
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.images import read_image
 from maskrcnn.data.pictures.geo import geo_reference
-from maskrcnn.prediction.job_records import Records
+from maskrcnn.prediction.job_records import JobPage, Records
 from maskrcnn.report.export.picture import FoundObject, FoundPicture, GeoReference, stems
 from maskrcnn.structures.polygons import Polygon
 
@@ -19,26 +19,26 @@ Ring = list[float]
 
 def pictures_of_job(
     records: Records,
-    names: Mapping[Path, str],
+    names: Mapping[JobPage, str],
     class_of: Mapping[int, str],
-    read: Callable[[Path], np.ndarray],
+    read: Callable[[JobPage], np.ndarray],
 ) -> Iterator[FoundPicture]:
-    """The pictures that are done, in the order of `names`; `class_of` has the name of each category id.
+    """The pages that are done, in the order of `names`; `class_of` has the name of each category id.
 
-    `read` gives the pixels of a file.
+    `read` gives the pixels of a page.
     """
-    done = [file for file in names if file in records.done]
-    for file, stem in zip(done, stems([(names[file], None) for file in done]), strict=True):
-        outlines = records.outlines(file)
-        annotations = records.annotations(file)
+    done = [page for page in names if page in records.done]
+    for page, stem in zip(done, stems([(names[page], page.number) for page in done]), strict=True):
+        outlines = records.outlines(page)
+        annotations = records.annotations(page)
         objects = [
             _found(annotation, class_of, outlines[i] if outlines else None)
             for i, annotation in enumerate(annotations)
             if annotation["area"]
         ]
         num_empty = len(annotations) - len(objects)
-        size, geo = records.done[file].image_size, _geo(file)
-        yield FoundPicture(names[file], stem, size, objects, None, partial(read, file), geo, num_empty)
+        size, geo = records.done[page].image_size, _geo(page.file)
+        yield FoundPicture(names[page], stem, size, objects, page.number, partial(read, page), geo, num_empty)
 
 
 def pictures_of_annotations(table: Annotations, *, is_read: bool = True) -> Iterator[FoundPicture]:

@@ -14,17 +14,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from maskrcnn.data.images import read_picture
+from maskrcnn.data.pages import Planes, Reading
 from maskrcnn.distributed import gather, is_first, rank, world_size
 from maskrcnn.files import clear_temporaries, folder_lock
 from maskrcnn.names import printable
 from maskrcnn.prediction.exporting import pictures_of_job
-from maskrcnn.prediction.job_names import common_folder, drawing_names, relative_names
-from maskrcnn.prediction.job_records import FileState, Records, settings_key
+from maskrcnn.prediction.job_names import common_folder, drawing_names, page_drawing, relative_names
+from maskrcnn.prediction.job_pages import PageReader, num_pages, pages_of
+from maskrcnn.prediction.job_records import FileState, JobPage, Records, settings_key
 from maskrcnn.prediction.job_results import (
     COUNTS,
+    HISTOGRAMS,
     INSTANCES,
     MEASUREMENTS,
+    REGIONS,
     JobSummary,
     count_rows,
     describe,
@@ -35,15 +38,19 @@ from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.pipeline import OutputError, PictureError, finished
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.export.formats import write_formats
+from maskrcnn.report.labels import LabelMode
 from maskrcnn.report.selection import Selection
 from maskrcnn.report.written import is_ours
 from maskrcnn.spelling import did_you_mean
+from maskrcnn.structures.regions import Region
 
 LOGGER = logging.getLogger("maskrcnn")
 EXPORTS = "exports"
 """Folder in the output folder for files of other tools."""
 RECORDS = ".done"
 """Folder in the output folder for what is known of pictures that are done."""
+MAX_SERIES_SAID = 5
+"""Files with pages that are named one by one."""
 TILES = "tiles"
 """Folder in that one for tiles of a picture that is not."""
 
@@ -60,8 +67,12 @@ def infer_files(
     overwrite: bool = False,
     max_pixels: int | None = None,
     channel: int | str | None = None,
+    planes: Planes | None = None,
     selection: Selection | None = None,
     pixel_size_um: float | None = None,
+    regions: Sequence[Region] = (),
+    histograms: bool = False,
+    labels: LabelMode = "auto",
     exports: Sequence[str] = (),
     smooth_outlines: bool = False,
     say: Callable[[str], None] = LOGGER.info,
@@ -69,25 +80,30 @@ def infer_files(
 ) -> JobSummary:
     """Write `<stem>_instances.png` for each file, counts.csv, measurements.csv and instances.json, all into `out`.
 
-    A file that cannot be read, or on which anything else fails, is reported, and its row of counts.csv says why; the
-    others are finished. Other threads read the next pictures and draw the last ones while the network runs.
+    Every page of a file is counted by itself, and drawn as `<stem>_page<number>_instances.png`. A page that cannot be
+    read, or on which anything else fails, is reported, and its row of counts.csv says why; the others are finished.
+    Other threads read the next pictures and draw the last ones while the network runs.
 
-    Each of several files is recorded in `out`/.done when it is finished. The same job again does only those that are
+    Each of several pages is recorded in `out`/.done when it is finished. The same job again does only those that are
     not, or that changed; counts.csv and instances.json come at the end and are those of a job done in one go. Processes
-    of a group (`maskrcnn.distributed`) divide the files; the first gives the summary of all, the others an empty one.
+    of a group (`maskrcnn.distributed`) divide the pages; the first gives the summary of all, the others an empty one.
 
     Args:
         root: folder from which files are named in counts.csv and instances.json; None takes the one that holds all.
         classes: names to keep; None keeps all.
         redo: do also what was done before.
         overwrite: replace files in `out` that no earlier job wrote.
-        max_pixels, channel: of `read_image`.
+        max_pixels, channel, planes: of `maskrcnn.data.pages.Reading`.
         selection: which objects count; None takes all.
-        pixel_size_um: the side of a pixel in micrometres, which measurements.csv then has columns in, too.
+        pixel_size_um: the side of a pixel in micrometres, in place of what the files say. measurements.csv has columns
+            in micrometres where it is known.
         exports: formats of `maskrcnn.report.export.formats`, which are written to `out`/exports/<format>.
         smooth_outlines: with outlines between the pixels, not along their edges.
-        say: takes one line for each file that was done; the logger "maskrcnn" where none is given.
-        on_failure: takes the error of each file that could not be done; its text names the file. None logs a warning.
+        regions: areas of every image in which objects are also counted by themselves: regions.csv.
+        histograms: write measurements.png.
+        labels: what is written at objects that are drawn, of `maskrcnn.draw`.
+        say: takes one line for each page that was done; the logger "maskrcnn" where none is given.
+        on_failure: takes the error of each page that could not be done; its text names the file. None logs a warning.
 
     Raises:
         ValueError: an unknown name in `classes`; a file outside `root`; a drawing that would replace one of `files`;
@@ -97,41 +113,54 @@ def infer_files(
         OSError: `out` cannot be written, since the disk is full, say. What was done is kept.
         RuntimeError: another process died before its files were done.
     """
-    reading = {"max_pixels": max_pixels, "channel": channel}
-    labels = _labels(predictor.class_names, classes)
-    class_names = [name for label, name in enumerate(predictor.class_names) if label in labels]
+    reading = Reading(max_pixels, channel, planes, tuple(predictor.class_names))
+    kept_labels = _labels(predictor.class_names, classes)
+    class_names = [name for label, name in enumerate(predictor.class_names) if label in kept_labels]
     category_ids = predictor.settings.category_ids or None
     root = common_folder(file.parent for file in files) if root is None else root
     names = relative_names(files, root)
     drawings = _drawings(names, "" if root is None else root.absolute().name, out) if is_drawn else {}
-    folder = out / RECORDS if len(files) > 1 else None
     _expect_same_files(files)
+    is_alone = len(files) == 1 and num_pages(files[0], reading) == 1
+    folder = None if is_alone or not files else out / RECORDS
     smooth = smooth_outlines and bool(exports)
-    make_key = cache(lambda: settings_key(predictor, labels.tolist(), channel, selection, smooth=smooth))
+    make_key = cache(lambda: settings_key(predictor, kept_labels.tolist(), reading, selection, labels, smooth=smooth))
     settings = _from_first(lambda: make_key() if folder else "")
     tiles = out / RECORDS / TILES
 
-    def kept(state: FileState) -> TileFiles:
-        return TileFiles(tiles, settings or make_key(), state)
+    def drawing_of(page: JobPage) -> Path | None:
+        drawing = drawings.get(page.file)
+        return drawing if drawing is None or page.number is None else page_drawing(drawing, page.number, page.num)
+
+    def kept(page: JobPage, state: FileState) -> TileFiles:
+        return TileFiles(tiles, f"{settings or make_key()} {page.number}", state)
 
     with Records(folder, settings) as records, ExitStack() as stack:
 
-        def prepare() -> list[int]:
+        def prepare() -> tuple[list[JobPage], list[int]]:
             stack.enter_context(folder_lock(out, "infer"))
             clear_temporaries(out)
             if redo:
                 shutil.rmtree(tiles, ignore_errors=True)
+            _load(records, files, drawing_of, redo, say)
+            pages = pages_of(files, {page.file: page.num for page in records.done}, reading)
+            places = [place for page in pages if (place := drawing_of(page)) is not None]
+            _expect_no_source(out, places, files)
             if not overwrite:
-                _expect_ours([out / COUNTS, out / INSTANCES, out / MEASUREMENTS, *drawings.values()])
-            return _find_todo(records, files, drawings, redo, say)
+                tables = [COUNTS, INSTANCES, MEASUREMENTS, *[REGIONS] * bool(regions), *[HISTOGRAMS] * histograms]
+                _expect_ours([*(out / name for name in tables), *places])
+            _say_pages(pages, len(records.done), say)
+            return pages, [i for i, page in enumerate(pages) if page not in records.done]
 
         def progress() -> str:
-            num = f"{len(records.done)} of {len(files)} images are" if world_size() == 1 else "a part is"
+            num = f"{len(records.done)} of {len(pages)} images are" if world_size() == 1 else "a part is"
             return f"{num} done, and the same command goes on from there"
 
-        todo: list[int] = _from_first(prepare)
-        own = [files[i] for i in todo[rank() :: world_size()]]
-        failures: dict[Path, str] = {}
+        pages: list[JobPage]
+        todo: list[int]
+        pages, todo = _from_first(prepare)
+        own = [pages[i] for i in todo[rank() :: world_size()]]
+        failures: dict[JobPage, str] = {}
         try:
             with (
                 tqdm(total=len(own), unit="image", disable=None if len(own) > 1 and is_first() else True) as bar,
@@ -139,22 +168,23 @@ def infer_files(
                     finished(
                         predictor,
                         own,
-                        drawings,
-                        labels,
+                        drawing_of,
+                        kept_labels,
                         records,
                         reading,
                         selection or Selection(),
                         kept,
-                        smooth=smooth,
+                        labels,
+                        smooth,
                     )
                 ) as results,
             ):
-                for file, result in results:
+                for page, result in results:
                     bar.update()
                     if not isinstance(result, PictureError):
-                        say(f"{printable(str(file))}: {describe(dict.fromkeys(class_names, 0) | result)}")
+                        say(f"{printable(str(page))}: {describe(dict.fromkeys(class_names, 0) | result)}")
                         continue
-                    failures[file] = result.status
+                    failures[page] = result.status
                     if on_failure is None:
                         LOGGER.warning("%s", printable(str(result)))
                     else:
@@ -170,14 +200,26 @@ def infer_files(
             if not is_first():
                 return JobSummary(root)
             if world_size() > 1:
-                records.load(files, drawings)
-            _expect_all_done(records, files, failures)
-            summary = summarise(records, files, failures, class_names, root)
+                records.load(files, drawing_of)
+            _expect_all_done(records, pages, failures)
+            summary = summarise(records, pages, failures, class_names, root)
             try:
-                rows = count_rows(records, names, failures)
+                page_names = {page: names[page.file] for page in pages}
+                rows = count_rows(records, page_names, failures)
                 all_names = predictor.class_names
-                write_results(out, rows, class_names, records, names, all_names, category_ids, pixel_size_um)
-                _export(out, exports, records, names, all_names, category_ids, reading, overwrite, say)
+                write_results(
+                    out,
+                    rows,
+                    class_names,
+                    records,
+                    page_names,
+                    all_names,
+                    category_ids,
+                    pixel_size_um,
+                    regions,
+                    histograms,
+                )
+                _export(out, exports, records, page_names, all_names, category_ids, reading, overwrite, say)
             except OSError as error:
                 raise _unwritable(out, error, progress()) from error
             shutil.rmtree(tiles, ignore_errors=True)  # also what was left under other settings
@@ -196,18 +238,19 @@ def _export(
     out: Path,
     exports: Sequence[str],
     records: Records,
-    names: Mapping[Path, str],
+    names: Mapping[JobPage, str],
     class_names: Sequence[str],
     category_ids: Sequence[int] | None,
-    reading: Mapping[str, Any],
+    reading: Reading,
     overwrite: bool,
     say: Callable[[str], None],
 ) -> None:
     if not exports:
         return
     class_of = dict(zip(category_ids or range(1, len(class_names) + 1), class_names, strict=True))
-    pictures = pictures_of_job(records, names, class_of, lambda file: read_picture(file, **reading)[0])
-    done = write_formats(out / EXPORTS, exports, pictures, class_names, overwrite=overwrite, outlines_said=say)
+    with closing(PageReader(reading)) as reader:
+        pictures = pictures_of_job(records, names, class_of, lambda page: reader.read(page)[1].image)
+        done = write_formats(out / EXPORTS, exports, pictures, class_names, overwrite=overwrite, outlines_said=say)
     for one in done:
         say(str(one))
 
@@ -220,11 +263,16 @@ def _drawings(names: Mapping[Path, str], root_name: str, out: Path) -> dict[Path
     """
     chosen = drawing_names(list(names.values()), root_name)
     drawings = {file: out / chosen[name] for file, name in names.items()}
-    sources = {os.path.realpath(file) for file in names}
-    for file, drawing in drawings.items():
-        if os.path.realpath(drawing) in sources:
-            raise ValueError(f"{out}: the drawing of {file} would replace the image {drawing}; choose another folder")
+    _expect_no_source(out, list(drawings.values()), list(names))
     return drawings
+
+
+def _expect_no_source(out: Path, drawings: Sequence[Path], files: Sequence[Path]) -> None:
+    sources = {os.path.realpath(file): file for file in files}
+    for drawing in drawings:
+        file = sources.get(os.path.realpath(drawing))
+        if file is not None:
+            raise ValueError(f"{out}: a drawing would replace the image {file}; choose another folder")
 
 
 def _expect_ours(paths: Sequence[Path]) -> None:
@@ -248,24 +296,36 @@ def _labels(class_names: Sequence[str], classes: Sequence[str] | None) -> Tensor
     return torch.tensor([class_names.index(name) for name in wanted])
 
 
-def _find_todo(
-    records: Records, files: Sequence[Path], drawings: Mapping[Path, Path], redo: bool, say: Callable[[str], None]
-) -> list[int]:
-    """Indices of the files that are not on record."""
-    num_damaged = 0
+def _load(
+    records: Records,
+    files: Sequence[Path],
+    drawing_of: Callable[[JobPage], Path | None],
+    redo: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Take up what is on record."""
     if redo:
         records.forget()
-    else:
-        num_damaged = records.load(files, drawings)
+        return
+    num_damaged = records.load(files, drawing_of)
     if num_damaged:
         say(
             "1 record of an earlier run is damaged; its image is done again"
             if num_damaged == 1
             else f"{num_damaged} records of earlier runs are damaged; their images are done again"
         )
-    if records.done:
-        say(f"done before: {len(records.done)} of {len(files)} images (redo does them again)")
-    return [i for i, file in enumerate(files) if file not in records.done]
+
+
+def _say_pages(pages: Sequence[JobPage], num_done: int, say: Callable[[str], None]) -> None:
+    """What was done before, and which files have pages."""
+    if num_done:
+        say(f"done before: {num_done} of {len(pages)} images (redo does them again)")
+    series = {page.file: page.num for page in pages if page.number is not None}
+    if len(series) <= MAX_SERIES_SAID:
+        for file, num in series.items():
+            say(f"{printable(str(file))}: {num} pages, each counted by itself")
+    else:
+        say(f"{len(series)} files have {sum(series.values())} pages, each counted by itself")
 
 
 def _from_first(make: Callable[[], Any]) -> Any:
@@ -288,21 +348,21 @@ def _expect_same_files(files: Sequence[Path]) -> None:
         raise ValueError("the processes see different files; each needs all of them, under the same paths")
 
 
-def _wait_for_all(failures: dict[Path, str]) -> dict[Path, str]:
-    """The files that any process could not do; where one died, the first has to do with its own."""
+def _wait_for_all(failures: dict[JobPage, str]) -> dict[JobPage, str]:
+    """The pages that any process could not do; where one died, the first has to do with its own."""
     try:
-        return {file: status for part in gather(failures) for file, status in part.items()}
+        return {page: status for part in gather(failures) for page, status in part.items()}
     except RuntimeError:  # a process that dies closes its connections
         if not is_first():
             raise
         return failures
 
 
-def _expect_all_done(records: Records, files: Sequence[Path], failures: Mapping[Path, str]) -> None:
-    missing = [file for file in files if file not in records.done and file not in failures]
+def _expect_all_done(records: Records, pages: Sequence[JobPage], failures: Mapping[JobPage, str]) -> None:
+    missing = [page for page in pages if page not in records.done and page not in failures]
     if missing:
         names = ", ".join(map(str, missing[:3])) + ", ..." * (len(missing) > 3)
         raise RuntimeError(
-            f"{len(missing)} of {len(files)} images are not done, since a process died or they changed meanwhile: "
+            f"{len(missing)} of {len(pages)} images are not done, since a process died or they changed meanwhile: "
             f"{names}; counts.csv and instances.json are not written, the same command does the rest"
         )

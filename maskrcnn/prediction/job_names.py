@@ -13,6 +13,7 @@ from maskrcnn.report.written import DRAWING_ENDING
 MAX_NAME_BYTES = 200
 """Of a drawing's name; file systems take 255, some network ones less."""
 _HASH_DIGITS = 8
+_PAGE = re.compile(r"_page\d+$")
 _IN_FOLDER_NAMES = re.compile(r'[\\/:*?"<>|]')  # what Windows refuses, and what would lead into another folder
 
 
@@ -61,6 +62,8 @@ def drawing_names(names: Sequence[str], root_name: str) -> dict[str, str]:
     chosen: dict[str, str] = {}
     for name, some in spellings.items():
         free = [spelling for spelling in some if used[spelling.lower()] == 1 and _is_plain(spelling)]
+        # What the page of another file is drawn as is taken, however many pages that has.
+        free = [one for one in free if not _PAGE.search(one) or not used[_PAGE.sub("", one.lower())]]
         if free:
             chosen[name] = free[0]
     taken = set(used)
@@ -68,6 +71,12 @@ def drawing_names(names: Sequence[str], root_name: str) -> dict[str, str]:
         chosen[name] = _with_hash(name, taken)
         taken.add(chosen[name].lower())
     return {name: f"{chosen[name]}{DRAWING_ENDING}" for name in names}
+
+
+def page_drawing(drawing: Path, number: int, num: int) -> Path:
+    """Where a page of a file with so many is drawn, by the name that `drawing_names` gives the file."""
+    stem = drawing.name.removesuffix(DRAWING_ENDING)
+    return drawing.with_name(f"{stem}_page{number:0{len(str(num - 1))}d}{DRAWING_ENDING}")
 
 
 def _is_plain(spelling: str) -> bool:

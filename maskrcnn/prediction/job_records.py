@@ -1,6 +1,6 @@
-"""What is known of every picture that is done, on disk as soon as it is, so that a stopped job goes on from there.
+"""What is known of every page that is done, on disk as soon as it is, so that a stopped job goes on from there.
 
-A record is a line: a checksum, and JSON of the picture's file and its state, the settings, counts and annotations.
+A record is a line: a checksum, and JSON of the page, its file's state, the settings, counts and annotations.
 """
 
 import hashlib
@@ -11,16 +11,17 @@ import stat
 import threading
 import uuid
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 import maskrcnn
+from maskrcnn.data.pages import Reading
 from maskrcnn.files import atomic_path
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.selection import Selection
@@ -30,6 +31,19 @@ HASHED_BYTES = 64 << 20
 _CHECKSUM_BYTES = 9  # 8 digits and a space
 
 Number = Annotated[int, Field(ge=0)]
+
+
+class JobPage(NamedTuple):
+    """What a job counts by itself: a page of a file, or a file that holds one picture."""
+
+    file: Path
+    number: int | None = None
+    """Of the page, from 0; None where the file holds one picture."""
+    num: int = 1
+    """Pages of the file."""
+
+    def __str__(self) -> str:
+        return str(self.file) if self.number is None else f"{self.file} page {self.number}"
 
 
 class _Strict(BaseModel):
@@ -70,6 +84,12 @@ class _Annotation(_Strict):
 class _Record(_Strict):
     settings: str
     file: FileState
+    page: Number | None = None
+    pages: Annotated[int, Field(ge=1)] = 1
+    """Of the file."""
+    place: dict[str, Number] = {}
+    pixel_um: list[float] | None = None
+    """Height and width."""
     drawing: list[str | int] | None
     """Name, bytes, mtime in ns."""
     size: Annotated[list[Number], Field(min_length=2, max_length=2)]
@@ -86,7 +106,7 @@ class _Record(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A picture that is done; its annotations stay in the record."""
+    """A page that is done; its annotations stay in the record."""
 
     image_size: tuple[int, int]
     """(height, width)."""
@@ -99,6 +119,10 @@ class Done:
     """Pairs of objects that may be one."""
     measured: tuple[str, ...]
     """Names of what was measured of each object."""
+    place: dict[str, int]
+    """Of the page along axes with a meaning."""
+    pixel_size_um: tuple[float, float] | None
+    """Height and width of a pixel, where the file says it."""
     source: Path | io.BytesIO
     offset: int
     """Where the record begins in `source`, bytes."""
@@ -115,7 +139,7 @@ class Records:
     """
 
     def __init__(self, folder: Path | None, settings: str) -> None:
-        self.done: dict[Path, Done] = {}
+        self.done: dict[JobPage, Done] = {}
         self._folder = folder
         self._settings = settings
         self._own: io.FileIO | io.BytesIO | None = None
@@ -123,7 +147,7 @@ class Records:
 
     def add(
         self,
-        file: Path,
+        page: JobPage,
         state: FileState,
         drawing: Path | None,
         image_size: tuple[int, int],
@@ -133,9 +157,11 @@ class Records:
         num_doubles: int = 0,
         notes: Sequence[str] = (),
         measured: Mapping[str, Sequence[int | float | None]] | None = None,
+        place: Mapping[str, int] | None = None,
+        pixel_size_um: tuple[float, float] | None = None,
         outlines: Sequence[Any] = (),
     ) -> None:
-        """Record that `file`, which was in that `state_of` when it was read, is done and drawn in `drawing`.
+        """Record that `page`, whose file was in that `state_of` when it was read, is done and drawn in `drawing`.
 
         `measured` has, by name, a number for each of the `annotations`.
 
@@ -146,6 +172,10 @@ class Records:
         record = {
             "settings": self._settings,
             "file": state.model_dump(),
+            "page": page.number,
+            "pages": page.num,
+            "place": dict(place or {}),
+            "pixel_um": pixel_size_um,
             "drawing": drawing and _drawing_state(drawing),
             "size": image_size,
             "counts": {name: number for name, number in counts.items() if number},
@@ -163,17 +193,15 @@ class Records:
             offset = self._own.tell()
             _append(self._own, b"%08x %s\n" % (zlib.crc32(text), text))
             source = self._own if isinstance(self._own, io.BytesIO) else Path(self._own.name)
-            names = tuple(record["measured"])
-            self.done[file] = Done(
-                image_size, record["counts"], tuple(ceilings), tuple(notes), num_doubles, names, source, offset
-            )
+            self.done[page] = _done(_Record.model_construct(**record), source, offset)
 
-    def load(self, files: Iterable[Path], drawings: Mapping[Path, Path]) -> int:
+    def load(self, files: Iterable[Path], drawing_of: Callable[[JobPage], Path | None]) -> int:
         """Take up the records on disk of those `files` that have not changed since; gives how many are damaged.
 
-        A file with a place in `drawings` must have been drawn there, and the drawing must be as it was left.
+        A page that `drawing_of` gives a place must have been drawn there, and the drawing must be as it was left.
         """
         by_path = {os.path.realpath(file): file for file in files}
+        is_current: dict[tuple[Path, FileState], bool] = {}  # all pages of a file share what is found out about it
         num_damaged = 0
         for source in self._sources():
             with source.open("rb") as lines:
@@ -183,18 +211,14 @@ class Records:
                     num_damaged += record is None
                     if record is not None and record.settings == self._settings:
                         file = by_path.get(record.file.path)
-                        if file is not None and _is_current(record, file, drawings.get(file)):
-                            size = (record.size[0], record.size[1])
-                            self.done[file] = Done(
-                                size,
-                                record.counts,
-                                tuple(record.ceilings),
-                                tuple(record.notes),
-                                record.doubles,
-                                tuple(record.measured),
-                                source,
-                                offset,
-                            )
+                        if file is None:
+                            offset += len(line)
+                            continue
+                        if (file, record.file) not in is_current:
+                            is_current[file, record.file] = _is_current(record.file, file)
+                        page = JobPage(file, record.page, record.pages)
+                        if is_current[file, record.file] and _is_drawn(record, drawing_of(page)):
+                            self.done[page] = _done(record, source, offset)
                     offset += len(line)
         return num_damaged
 
@@ -203,29 +227,29 @@ class Records:
         for source in self._sources():
             source.unlink(missing_ok=True)
 
-    def annotations(self, file: Path) -> list[dict[str, Any]]:
-        """What was recorded of a file that is done.
+    def annotations(self, page: JobPage) -> list[dict[str, Any]]:
+        """What was recorded of a page that is done.
 
         Raises:
             RuntimeError: the record was changed meanwhile.
         """
-        return [annotation.model_dump() for annotation in self._record(file).annotations]
+        return [annotation.model_dump() for annotation in self._record(page).annotations]
 
-    def measured(self, file: Path) -> dict[str, list[int | float | None]]:
-        """What was measured of a file that is done, by name; a number for each of its annotations.
+    def measured(self, page: JobPage) -> dict[str, list[int | float | None]]:
+        """What was measured of a page that is done, by name; a number for each of its annotations.
 
         Raises:
             RuntimeError: the record was changed meanwhile.
         """
-        return self._record(file).measured
+        return self._record(page).measured
 
-    def outlines(self, file: Path) -> list[list[list[list[float]]]]:
+    def outlines(self, page: JobPage) -> list[list[list[list[float]]]]:
         """Smooth outlines of each of its annotations, where they were recorded, or [].
 
         Raises:
             RuntimeError: the record was changed meanwhile.
         """
-        return self._record(file).outlines
+        return self._record(page).outlines
 
     def compact(self) -> None:
         """Leave on disk only what is done, in one file; this object is of no use any more."""
@@ -247,8 +271,8 @@ class Records:
         if self._own is not None:
             self._own.close()
 
-    def _record(self, file: Path) -> _Record:
-        record = _parse(self._line(self.done[file]))
+    def _record(self, page: JobPage) -> _Record:
+        record = _parse(self._line(self.done[page]))
         if record is None:
             raise RuntimeError(f"{self._folder}: a record was changed while it was in use; start again")
         return record
@@ -294,18 +318,20 @@ def state_of(file: Path) -> FileState:
 def settings_key(
     predictor: Predictor,
     labels: Sequence[int],
-    channel: int | str | None = None,
+    reading: Reading,
     selection: Selection | None = None,
+    label_mode: str = "auto",
     *,
     smooth: bool = False,
 ) -> str:
     """A hash of what decides on the results: weights, settings, precision, the `labels` that are kept, the version,
-    the tiles, the `channel` that is read, the `selection` of what is counted and whether there are `smooth` outlines.
+    the tiles, how files are read, the `selection` of what is counted, what is written in drawings and whether
+    there are `smooth` outlines.
 
     The device and the batch size, which change the last digits, are not in it.
     """
     settings = [maskrcnn.__version__, predictor.precision, predictor.settings.model_dump(mode="json"), sorted(labels)]
-    settings += ["measured", channel, str(selection or "")]
+    settings += ["pages", reading.channel, reading.planes, str(selection or ""), label_mode]
     settings += ["smooth outlines"] * smooth
     settings += [predictor.tile, predictor.overlap, predictor.max_detections]
     digest = hashlib.sha256(json.dumps(settings).encode())
@@ -351,15 +377,35 @@ def _parse(line: bytes) -> _Record | None:
         return None
 
 
-def _is_current(record: _Record, file: Path, drawing: Path | None) -> bool:
+def _done(record: _Record, source: Path | io.BytesIO, offset: int) -> Done:
+    return Done(
+        image_size=(record.size[0], record.size[1]),
+        counts=record.counts,
+        ceilings=tuple(record.ceilings),
+        notes=tuple(record.notes),
+        num_doubles=record.doubles,
+        measured=tuple(record.measured),
+        place=record.place,
+        pixel_size_um=(record.pixel_um[0], record.pixel_um[1]) if record.pixel_um else None,
+        source=source,
+        offset=offset,
+    )
+
+
+def _is_drawn(record: _Record, drawing: Path | None) -> bool:
     try:
-        if drawing is not None and record.drawing != _drawing_state(drawing):
-            return False
-        status, then = file.stat(), record.file
+        return drawing is None or record.drawing == _drawing_state(drawing)
+    except OSError:  # it is gone
+        return False
+
+
+def _is_current(then: FileState, file: Path) -> bool:
+    try:
+        status = file.stat()
         if (status.st_size, status.st_mtime_ns) != (then.size, then.mtime):
             return False
         if status.st_ctime_ns == then.ctime and os.name != "nt":  # where it is the time of creation
             return True
         return then.content is not None and then.content == _content_hash(file, status)
-    except OSError:  # one of them is gone
+    except OSError:  # it is gone
         return False

@@ -2,31 +2,33 @@
 
 import errno
 import math
-import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from maskrcnn.data.images import ImageError, read_picture
+from maskrcnn.data.pages import Page, Reading
 from maskrcnn.data.pictures.finding import shown
+from maskrcnn.data.pictures.limits import ImageError
 from maskrcnn.distributed import is_first, num_cores
 from maskrcnn.names import printable
 from maskrcnn.prediction.ahead import ahead
 from maskrcnn.prediction.exporting import rings_of
-from maskrcnn.prediction.job_records import FileState, Records, state_of
+from maskrcnn.prediction.job_pages import PageReader
+from maskrcnn.prediction.job_records import FileState, JobPage, Records
 from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.count import count
 from maskrcnn.report.double_counts import double_counts
 from maskrcnn.report.draw import figure
 from maskrcnn.report.export.coco import coco_dict
+from maskrcnn.report.labels import LabelMode
 from maskrcnn.report.measure import measure
 from maskrcnn.report.selection import Selection
 from maskrcnn.report.written import write_drawing
@@ -44,21 +46,23 @@ MAX_REASON = 500
 IN_ANNOTATION = ("id", "class", "score", "box_x0", "box_y0", "box_x1", "box_y1")
 """Columns of `measure` that are made from an annotation."""
 
+Kept = Callable[[JobPage, FileState], TileFiles]
+
 
 class PictureError(RuntimeError):
-    """A picture that could not be done; the message begins with its file, `status` says what was wrong."""
+    """A picture that could not be done; the message begins with its page, `status` says what was wrong."""
 
-    def __init__(self, file: Path, what: str, error: Exception) -> None:
+    def __init__(self, page: JobPage, what: str, error: Exception) -> None:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        for name in (str(file), shown(file)):
+        for name in (str(page.file), shown(page.file)):
             reason = reason.removeprefix(f"{name}: ")
         reason = printable(" ".join(reason.split())[:MAX_REASON])
         if not isinstance(error, OSError | ValueError):
             reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
-        self.file, self.status = file, f"{what}: {reason}"
+        self.page, self.status = page, f"{what}: {reason}"
         self.__cause__ = error
         # What a reader says of a file needs no "unreadable" before it.
-        super().__init__(f"{printable(str(file))}: {reason if isinstance(error, ImageError) else self.status}")
+        super().__init__(f"{printable(str(page))}: {reason if isinstance(error, ImageError) else self.status}")
 
 
 class OutputError(OSError):
@@ -66,31 +70,29 @@ class OutputError(OSError):
 
 
 class _Picture(NamedTuple):
-    file: Path
+    page: JobPage
     state: FileState
-    image: np.ndarray
-    """RGB uint8 (H, W, 3)."""
-    numbers: np.ndarray
-    """As stored, (H, W, C)."""
+    content: Page
 
 
 def finished(
     predictor: Predictor,
-    files: Sequence[Path],
-    drawings: Mapping[Path, Path],
+    pages: Sequence[JobPage],
+    drawing_of: Callable[[JobPage], Path | None],
     labels: Tensor,
     records: Records,
-    reading: Mapping[str, Any],
+    reading: Reading,
     selection: Selection,
-    kept: Callable[[FileState], TileFiles],
+    kept: Kept,
+    label_mode: LabelMode = "auto",
     smooth: bool = False,
-) -> Generator[tuple[Path, dict[str, int] | PictureError], None, None]:
-    """Each file and the counts of `labels` in it, in order, when it is drawn and on record; or why it is not.
+) -> Generator[tuple[JobPage, dict[str, int] | PictureError], None, None]:
+    """Each page and the counts of `labels` in it, in order, when it is drawn and on record; or why it is not.
 
-    Counts leave out classes of which there is none. A file with a place in `drawings` is drawn there. Whatever goes
-    wrong with one picture is given in its place. Closing the generator still records what went through the network.
-    `reading` are options of `read_picture`, `selection` says which objects count. `kept` gives the tiles that are done
-    of a picture in a state. With `smooth` smooth outlines are recorded, too.
+    Counts leave out classes of which there is none. A page that `drawing_of` gives a place is drawn there. Whatever
+    goes wrong with one is given in its place. Closing the generator still records what went through the network.
+    `selection` says which objects count, `label_mode` what is written at those that are drawn. `kept` gives the tiles
+    that are done of a page whose file is in a state. With `smooth` smooth outlines are recorded, too.
 
     Raises:
         OutputError: a drawing or a record cannot be written.
@@ -103,57 +105,54 @@ def finished(
 
     def pictures() -> Iterator[_Picture | PictureError]:
         nonlocal largest_bytes
-        for picture in ahead(partial(_read, reading), files, readers, limit):
+        for picture in ahead(partial(_read, reader), pages, readers, limit):
             if isinstance(picture, _Picture):
-                largest_bytes = max(largest_bytes, picture.image.nbytes + picture.numbers.nbytes)
+                largest_bytes = max(largest_bytes, picture.content.image.nbytes + picture.content.numbers.nbytes)
             yield picture
 
-    def finish(detected: tuple[_Picture, Instances] | PictureError) -> tuple[Path, dict[str, int] | PictureError]:
+    def finish(detected: tuple[_Picture, Instances] | PictureError) -> tuple[JobPage, dict[str, int] | PictureError]:
         if isinstance(detected, PictureError):
-            return detected.file, detected
-        (file, state, image, numbers), found = detected
+            return detected.page, detected
+        picture, found = detected
         try:
             instances = selection(found[torch.isin(found.labels, labels)])
-            path = drawings.get(file)
+            path = drawing_of(picture.page)
             if path is not None:
-                _write_drawing(path, figure(image, instances))
-            ids = predictor.settings.category_ids or None
-            counts = _record(records, file, state, path, instances, numbers, ids, smooth=smooth)
+                _write_drawing(path, figure(picture.content.image, instances, labels=label_mode))
+            counts = _record(records, picture, path, instances, predictor.settings.category_ids or None, smooth=smooth)
             if predictor.needs_tiles(instances.image_size):
-                kept(state).remove()
-            return file, counts
+                kept(picture.page, picture.state).remove()
+            return picture.page, counts
         except OutputError:
             raise
         except Exception as error:
-            return file, PictureError(file, "failed", error)
+            return picture.page, PictureError(picture.page, "failed", error)
 
+    reader = PageReader(reading)
     readers, finishers = ThreadPoolExecutor(num_threads), ThreadPoolExecutor(num_threads)
     try:
         yield from ahead(finish, _detections(predictor, pictures(), kept), finishers, limit)
     finally:
         readers.shutdown(cancel_futures=True)
         finishers.shutdown()
+        reader.close()
 
 
-def _read(reading: Mapping[str, Any], file: Path) -> _Picture | PictureError:
+def _read(reader: PageReader, page: JobPage) -> _Picture | PictureError:
     try:
-        # The state before: should the file be written anew in between, the next job does it again.
-        state = state_of(file) if os.path.isfile(file) else None
-        image, numbers = read_picture(file, **reading)
-        if state is None:
-            raise ImageError(f"{file}: expected a file")
-        return _Picture(file, state, image, numbers)
+        state, content = reader.read(page)
+        return _Picture(page, state, content)
     except Exception as error:  # the libraries that decode raise what they like
-        return PictureError(file, "unreadable", error)
+        return PictureError(page, "unreadable", error)
 
 
 def _detections(
-    predictor: Predictor, pictures: Iterator[_Picture | PictureError], kept: Callable[[FileState], TileFiles]
+    predictor: Predictor, pictures: Iterator[_Picture | PictureError], kept: Kept
 ) -> Iterator[tuple[_Picture, Instances] | PictureError]:
     """Each picture and what is in it, a batch at a time; those that cannot be read stay in their place."""
     while batch := list(islice(pictures, predictor.batch_size)):
         readable = [picture for picture in batch if isinstance(picture, _Picture)]
-        tiled = [predictor.needs_tiles((one.image.shape[0], one.image.shape[1])) for one in readable]
+        tiled = [predictor.needs_tiles(_size(one)) for one in readable]
         together = iter(_detect(predictor, [one for one, alone in zip(readable, tiled, strict=True) if not alone]))
         found = (
             _detect_in_tiles(predictor, one, kept) if alone else next(together)
@@ -167,22 +166,26 @@ def _detect(predictor: Predictor, pictures: Sequence[_Picture]) -> list[tuple[_P
     if not pictures:
         return []
     try:
-        return list(zip(pictures, predictor([picture.image for picture in pictures]), strict=True))
+        return list(zip(pictures, predictor([picture.content.image for picture in pictures]), strict=True))
     except Exception as error:  # memory that does not suffice, above all
         if len(pictures) == 1:
-            return [PictureError(pictures[0].file, "failed", error)]
+            return [PictureError(pictures[0].page, "failed", error)]
     return [found for picture in pictures for found in _detect(predictor, [picture])]
 
 
-def _detect_in_tiles(
-    predictor: Predictor, picture: _Picture, kept: Callable[[FileState], TileFiles]
-) -> tuple[_Picture, Instances] | PictureError:
+def _detect_in_tiles(predictor: Predictor, picture: _Picture, kept: Kept) -> tuple[_Picture, Instances] | PictureError:
     try:
-        return picture, predictor.in_tiles(picture.image, kept=kept(picture.state), is_shown=is_first())
+        return picture, predictor.in_tiles(
+            picture.content.image, kept=kept(picture.page, picture.state), is_shown=is_first()
+        )
     except OSError as error:  # the picture is in memory, so it is a tile's result that cannot be written
         raise OutputError(*error.args) from error
     except Exception as error:
-        return PictureError(picture.file, "failed", error)
+        return PictureError(picture.page, "failed", error)
+
+
+def _size(picture: _Picture) -> tuple[int, int]:
+    return picture.content.image.shape[0], picture.content.image.shape[1]
 
 
 def _write_drawing(path: Path, drawing: np.ndarray) -> None:
@@ -196,33 +199,36 @@ def _write_drawing(path: Path, drawing: np.ndarray) -> None:
 
 def _record(
     records: Records,
-    file: Path,
-    state: FileState,
+    picture: _Picture,
     path: Path | None,
     instances: Instances,
-    numbers: np.ndarray,
     category_ids: Sequence[int] | None,
     *,
     smooth: bool,
 ) -> dict[str, int]:
+    page, content = picture.page, picture.content
     counts = {name: number for name, number in count(instances).items() if number}
-    found: Iterable[dict] = coco_dict([(str(file), instances)], instances.class_names, category_ids)["annotations"]
+    found: Iterable[dict] = coco_dict([(str(page), instances)], instances.class_names, category_ids)["annotations"]
     # Numbers are given when all pictures are there.
-    annotations = [{key: value for key, value in one.items() if key not in ("id", "image_id")} for one in found]
+    annotations = [
+        {key: value for key, value in one.items() if key not in ("id", "image_id", "number")} for one in found
+    ]
     num_doubles = len(double_counts(instances))
-    measured = _measured(instances, numbers)
+    measured = _measured(instances, content)
     try:
         records.add(
-            file,
-            state,
+            page,
+            picture.state,
             path,
             instances.image_size,
             counts,
             annotations,
             instances.ceilings,
             num_doubles,
-            instances.notes,
+            (*content.notes, *instances.notes),
             measured,
+            content.place,
+            content.pixel_size_um,
             rings_of(instances.polygons(smooth=True)) if smooth and instances.pixels is None else (),
         )
     except OSError as error:
@@ -230,9 +236,9 @@ def _record(
     return counts
 
 
-def _measured(instances: Instances, numbers: np.ndarray) -> dict[str, list[int | float | None]]:
+def _measured(instances: Instances, content: Page) -> dict[str, list[int | float | None]]:
     """What `measure` says of each object and its annotation does not; None for what is not a finite number."""
-    table = measure(instances, numbers)
+    table = measure(instances, content.numbers, channel_names=content.channel_names)
     columns = {name: table[name].tolist() for name in table if name not in IN_ANNOTATION}
     return {
         name: [int(value) if isinstance(value, bool) else value if math.isfinite(value) else None for value in values]

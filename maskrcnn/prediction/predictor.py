@@ -164,7 +164,8 @@ class Predictor:
         results: list[Instances] = []
         for first in range(0, len(images), self.batch_size):
             some = images[first : first + self.batch_size]
-            batch = [to_rgb(picture, value_range, max_pixels=max_pixels) for picture in some]
+            classes = self.class_names
+            batch = [to_rgb(picture, value_range, max_pixels=max_pixels, looks_for=classes) for picture in some]
             whole = [i for i, pixels in enumerate(batch) if not self.needs_tiles(_size(pixels))]
             found: dict[int, Instances] = {}
             with torch.inference_mode():

@@ -73,8 +73,8 @@ def draw(
         image: a picture in any form that a `Predictor` takes, with its `value_range` where it needs one.
         instances: what was found in it: objects, or a class for every pixel, of which only the `legend` can be chosen.
         legend: put the count, or the share of the pixels, of each class where it hides the least.
-        labels: "auto" draws the box and writes class and score only at objects with room for it; "all" at every
-            object; "none" at none.
+        labels: "auto" draws the box and writes number, class and score only at objects with room for it, or else the
+            numbers alone, or nothing; "all" at every object; "id", "class" or "score" one of them; "none" none.
         colors: "instance" gives neighbours different colours; "class" gives each class its own.
         scale: whole factor by which the picture is enlarged.
         max_pixels: of `read_image`.

@@ -12,28 +12,32 @@ from maskrcnn.names import table_cell
 
 @dataclass(frozen=True)
 class CountRow:
-    """What came of one file."""
+    """What came of one file, or one page of it."""
 
     file: str
     counts: Mapping[str, int] | None
     """By class name; None where it is not known."""
     status: str
-    """`ok`, or what kept the file from being counted whole."""
+    """`ok`, or what kept the picture from being counted whole."""
+    page: int | None = None
+    """From 0, of a file with several."""
 
 
 def counts_csv(path: str | Path, rows: Iterable[CountRow], class_names: Sequence[str]) -> None:
-    """Write one line per file: `file`, one column for each of `class_names`, `total`, `status`.
+    """Write one line per picture: `file`, `page`, one column for each of `class_names`, `total`, `status`.
 
+    `page` is empty for a file that holds one picture.
     A class that a row lacks is written as 0; where the counts are not known the cells are empty. The table is UTF-8 and
     holds no line of sums. Names and words are written as `table_cell` makes them, so that no cell is a formula.
     """
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["file", *map(table_cell, class_names), "total", "status"])
+    table.writerow(["file", "page", *map(table_cell, class_names), "total", "status"])
     for row in rows:
         numbers: list[int | str] = [""] * (len(class_names) + 1)
         if row.counts is not None:
             numbers = [*(row.counts.get(name, 0) for name in class_names), sum(row.counts.values())]
-        table.writerow([table_cell(row.file), *numbers, table_cell(row.status)])
+        page = "" if row.page is None else row.page
+        table.writerow([table_cell(row.file), page, *numbers, table_cell(row.status)])
     with atomic_path(path) as temporary:
         temporary.write_bytes(text.getvalue().encode())

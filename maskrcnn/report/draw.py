@@ -39,8 +39,10 @@ def draw(
     """Return a new RGB uint8 picture, (scale * H, scale * W, 3): `image`, RGB uint8 (H, W, 3), with `instances` on it.
 
     - `legend` puts the count of each class where it covers the least of the objects, in a corner if it can be.
-    - `labels`: "auto" draws the box and writes class and score only at objects with room for it: all from a size on,
-      which is larger where there are many; "all" at every object; "none" at none.
+    - `labels`: "auto" draws the box and writes number, class and score at objects with room for it: all from a size on,
+      which is larger where there are many; where there is room for none, only the numbers into the objects, or nothing.
+      "all" writes them at every object, "id", "class" or "score" one of them; "none" none. The number is that of
+      `maskrcnn.measure` and of every file: 1 for the first of `instances`.
     - `colors`: "instance" gives neighbours different colours; "class" gives each class its own, shown in the legend.
 
     Lines and letters follow the size of the picture and of the object. With no instances, no legend and scale 1 the

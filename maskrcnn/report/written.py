@@ -15,8 +15,10 @@ from maskrcnn.report.export.coco import DESCRIPTION
 
 MAX_HEADER_BYTES = 1 << 20
 """Of a table's first line, for `is_ours`: thousands of class names."""
-MEASURED_FIRST = ("file", "id", "class", "score", "box_x0", "box_y0", "box_x1", "box_y1")
+MEASURED_FIRST = ("file", "page", "id", "class", "score", "box_x0", "box_y0", "box_x1", "box_y1")
 """The first columns of a job's table of measurements."""
+REGIONS_FIRST = ("file", "page", "region", "area_px")
+"""Of that of regions."""
 CLASSES_HEADER = ("value", "class", "red", "green", "blue", "pixels", "share")
 """Columns of a table of the classes of semantic maps."""
 SHARES_LAST = ("no class", "status")
@@ -79,7 +81,7 @@ def is_ours(path: str | Path) -> bool:
                 return (
                     is_of_files
                     or header == list(CLASSES_HEADER)
-                    or header[: len(MEASURED_FIRST)] == list(MEASURED_FIRST)
+                    or any(header[: len(first)] == list(first) for first in (MEASURED_FIRST, REGIONS_FIRST))
                 )
             start = file.read(_PNG_HEADER_BYTES + 4 + len(_MARK))  # enough of a JSON, too
     except (OSError, ValueError, csv.Error):

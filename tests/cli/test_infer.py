@@ -350,11 +350,20 @@ def test_limits_and_parts_of_files_are_said(tool: Tool, weights: Path, pictures:
     options = ("--weights", weights, "--no-draw", "--redo", "--out", "found")
     said = tool("infer", "time.tif", "two.ome.tif", *options)
     assert said.status == 1
-    assert said.err.splitlines() == [
-        "note: time.tif: the file has 3 pages (axes TYX of 3 x 48 x 64); only the first is read",
-        "error: two.ome.tif: 2 channels that are not RGB (0 'GFP', 1 'DAPI'); expected to be told which channel to "
-        "take, by number or name, or the maximum of all; choose it with --channel",
-        "1 of 2 files could not be read",
+    assert "time.tif: 3 pages, each counted by itself\n" in said.out
+    error, summary = said.err.splitlines()
+    assert error.startswith("error: two.ome.tif: 2 channels that are not RGB (0 'GFP': mean ")
+    assert error.endswith(
+        "; expected to be told which channel to take, by number or name, or the maximum of all; choose "
+        "it with --channel"
+    )
+    assert summary == "1 of 2 files could not be read"
+    assert [row[:2] for row in csv.reader(Path("found/counts.csv").open())] == [
+        ["file", "page"],
+        ["time.tif", "0"],
+        ["time.tif", "1"],
+        ["time.tif", "2"],
+        ["two.ome.tif", ""],
     ]
     said = tool("infer", "time.tif", "two.ome.tif", *options, "--channel", "DAPI")
     assert said.status == 0, said.err

@@ -51,6 +51,7 @@ def test_files_are_done_and_bad_ones_skipped(predictor: maskrcnn.Predictor, file
     assert [row["file"] for row in table] == ["a.png", "text.jpg", "b/a.png", "c.png", "empty.png"]
     assert table[1] == {
         "file": "text.jpg",
+        "page": "",
         "square": "",
         "disc": "",
         "total": "",
@@ -106,7 +107,7 @@ def test_only_some_classes(predictor: maskrcnn.Predictor, files: list[Path], tmp
     everything = infer_files(predictor, files[:1], tmp_path / "all", say=lambda _: None)
     some = infer_files(predictor, files[:1], tmp_path / "some", classes=["disc"], say=lambda _: None)
     assert some.counts == [(str(files[0]), {"disc": everything.counts[0][1]["disc"]})]
-    assert (tmp_path / "some" / "counts.csv").read_text().startswith("file,disc,total,status\n")
+    assert (tmp_path / "some" / "counts.csv").read_text().startswith("file,page,disc,total,status\n")
     annotations = json.loads((tmp_path / "some" / "instances.json").read_text())["annotations"]
     assert {annotation["category_id"] for annotation in annotations} <= {CATEGORY_IDS[1]}
     with pytest.raises(ValueError, match="no class 'cat' in these weights; known: square, disc"):
@@ -130,7 +131,7 @@ def test_a_file_that_cannot_be_read_is_in_the_table(
         "instances.json",
         "measurements.csv",
     ]
-    assert (tmp_path / "out" / "counts.csv").read_text().splitlines()[1].startswith("text.jpg,,,,unreadable: not an")
+    assert (tmp_path / "out" / "counts.csv").read_text().splitlines()[1].startswith("text.jpg,,,,,unreadable: not an")
     assert caplog.messages[0].startswith(f"{files[1]}: not an image")
 
 

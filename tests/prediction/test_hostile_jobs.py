@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,10 @@ import maskrcnn
 from maskrcnn.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, FolderInUseError, folder_lock
 from maskrcnn.prediction import job_records, pipeline
 from maskrcnn.prediction.folder_job import infer_files
+from maskrcnn.prediction.job_pages import PageReader
+from maskrcnn.prediction.job_records import JobPage
 from maskrcnn.prediction.job_results import JobSummary
+from maskrcnn.structures.instances import Instances
 from tests.tiny import scene
 
 PICTURE = scene([("square", 8, 8, 24), ("disc", 36, 30, 24)], (64, 80))[0]
@@ -91,7 +95,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("stage", ["read_picture", "figure", "detect"])
+@pytest.mark.parametrize("stage", ["read", "figure", "detect"])
 def test_one_picture_never_ends_the_job(
     predictor: maskrcnn.Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch, stage: str, error: Exception
 ) -> None:
@@ -106,19 +110,28 @@ def test_one_picture_never_ends_the_job(
             return original(self, images)
 
         monkeypatch.setattr(maskrcnn.Predictor, "__call__", call)
-    else:
-        function = getattr(pipeline, stage)
+    elif stage == "read":
+        read = PageReader.read
 
-        def replaced(given: Path | np.ndarray, *rest: object, **options: object):
-            if given == files[2] if isinstance(given, Path) else np.array_equal(given, bad):
+        def reading(self: PageReader, page: JobPage):
+            if page.file == files[2]:
                 raise error
-            return function(given, *rest, **options)
+            return read(self, page)
 
-        monkeypatch.setattr(pipeline, stage, replaced)
+        monkeypatch.setattr(PageReader, "read", reading)
+    else:
+        function = pipeline.figure
+
+        def drawing(given: np.ndarray, instances: Instances, **options: Any):
+            if np.array_equal(given, bad):
+                raise error
+            return function(given, instances, **options)
+
+        monkeypatch.setattr(pipeline, "figure", drawing)
     failures: list[Exception] = []
     summary, _ = run(predictor, files, on_failure=failures.append)
     assert [name for name, _ in summary.counts] == [str(files[i]) for i in (0, 1, 3)]
-    word = "unreadable" if stage == "read_picture" else "failed"
+    word = "unreadable" if stage == "read" else "failed"
     status = table(files)["2.png"]["status"]
     assert status.startswith((f"{word}: {type(error).__name__}", f"{word}: 'x'"))
     assert "\n" not in status
@@ -215,7 +228,7 @@ def test_files_of_a_user_are_not_replaced(predictor: maskrcnn.Predictor, files: 
 def test_a_drawing_never_replaces_a_picture(predictor: maskrcnn.Predictor, files: list[Path]) -> None:
     picture = files[0].with_name("0_instances.png")
     picture.write_bytes(files[1].read_bytes())
-    with pytest.raises(ValueError, match=r"the drawing of .*0\.png would replace the image"):
+    with pytest.raises(ValueError, match=r"a drawing would replace the image .*0_instances\.png"):
         infer_files(predictor, [*files, picture], files[0].parent, overwrite=True, say=lambda _: None)
     assert picture.read_bytes() == files[1].read_bytes()
 

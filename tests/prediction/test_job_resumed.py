@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 
 import maskrcnn
+from maskrcnn.data.pages import Page
 from maskrcnn.prediction import folder_job, pipeline
 from maskrcnn.prediction.folder_job import infer_files
-from maskrcnn.prediction.job_records import Records
+from maskrcnn.prediction.job_pages import PageReader
+from maskrcnn.prediction.job_records import FileState, JobPage, Records, state_of
 from maskrcnn.prediction.job_results import JobSummary
 from maskrcnn.report.count import add_counts
 from maskrcnn.report.export.coco import coco_dict
@@ -244,17 +246,17 @@ def test_few_pictures_are_in_memory_at_once(
 ) -> None:
     alive: set[int] = set()
     most = 0
-    read = pipeline.read_picture
+    read = PageReader.read
 
-    def counted(file: Path, **options: object) -> tuple[np.ndarray, np.ndarray]:
+    def counted(self: PageReader, page: JobPage) -> tuple[FileState, Page]:
         nonlocal most
-        image, numbers = read(file, **options)  # pyright: ignore[reportArgumentType]
-        alive.add(id(image))
-        weakref.finalize(image, alive.discard, id(image))
+        state, content = read(self, page)
+        alive.add(id(content.image))
+        weakref.finalize(content.image, alive.discard, id(content.image))
         most = max(most, len(alive))
-        return image, numbers
+        return state, content
 
-    monkeypatch.setattr(pipeline, "read_picture", counted)
+    monkeypatch.setattr(PageReader, "read", counted)
     monkeypatch.setattr(pipeline, "PICTURE_BYTES", picture_bytes)
     monkeypatch.setattr(pipeline, "num_cores", lambda: 2 * num_threads)
     files = [job.files[0].with_name(f"{i}.png") for i in range(10, 30)]
@@ -274,21 +276,21 @@ def test_records_keep_any_file_name_and_no_nan(tmp_path: Path) -> None:
         file.touch()
     except OSError:
         pytest.skip("this file system takes no such name")
-    state = pipeline.state_of(file)
+    state, page = state_of(file), JobPage(file)
     rle = {"size": [4, 6], "counts": "01"}
     found = {"category_id": 1, "score": 0.1, "bbox": [0.5] * 4, "area": 1, "iscrowd": 0, "segmentation": rle}
     with Records(tmp_path / "records", "a") as records:
-        records.add(file, state, None, (4, 6), {"fig": 2, "date": 0}, [found], ["limit"], 1)
+        records.add(page, state, None, (4, 6), {"fig": 2, "date": 0}, [found], ["limit"], 1)
         with pytest.raises(ValueError, match="JSON compliant"):
-            records.add(file, state, None, (4, 6), {}, [found | {"score": float("nan")}])
-        assert records.annotations(file) == [found]
+            records.add(page, state, None, (4, 6), {}, [found | {"score": float("nan")}])
+        assert records.annotations(page) == [found]
     with Records(tmp_path / "records", "a") as records:
-        records.load([file], {})
-        done = records.done[file]
+        records.load([file], lambda _: None)
+        done = records.done[page]
         assert (done.image_size, done.counts, done.ceilings, done.num_doubles) == ((4, 6), {"fig": 2}, ("limit",), 1)
-        assert records.annotations(file) == [found]
+        assert records.annotations(page) == [found]
     with Records(tmp_path / "records", "b") as records:
-        records.load([file], {})
+        records.load([file], lambda _: None)
         assert not records.done
 
 

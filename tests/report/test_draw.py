@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from maskrcnn.report import text
+from maskrcnn.report import labels, text
 from maskrcnn.report.draw import draw, figure, figure_scale
+from maskrcnn.report.measure import measure
 from maskrcnn.report.palette import palette_for, spread_colors
 from maskrcnn.structures.instances import Instances
 
@@ -91,9 +92,72 @@ def test_labels_need_room(image: np.ndarray) -> None:
 
 def test_hundreds_of_small_objects_are_not_buried() -> None:
     picture = np.zeros((600, 600, 3), np.uint8)
-    boxes = [[x, y, x + 45.0, y + 45.0] for x in range(0, 600, 50) for y in range(0, 600, 50)]
+    boxes = [[x, y, x + 18.0, y + 18.0] for x in range(0, 600, 20) for y in range(0, 600, 20)]
     instances = _instances(boxes, (600, 600))
     assert np.array_equal(draw(picture, instances), draw(picture, instances, labels="none"))
+
+
+def _written(picture: np.ndarray, instances: Instances, mode: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The words that are drawn."""
+    words: list[str] = []
+    mask = labels.text_mask
+
+    def noted(text: str, size_px: int) -> np.ndarray:
+        letters = mask(text, size_px).view(Lettered)
+        letters.text = text
+        return letters
+
+    def stamped(canvas: np.ndarray, letters: Lettered, *_: object) -> None:
+        words.append(letters.text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(labels, "text_mask", noted)
+        patch.setattr(labels, "stamp", stamped)
+        draw(picture, instances, legend=False, labels=mode)  # pyright: ignore[reportArgumentType]
+    return words
+
+
+class Lettered(np.ndarray):
+    text: str
+
+
+def test_numbers_are_those_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = np.zeros((600, 600, 3), np.uint8)
+    boxes = [[x, y, x + 45.0, y + 45.0] for x in range(0, 600, 50) for y in range(0, 600, 50)]
+    crowd = _instances(boxes, (600, 600), class_names=("nut",))
+    numbers = [str(number) for number in measure(crowd)["id"]]
+    assert sorted(_written(picture, crowd, "auto", monkeypatch)) == sorted(numbers)  # words have no room
+    few = _instances([[20.0, 50, 180, 180], [300, 300, 460, 460]], (600, 600), class_names=("nut",))
+    assert _written(picture, few, "auto", monkeypatch) == ["1 nut 0.90", "2 nut 0.90"]
+    # A large one among small ones of one class: numbers for all, not words for one.
+    mixed = _instances(
+        [[20.0, 50, 180, 180], *([x, 400.0, x + 28, 428] for x in range(0, 600, 50))], (600, 600), class_names=("nut",)
+    )
+    assert sorted(_written(picture, mixed, "auto", monkeypatch)) == sorted(str(n) for n in range(1, 14))
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("id", ["1", "2"]),
+        ("class", ["nut", "nut"]),
+        ("score", ["0.90", "0.90"]),
+        ("all", ["1 nut 0.90", "2 nut 0.90"]),
+        ("none", []),
+    ],
+)
+def test_what_is_asked_for_is_written(mode: str, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = np.zeros((100, 100, 3), np.uint8)
+    tiny = _instances([[20.0, 50, 24, 54], [60, 60, 63, 63]], (100, 100))
+    assert _written(picture, tiny, mode, monkeypatch) == expected
+
+
+def test_other_objects_than_the_large_ones_have_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = np.zeros((600, 600, 3), np.uint8)
+    boxes = [[20.0, 50, 180, 180], *([x, 400.0, x + 28, 428] for x in range(0, 600, 50))]
+    instances = _instances(boxes, (600, 600), class_names=("nut", "fig"))
+    words = _written(picture, instances, "auto", monkeypatch)
+    assert words == ["1 nut 0.90", *(str(number) for number in range(2, 14))]
 
 
 def test_legend_takes_the_empty_corner() -> None:
@@ -206,7 +270,8 @@ def test_all_objects_from_a_size_on_are_labelled() -> None:
     instances = _instances(boxes, (800, 800))
     labelled, plain = (draw(picture, instances, legend=False, labels=mode) for mode in ("auto", "none"))
     changed = (labelled != plain).any(axis=2)
-    is_labelled = [bool(changed[int(y0) : int(y1), int(x0) : int(x1)].any()) for x0, y0, x1, y1 in boxes]
+    # The others have their number in their middle, and no box around them.
+    is_labelled = [bool(changed[int(y0) : int(y1), int(x1) - 1].all()) for _, y0, x1, y1 in boxes]
     assert is_labelled == [x0 < 300 for x0, *_ in boxes]
 
 

@@ -44,6 +44,7 @@ def test_coco_opens_what_was_written(tmp_path: Path) -> None:
     assert {i: c["name"] for i, c in coco.cats.items()} == {62: "chair", 7: "Stühle, alte"}
     first, second = (dict[str, Any](a) for a in coco.loadAnns(coco.getAnnIds(imgIds=[1])))
     assert coco.getAnnIds(imgIds=[2]) == []
+    assert (first["number"], second["number"]) == (1, 2)
     assert (first["id"], first["category_id"], first["score"], first["iscrowd"]) == (1, 7, 0.75, 0)
     assert first["bbox"] == [1.25, 2.0, 8.25, 8.0]
     assert second["category_id"] == 62
@@ -75,17 +76,19 @@ def test_csv(tmp_path: Path) -> None:
         CountRow("a,1.png", {"fig": 2, "Nuß": 0}, "ok"),
         CountRow("b.png", {"fig": 1, "date": 4}, "limit reached: one; two"),
         CountRow("c.png", None, "unreadable: empty"),
+        CountRow("d.tif", {"date": 1}, "ok", 12),
     ]
     counts_csv(path, rows, ["fig", "Nuß", "date"])
     with path.open(newline="", encoding="utf-8") as file:
         assert list(csv.reader(file)) == [
-            ["file", "fig", "Nuß", "date", "total", "status"],
-            ["a,1.png", "2", "0", "0", "2", "ok"],
-            ["b.png", "1", "0", "4", "5", "limit reached: one; two"],
-            ["c.png", "", "", "", "", "unreadable: empty"],
+            ["file", "page", "fig", "Nuß", "date", "total", "status"],
+            ["a,1.png", "", "2", "0", "0", "2", "ok"],
+            ["b.png", "", "1", "0", "4", "5", "limit reached: one; two"],
+            ["c.png", "", "", "", "", "", "unreadable: empty"],
+            ["d.tif", "12", "0", "0", "1", "1", "ok"],
         ]
     counts_csv(path, [], [])
-    assert path.read_text() == "file,total,status\n"
+    assert path.read_text() == "file,page,total,status\n"
 
 
 def test_no_cell_is_a_formula_and_any_name_can_be_written(tmp_path: Path) -> None:
@@ -95,9 +98,9 @@ def test_no_cell_is_a_formula_and_any_name_can_be_written(tmp_path: Path) -> Non
     )
     with (tmp_path / "counts.csv").open(newline="", encoding="utf-8") as file:
         table = list(csv.reader(file))
-    assert table[0] == ["file", "'@a", r"\ud800", "total", "status"]
+    assert table[0] == ["file", "page", "'@a", r"\ud800", "total", "status"]
     assert [row[0] for row in table[1:]] == ["'=1+1.png", r"'\t=1.png", r"odd \xff.png", r"\x1b[31m.png"]
-    assert {tuple(row[1:]) for row in table[1:]} == {("1", "2", "3", "ok")}
+    assert {tuple(row[1:]) for row in table[1:]} == {("", "1", "2", "3", "ok")}
 
 
 def test_coco_of_names_that_are_not_utf8(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ MAX_RATIO = {"PNG": 1040, "JPEG": 1100, "GIF": 4096, "BMP": 130, "DIB": 130, "TG
 """Bytes of stored numbers for each byte of the file. Deflate cannot give more than 1032 (RFC 1951: 258 for 2
 bits); Huffman codes of one bit, LZW's longest string and run lengths have bounds like it. What claims more is cut off,
 or made to fill memory. The other formats have no such bound."""
+MAX_PAGES = 100_000
+"""Pages, planes and channels of a file: an hour of video. A header of a few bytes can claim any number."""
 MAX_JPEG_SCANS = 200
 """Scans of a progressive JPEG (ten are usual), each of which costs a pass over all pixels."""
 

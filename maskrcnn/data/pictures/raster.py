@@ -1,4 +1,4 @@
-"""Pictures that Pillow opens, everything but TIFF: one frame as it is stored. 16-bit colour goes to OpenCV."""
+"""Pictures that Pillow opens, everything but TIFF: each frame as it is stored. 16-bit colour goes to OpenCV."""
 
 import contextlib
 import threading
@@ -59,8 +59,12 @@ def _num_scans(file: BinaryIO) -> int:
     return num
 
 
-def read_raster(image: Image.Image, file: BinaryIO) -> Stored:
-    """The first frame of what `open_raster` opened."""
+def read_raster(image: Image.Image, file: BinaryIO, frame: int = 0) -> Stored:
+    """A frame of what `open_raster` opened, as it is shown: with what earlier ones left. Frames in order are cheap."""
+    if num_frames(image) > 1:
+        with _unlimited_pillow():
+            image.seek(frame + has_stand_in(image))
+        return pil_numbers(image)
     if not _loses_depth(image):
         return pil_numbers(image)
     file.seek(0)
@@ -76,7 +80,14 @@ def num_frames(image: Image.Image) -> int:
     if image.format == "MPO":
         entries = (getattr(image, "mpinfo", None) or {}).get(0xB002, [])
         return sum("Multi-Frame" in str(entry.get("Attribute", {}).get("MPType")) for entry in entries) or 1
-    return getattr(image, "n_frames", 1) if getattr(image, "is_animated", False) else 1
+    if not getattr(image, "is_animated", False):
+        return 1
+    return max(getattr(image, "n_frames", 1) - has_stand_in(image), 1)
+
+
+def has_stand_in(image: Image.Image) -> bool:
+    """Whether the first frame of an APNG is a picture for programs that show no animation, and no part of it."""
+    return bool(getattr(image, "default_image", False)) and getattr(image, "n_frames", 1) > 1
 
 
 def pil_numbers(image: Image.Image) -> Stored:

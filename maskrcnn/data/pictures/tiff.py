@@ -1,56 +1,30 @@
-"""TIFF of every kind, read by tifffile: what it holds, and one plane as numbers (H, W) or (H, W, S).
+"""Pages of TIFF of every kind, read by tifffile as numbers (H, W) or (H, W, S) of each channel.
 
-Axes are tifffile's letters: Y X pixels, S samples of a pixel (RGB, alpha), C channels, Z depth, T time, P position, I
-and Q pages of unknown meaning, others. Codecs that tifffile has only with imagecodecs (LZW, JPEG, CCITT) go to the
-libtiff of Pillow and OpenCV where that reads the same numbers.
+Codecs that tifffile has only with imagecodecs (LZW, JPEG, CCITT) go to the libtiff of Pillow and OpenCV where that
+reads the same numbers.
 """
 
-import math
+from collections.abc import Sequence
 from contextlib import closing
+from itertools import product
 from typing import Any, BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from maskrcnn.data.pictures.kinds import CAMERA_RAW
 from maskrcnn.data.pictures.limits import ImageError, expect_within
 from maskrcnn.data.pictures.pixels import Alpha, Stored
 from maskrcnn.data.pictures.raster import DEEP_MODES, pil_to_array, rgb_order
+from maskrcnn.data.pictures.tiff_layout import Planes, TiffLayout
 
-NO_PAGES = frozenset("YXSCZ")
-"""Axes that are not pages; every other is."""
-_MICROMETRES = {"µm": 1.0, "um": 1.0, "micron": 1.0, "\\u00B5m": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "inch": 25400.0}
-_UNIT = {2: 25400.0, 3: 10000.0}  # of the resolution tags: inch, centimetre
-
-
-class TiffLayout(NamedTuple):
-    """What a file's directories and metadata say."""
-
-    axes: str
-    """One letter for each of `shape`."""
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    channel_names: tuple[str, ...]
-    """One for each channel; "" where the file says none. A single channel, or RGB(A), gives ()."""
-    pixel_size_um: tuple[float, float] | None
-    """Height and width of a pixel, where metadata says it."""
-    num_others: int
-    """Series of pictures with other sizes or types in the same file, which are not read; no thumbnails."""
-
-    def length(self, axes: str) -> int:
-        """Product of the lengths of these axes; 1 for those that there are not."""
-        return math.prod(n for axis, n in zip(self.axes, self.shape, strict=True) if axis in axes)
-
-    @property
-    def num_pages(self) -> int:
-        """Pictures of time, position or unknown meaning, each of all channels and planes."""
-        return math.prod(n for axis, n in zip(self.axes, self.shape, strict=True) if axis not in NO_PAGES)
+_MAX_SUMMED = 1 << 16
+"""Planes of 16 bits whose sum fits into 32."""
 
 
 class _Plane(NamedTuple):
     numbers: np.ndarray
-    """(H, W) or (H, W, S)."""
+    """(H, W) or (H, W, S), or as the directory has it, with more axes."""
     is_ready: bool
     """libtiff has turned it upright and inverted it where zero is white."""
 
@@ -62,79 +36,111 @@ def open_tiff(file: BinaryIO, name: str) -> Any:
     return closing(tifffile.TiffFile(file, name=name, _multifile=False))
 
 
-def layout(tiff: Any, name: str) -> TiffLayout:
-    """What the file holds, from its directories alone."""
-    series = _series(tiff, name)
-    axes, shape = series.axes, series.shape
-    if _is_interleaved_pages(series):
-        axes = "YXS"
-    elif "S" in axes and not _is_colour(series.keyframe, shape[axes.index("S")]):
-        axes = axes.replace("S", "C" if "C" not in axes else "Q")
-    num_channels = shape[axes.index("C")] if "C" in axes else 1
-    names = _channel_names(tiff, num_channels) if num_channels > 1 else ()
-    others = sum(one is not series and not one.keyframe.is_reduced for one in tiff.series)
-    return TiffLayout(axes, tuple(shape), np.dtype(series.dtype), names, _pixel_size(tiff, series), others)
+class TiffPages:
+    """One series of an open file: its channels, page by page."""
+
+    def __init__(self, tiff: Any, file: BinaryIO, name: str, series: Any, held: TiffLayout) -> None:
+        self._tiff, self._file, self._name, self._series = tiff, file, name, series
+        self.held = held
+
+    def expect_readable(self, num_channels: int, max_pixels: int | None) -> None:
+        """Accept what a page of so many channels takes.
+
+        Raises:
+            ImageError: beyond a limit, or no numbers.
+        """
+        held, name = self.held, self._name
+        size = held.length("Y"), held.length("X")
+        bytes_per_pixel = held.dtype.itemsize * held.length("S") * num_channels
+        expect_within(name, size, bytes_per_pixel, max_pixels, self._tiff.filehandle.size, "TIFF")
+        if held.dtype.kind not in "biuf":
+            raise ImageError(f"{name}: expected numbers, got {held.dtype} pixels")
+
+    def read(self, page: int, planes: Planes | None, channels: Sequence[int]) -> list[Stored]:
+        """These channels of a page, with depth as `planes` says.
+
+        Raises:
+            ImageError: cut off, a codec that is not there, numbers that are no picture, no such plane.
+        """
+        held, key = self.held, self._series.keyframe
+        num_inner = len(key.shape)
+        if not held.is_interleaved and tuple(held.shape[-num_inner:]) != tuple(key.shape):
+            raise ImageError(
+                f"{self._name}: its pages {key.shape} do not make up the {held.axes} of {held.shape} that it claims"
+            )
+        num_outer = len(held.axes) - (3 if held.is_interleaved else num_inner)
+        wanted = held.indices(page, planes, self._name)
+        depth, at_c = held.depth(planes), held.axes.find("C")
+        if at_c >= 0:
+            wanted[at_c] = range(held.shape[at_c])
+        found: dict[int, Stored] = {}
+        num_planes = len(wanted[depth]) if depth is not None else 1
+        is_sum = planes == "sum"
+        for place in product(*wanted[:num_outer]):
+            is_outer = 0 <= at_c < num_outer
+            if is_outer and place[at_c] not in channels:
+                continue
+            plane = self._decode(place, num_outer)
+            parts = self._split(plane.numbers, num_outer, wanted, place[at_c] if is_outer else None, channels)
+            for channel, numbers in parts:
+                stored = _stored(numbers, key, plane.is_ready)
+                if num_planes > 1:
+                    stored = _upright(stored, is_sum and num_planes)
+                before = found.get(channel)
+                if before is not None:
+                    merge = np.add if is_sum else np.maximum
+                    stored = stored._replace(numbers=merge(before.numbers, stored.numbers))
+                found[channel] = stored
+        return [found[channel] for channel in channels]
+
+    def _decode(self, place: tuple[int, ...], num_outer: int) -> _Plane:
+        flat = int(np.ravel_multi_index(place, self.held.shape[:num_outer])) if num_outer else 0
+        if not self.held.is_interleaved:
+            return _decode(self._tiff, self._series, flat, self._file, self._name)
+        rows = self.held.length("Y")
+        numbers = [
+            _decode(self._tiff, self._series, flat * rows + row, self._file, self._name).numbers for row in range(rows)
+        ]
+        return _Plane(np.stack(numbers), False)
+
+    def _split(
+        self,
+        numbers: np.ndarray,
+        num_outer: int,
+        wanted: Sequence[range],
+        channel: int | None,
+        channels: Sequence[int],
+    ) -> list[tuple[int, np.ndarray]]:
+        """Planes (H, W) or (H, W, S) of what a directory holds, each with its channel; `channel` is that of all."""
+        axes = self.held.axes[num_outer:]
+        if numbers.ndim != len(axes):  # libtiff gives pixels as (H, W) or (H, W, S)
+            is_split = numbers.ndim == 3 and "C" in axes and "S" not in axes
+            return [(c, numbers[..., c]) for c in channels] if is_split else [(channel or 0, numbers)]
+        others = [i for i, axis in enumerate(axes) if axis not in "YXS"]
+        parts = []
+        for place in product(*(wanted[num_outer + i] for i in others)):
+            at = dict(zip(others, place, strict=True))
+            own = next((at[i] for i in others if axes[i] == "C"), channel or 0)
+            if own not in channels:
+                continue
+            part = numbers[tuple(at.get(i, slice(None)) for i in range(len(axes)))]
+            left = "".join(axis for i, axis in enumerate(axes) if i not in at)
+            parts.append((own, part.transpose([left.index(axis) for axis in "YXS" if axis in left])))
+        return parts
 
 
-def read_plane(tiff: Any, file: BinaryIO, name: str, page: int, channel: int | None, max_pixels: int | None) -> Stored:
-    """One page as it is stored: depth as its maximum, of several channels one (None: the maximum).
-
-    Raises:
-        ImageError: beyond a limit, cut off, a codec that is not there, numbers that are no picture.
-    """
-    held, series = layout(tiff, name), _series(tiff, name)
-    key = series.keyframe
-    size = held.length("Y"), held.length("X")
-    is_interleaved = _is_interleaved_pages(series)
-    bytes_per_pixel = (series.nbytes if is_interleaved else key.nbytes) / max(size[0] * size[1], 1)
-    expect_within(name, size, bytes_per_pixel, max_pixels, tiff.filehandle.size, "TIFF")
-    if held.dtype.kind not in "biuf":
-        raise ImageError(f"{name}: expected numbers, got {held.dtype} pixels")
-    if is_interleaved:
-        for one in series.pages:
-            _expect_whole(one, tiff, name)
-        return Stored(series.asarray())
-    num_inner = len(key.shape)
-    if tuple(held.shape[-num_inner:]) != tuple(key.shape):
-        raise ImageError(f"{name}: its pages {key.shape} do not make up the {held.axes} of {held.shape} that it claims")
-    outer, inner = held.axes[:-num_inner], held.axes[-num_inner:]
-    wanted = {axis: range(1) for axis in outer}
-    if "Z" in outer:
-        wanted["Z"] = range(held.length("Z"))
-    if "C" in outer:
-        wanted["C"] = range(held.length("C")) if channel is None else range(channel, channel + 1)
-    pages = [axis for axis in outer if axis not in NO_PAGES]
-    if pages:
-        numbers = np.unravel_index(page, [held.length(axis) for axis in pages])
-        wanted |= {axis: range(int(number), int(number) + 1) for axis, number in zip(pages, numbers, strict=True)}
-    total: np.ndarray | None = None
-    is_ready = False
-    for index in np.ndindex(*(len(wanted[axis]) for axis in outer)):
-        place = [wanted[axis][at] for axis, at in zip(outer, index, strict=True)]
-        flat = int(np.ravel_multi_index(place, held.shape[: len(outer)])) if outer else 0
-        plane = _decode(tiff, series, flat, file, name)
-        numbers_, is_ready = _inner(plane.numbers, inner, channel), plane.is_ready
-        total = numbers_ if total is None else np.maximum(total, numbers_)
-    assert total is not None
-    return _stored(total, key, is_ready)
-
-
-def _inner(numbers: np.ndarray, axes: str, channel: int | None) -> np.ndarray:
-    """The chosen channel of a page whose axes are these, as (H, W) or (H, W, S)."""
-    if numbers.ndim != len(axes):  # libtiff gives pixels as (H, W) or (H, W, S)
-        return numbers
-    for axis in axes:
-        at = axes.index(axis)
-        if axis in "YXS":
-            continue
-        if axis == "C" and channel is not None:
-            numbers = numbers.take(channel, at)
-        elif axis in "CZ":
-            numbers = numbers.max(at)
-        else:
-            numbers = numbers.take(0, at)
-        axes = axes.replace(axis, "")
-    return numbers.transpose([axes.index(axis) for axis in "YXS" if axis in axes])
+def _upright(stored: Stored, num_summed: int) -> Stored:
+    """With bright pixels large, so that planes can be compared; in a type that holds the sum of so many."""
+    numbers = stored.numbers
+    if stored.is_zero_white:
+        numbers = -numbers if numbers.dtype.kind == "f" else ~numbers
+    if num_summed:
+        kind = numbers.dtype.kind
+        wide = {"f": np.float64, "i": np.int64}.get(kind, np.uint64)
+        if kind in "bui" and numbers.dtype.itemsize <= 2 and num_summed <= _MAX_SUMMED >> (kind == "i"):
+            wide = np.int32 if kind == "i" else np.uint32
+        numbers = numbers.astype(wide)
+    return stored._replace(numbers=numbers, is_zero_white=False)
 
 
 def _stored(numbers: np.ndarray, page: Any, is_ready: bool) -> Stored:
@@ -154,31 +160,8 @@ def _stored(numbers: np.ndarray, page: Any, is_ready: bool) -> Stored:
 
 def _alpha(page: Any) -> Alpha:
     if not page.extrasamples:
-        return "straight" if page.samplesperpixel == 4 else "none"
+        return "straight" if page.samplesperpixel == 4 or page.samplesperpixel == 1 else "none"
     return {1: "premultiplied", 2: "straight"}.get(int(page.extrasamples[0]), "none")  # pyright: ignore[reportReturnType]
-
-
-def _series(tiff: Any, name: str) -> Any:
-    """The first series that is no thumbnail."""
-    if not tiff.pages:
-        raise ImageError(f"{name}: there is no image in this TIFF")
-    if tiff.pages[0].is_dng or int(tiff.pages[0].photometric) in (32803, 34892):  # a colour filter array, linear raw
-        raise ImageError(f"{name}: not an image that can be read: it is {CAMERA_RAW}")
-    full = [series for series in tiff.series if not series.keyframe.is_reduced]
-    return (full or tiff.series)[0]
-
-
-def _is_interleaved_pages(series: Any) -> bool:
-    """Whether (H, W, 3 or 4) was saved as H pages of W x 4, and the shape in its metadata says so."""
-    is_flat = series.kind == "shaped" and len(series.shape) == 3 and len(series.keyframe.shape) == 2
-    return is_flat and series.shape[2] in (3, 4) and series.shape[0] > 4
-
-
-def _is_colour(page: Any, num_samples: int) -> bool:
-    """Whether the samples of a pixel are its colour, with alpha or without."""
-    if int(page.photometric) in (0, 1):
-        return num_samples == 1 + len(page.extrasamples) == 2 and int(page.extrasamples[0]) in (1, 2)
-    return True
 
 
 def _decode(tiff: Any, series: Any, index: int, file: BinaryIO, name: str) -> _Plane:
@@ -235,38 +218,3 @@ def _decode_with_libtiff(file: BinaryIO, page: Any) -> np.ndarray | None:
             return None
         mode = image.mode if image.mode in ("1", "L") else "RGBA" if image.has_transparency_data else "RGB"
         return pil_to_array(image, mode)
-
-
-def _channel_names(tiff: Any, num_channels: int) -> tuple[str, ...]:
-    import tifffile
-
-    found: list[str] = []
-    if tiff.is_ome:
-        image = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
-        image = image[0] if isinstance(image, list) else image
-        channels = image["Pixels"].get("Channel", [])
-        found = [str(one.get("Name", "")) for one in (channels if isinstance(channels, list) else [channels])]
-    elif tiff.is_imagej:
-        found = [str(one) for one in (tiff.imagej_metadata or {}).get("Labels", [])]
-    return tuple([*found, *[""] * num_channels][:num_channels])
-
-
-def _pixel_size(tiff: Any, series: Any) -> tuple[float, float] | None:
-    try:
-        if tiff.is_ome:
-            import tifffile
-
-            image = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
-            pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
-            sides = [
-                float(pixels[f"PhysicalSize{axis}"]) * _MICROMETRES[pixels.get(f"PhysicalSize{axis}Unit", "µm")]
-                for axis in "YX"
-            ]
-        else:
-            unit = _MICROMETRES.get(str((tiff.imagej_metadata or {}).get("unit"))) if tiff.is_imagej else None
-            tags = series.keyframe.tags
-            unit = unit or _UNIT[int(tags[296].value)]
-            sides = [unit * tags[tag].value[1] / tags[tag].value[0] for tag in (283, 282)]
-    except (KeyError, TypeError, ValueError, ZeroDivisionError, IndexError):
-        return None
-    return (sides[0], sides[1]) if all(0 < side < 1e9 for side in sides) else None

@@ -16,7 +16,8 @@ def coco_dict(
 
     Masks are compressed RLE, `area` counts their pixels, `bbox` is x y width height of the predicted box, unrounded.
     `category_ids` gives the COCO id of each label, 1..K by default. Images are numbered 1, 2, ... as they come, and
-    `results` is gone through once, so that it may make one at a time.
+    `results` is gone through once, so that it may make one at a time. `number` counts the objects of a picture from 1,
+    as the column `id` of `maskrcnn.measure` does and drawings show; `id` is unique among all pictures.
 
     Names are written as `utf8` makes them, for JSON that every parser takes.
 
@@ -39,14 +40,14 @@ def coco_dict(
         boxes = instances.boxes.tolist()
         labels = instances.labels.tolist()
         scores = instances.scores.tolist()
-        for box, label, score, area, rle in zip(
-            boxes, labels, scores, instances.areas().tolist(), instances.rles(), strict=True
-        ):
+        measured = zip(boxes, labels, scores, instances.areas().tolist(), instances.rles(), strict=True)
+        for number, (box, label, score, area, rle) in enumerate(measured, start=1):
             x0, y0, x1, y1 = box
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": image_id,
+                    "number": number,
                     "category_id": ids[label],
                     "score": score,
                     "bbox": [x0, y0, x1 - x0, y1 - y0],

@@ -205,7 +205,7 @@ def test_a_channel_has_to_be_named(tmp_path: Path) -> None:
     stack = numbers("uint16", 2, 40, 52)
     path = tmp_path / "c.ome.tif"
     tifffile.imwrite(path, stack, metadata={"axes": "CYX", "Channel": {"Name": ["GFP", "DAPI"]}})
-    with pytest.raises(ImageError, match=r"2 channels that are not RGB \(0 'GFP', 1 'DAPI'\); expected to be told"):
+    with pytest.raises(ImageError, match=r"2 channels that are not RGB \(0 'GFP': mean .*; 1 'DAPI': mean .*\); ex"):
         read_image(path)
     assert np.array_equal(read_image(path, channel="DAPI"), as_rgb(stack[1]))
     assert np.array_equal(read_image(path, channel=0), as_rgb(stack[0]))
@@ -220,7 +220,7 @@ def test_samples_that_are_no_colours_are_channels(tmp_path: Path, planar: str) -
     stack = numbers("uint8", 5, 40, 52)
     stored = stack.transpose(1, 2, 0) if planar == "contig" else stack
     tifffile.imwrite(tmp_path / "s.tif", stored, photometric="minisblack", planarconfig=planar)
-    with pytest.raises(ImageError, match=r"s\.tif: 5 channels that are not RGB \(0, 1, 2, 3, 4\)"):
+    with pytest.raises(ImageError, match=r"s\.tif: 5 channels that are not RGB \(0: mean "):
         read_image(tmp_path / "s.tif")
     assert np.array_equal(read_image(tmp_path / "s.tif", channel=3), as_rgb(stack[3]))
 
@@ -276,7 +276,7 @@ def test_a_second_picture_of_another_size_is_said(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         writer.write(numbers("uint8", 64, 96), photometric="minisblack")
         writer.write(numbers("uint8", 30, 40), photometric="minisblack")
-    with pytest.warns(PartOfFile, match=r"a\.tif: 1 more images of other sizes or types in the file are not read"):
+    with pytest.warns(PartOfFile, match=r"a\.tif: the file has 2 pages \(.*, and 1 more series\); only the first"):
         assert read_image(tmp_path / "a.tif").shape == (64, 96, 3)
 
 
