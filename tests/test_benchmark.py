@@ -183,6 +183,14 @@ def test_who_cannot_take_part_is_told_why(load: Load, monkeypatch: pytest.Monkey
         assert reason in peers.reason_to_skip(peer, workloads[workload], device, batch)
 
 
+def test_measuring_equals_scikit_image(load: Load):
+    pytest.importorskip("skimage")
+    lines, problems = load("benchmarks.measuring").measuring(60)
+    assert "60 objects" in lines[0]
+    assert "largest difference" in lines[-1]
+    assert not [problem for problem in problems if "differs" in problem]
+
+
 def test_seams_lose_and_double_nothing(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     seams = load("benchmarks.seams")
     annotations = write_coco(tmp_path, "val", VAL_SCENES)

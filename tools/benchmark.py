@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.chart import save_chart
 from benchmarks.folder import folder
+from benchmarks.measuring import measuring
 from benchmarks.pasting import drawing, large_masks, masks
 from benchmarks.peers import CPU_ONLY, CUDA_ONLY, PEERS, with_kept
 from benchmarks.processes import use_threads
@@ -21,7 +22,7 @@ from benchmarks.seams import seams
 from benchmarks.table import machine, report
 from benchmarks.workloads import WORKLOADS
 
-TASKS = ("masks", "masks-large", "drawing", "folder", "seams")
+TASKS = ("masks", "masks-large", "drawing", "measuring", "folder", "seams")
 TRIALS = ("tiny", "tiny-masks", "tiny-folder")
 """To see whether the tool works; not among the defaults."""
 
@@ -102,6 +103,8 @@ def main() -> int:
 
 def _task(name: str, args: argparse.Namespace) -> tuple[list[str], list[str]]:
     """The lines of a workload that is not a picture through networks, and its problems."""
+    if name == "measuring":
+        return measuring()
     if name == "masks-large":
         return large_masks(args.threads), []
     if name == "drawing":

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskrcnn.report.measure import Measurements, measure
+from maskrcnn.report.measure import METRIC, Measurements, measure
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.runs import Runs
 
@@ -78,6 +78,29 @@ def test_equal_to_regionprops() -> None:
             assert found[f"min_intensity_{channel}"][i] == true.intensity_min[channel]
             assert found[f"max_intensity_{channel}"][i] == true.intensity_max[channel]
             assert found[f"sum_intensity_{channel}"][i] == under[..., channel][mask].sum()
+
+
+def test_no_column_is_without_an_oracle() -> None:
+    """Every column is compared with scikit-image above, or made from those that are, or no measurement of the mask."""
+    columns = set(
+        measure(of_crops(made_up(np.random.default_rng(1), 3)), np.zeros((60, 80), np.uint8), pixel_size_um=2)
+    )
+    compared = {*SAME.values(), "centroid_x", "centroid_y"}
+    compared |= {f"{kind}_intensity" for kind in ("mean", "min", "max", "sum")}
+    derived = {"circularity", "touches_border", *METRIC}  # in tests of their own below
+    given = {"id", "class", "score", "box_x0", "box_y0", "box_x1", "box_y1"}
+    assert columns == compared | derived | given
+
+
+def test_derived_columns() -> None:
+    found = measure(of_crops(made_up(np.random.default_rng(2))), pixel_size_um=0.25)
+    for area, perimeter, circularity in zip(
+        *(found[name] for name in ("area_px", "perimeter_px", "circularity")), strict=True
+    ):
+        assert perimeter == 0 or circularity == pytest.approx(4 * math.pi * area / perimeter**2, rel=1e-12)
+    assert np.allclose(found["area_um2"], found["area_px"] / 16, rtol=1e-12)
+    for name in METRIC[1:]:
+        assert np.allclose(found[name], found[f"{name.removesuffix('_um')}_px"] / 4, rtol=1e-12)
 
 
 def test_on_paper() -> None:
