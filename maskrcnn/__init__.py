@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from maskrcnn.evaluation.dataset_check import check_dataset
     from maskrcnn.evaluation.dataset_conversion import convert_dataset
     from maskrcnn.model.build import build_model
+    from maskrcnn.prediction.comparing import compare
+    from maskrcnn.prediction.method_predictor import MethodPredictor
     from maskrcnn.prediction.predictor import Predictor
     from maskrcnn.prediction.results import count, draw
     from maskrcnn.prediction.scoring import evaluate
@@ -34,11 +36,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Instances",
+    "MethodPredictor",
     "Predictor",
     "SemanticMap",
     "SemanticPredictor",
     "build_model",
     "check_dataset",
+    "compare",
     "convert_dataset",
     "count",
     "count_in",
@@ -61,6 +65,8 @@ _HOMES = {
     "SemanticMap": "maskrcnn.structures.semantic_map",
     "SemanticPredictor": "maskrcnn.prediction.semantic_predictor",
     "build_model": "maskrcnn.model.build",
+    "MethodPredictor": "maskrcnn.prediction.method_predictor",
+    "compare": "maskrcnn.prediction.comparing",
     "check_dataset": "maskrcnn.evaluation.dataset_check",
     "convert_dataset": "maskrcnn.evaluation.dataset_conversion",
     "count": "maskrcnn.prediction.results",

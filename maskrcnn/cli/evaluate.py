@@ -5,9 +5,10 @@ from pathlib import Path
 
 from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS, load_weights, weights_path
 from maskrcnn.cli.data_arguments import add_annotations_argument
+from maskrcnn.cli.method_arguments import add_method_arguments, method_predictor
 from maskrcnn.cli.model_arguments import add_model_arguments, add_tile_arguments, load_predictor
-from maskrcnn.cli.picture_arguments import add_max_pixels, with_option
-from maskrcnn.data.images import ImageTooLargeError
+from maskrcnn.cli.picture_arguments import add_max_pixels
+from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.scoring import evaluate, write_tuned_weights
 
 
@@ -39,6 +40,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     )
     add_max_pixels(parser)
     add_model_arguments(parser)
+    add_method_arguments(parser)
     add_tile_arguments(
         parser,
         "images that the network would see smaller than usual, but only for weights that scale every image by one "
@@ -51,25 +53,25 @@ def execute(args: argparse.Namespace) -> int:
     """Run the command."""
     if args.set_threshold is not None and args.set_threshold.suffix != ".safetensors":
         raise ValueError(f"--set-threshold: expected a file name that ends in .safetensors, got {args.set_threshold}")
-    predictor = load_predictor(args)
-    try:
-        evaluation = evaluate(
-            predictor,
-            args.annotations,
-            args.images,
-            args.out,
-            split=args.split,
-            group_by=args.group_by,
-            num_worst=args.worst,
-            title=f"{Path(args.weights or DEFAULT_WEIGHTS).name} on {args.annotations.name}",
-            max_pixels=args.max_pixels,
-        )
-    except ImageTooLargeError as error:
-        raise with_option(error) from error
+    method = method_predictor(args)
+    if method is not None and args.set_threshold is not None:
+        raise ValueError("--set-threshold: a method has no weights to copy, got --method beside it")
+    predictor = method or load_predictor(args)
+    evaluation = evaluate(
+        predictor,
+        args.annotations,
+        args.images,
+        args.out,
+        split=args.split,
+        group_by=args.group_by,
+        num_worst=args.worst,
+        title=f"{args.method or Path(args.weights or DEFAULT_WEIGHTS).name} on {args.annotations.name}",
+        max_pixels=args.max_pixels,
+    )
     print(evaluation.table(args.worst))
     if args.out is not None:
         print(f"report: {args.out / 'report.html'}; all figures: {args.out / 'evaluation.json'}")
-    if args.set_threshold is not None:
+    if args.set_threshold is not None and isinstance(predictor, Predictor):
         checkpoint = load_weights(args.weights, preset=args.preset, is_partial=args.partial)
         if args.partial:
             checkpoint, _ = checkpoint.completed()

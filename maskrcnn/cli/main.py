@@ -19,6 +19,7 @@ COMMANDS = {
     "infer": "find, outline, count and draw every object in images",
     "train": "train or fine-tune a model on your own data",
     "evaluate": "measure a model on annotated data: AP, masks, counts",
+    "compare": "methods without weights and trained models on annotated images, in one table",
     "check_dataset": "find errors in a data set before training on it",
     "convert_dataset": "convert annotations (VIA, LabelMe, YOLO, VOC, masks) to COCO JSON, split into train and val",
     "convert": "write what was found, or any annotations, in the format of another tool",

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from maskrcnn.data.images import ImageLike, ValueRange, to_rgb
 from maskrcnn.data.slides.source import Source
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.prediction.execution import Device, choose_execution, keep_freed_memory, prepare
+from maskrcnn.prediction.given_boxes import Boxes, Labels, checked_boxes, checked_labels, masks_in_boxes
 from maskrcnn.prediction.scenes import Scenes, scenes_of
 from maskrcnn.prediction.tiling import MIN_TILE_PX, KeptTiles, TileSize, Tiling, choose_tiling, find_in_tiles, unasked
 from maskrcnn.structures.image_batch import ImageBatch
@@ -184,6 +185,44 @@ class Predictor:
                     results.append(replace(own, ceilings=own.ceilings + self._shrinking(pixels)))
         return results[0] if is_one else results
 
+    def masks_for(
+        self,
+        image: ImageLike | Sequence[ImageLike],
+        boxes: Boxes | Sequence[Boxes],
+        labels: Labels | Sequence[Labels] = None,
+        value_range: ValueRange | None = None,
+    ) -> Instances | list[Instances]:
+        """The objects in boxes that a person or another detector gave, in their order; a list of them for a list.
+
+        The image is seen whole. Scores are the box head's probability of the label.
+
+        Args:
+            image: as in the call; a list of them with a list of `boxes`, and of `labels` if there are any.
+            boxes: (N, 4), x0 y0 x1 y1 in px of the image.
+            labels: (N,) class indices or names; None takes the class that the box head finds the likeliest.
+
+        Raises:
+            ValueError: a box that is empty, not finite, or leaves the image; labels that do not fit.
+            FileNotFoundError: an image that is not there.
+        """
+        if isinstance(image, list | tuple):
+            many: list[Any] = list(labels) if labels is not None else [None] * len(image)
+            if not len(image) == len(boxes) == len(many):
+                raise ValueError(f"expected boxes and labels for {len(image)} images, got {len(boxes)} and {len(many)}")
+            some: Any = zip(image, boxes, many, strict=True)
+            return [self._masks_for(to_rgb(one, value_range), its, names) for one, its, names in some]
+        given: Any = boxes
+        of_given: Any = labels
+        return self._masks_for(to_rgb(image, value_range), given, of_given)  # pyright: ignore[reportArgumentType]
+
+    def _masks_for(self, image: np.ndarray, boxes: Boxes, labels: Labels) -> Instances:
+        inside = checked_boxes(boxes, _size(image))
+        known = checked_labels(labels, len(inside), self.class_names)
+        with torch.inference_mode():
+            ((_, inputs),) = network_batches(self.model, [image])
+            (found,) = masks_in_boxes(self.model, inputs, [inside], [known])
+        return replace(found.to("cpu", copy=True), boxes=inside)
+
     @overload
     def panoptic(self, image: ImageLike, value_range: ValueRange | None = None) -> Panoptic: ...
     @overload
@@ -203,6 +242,19 @@ class Predictor:
         if isinstance(image, list | tuple):
             return [self.scenes(found) for found in self(image, value_range)]
         return self.scenes(self(image, value_range))  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """The data set's id of each class; empty where they are 1..K."""
+        return self.settings.category_ids
+
+    def identity(self) -> tuple[list[Any], dict[str, torch.Tensor]]:
+        """What the results depend on: settings, precision and tiles; and the weights.
+
+        The device and the batch size, which change the last digits, are not in it.
+        """
+        settings = [self.precision, self.settings.model_dump(mode="json"), self.tile, self.overlap, self.max_detections]
+        return settings, self.model.state_dict()
 
     def needs_tiles(self, image_size: tuple[int, int]) -> bool:
         """Whether a picture of (height, width) is done in tiles from the start."""

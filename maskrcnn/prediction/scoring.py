@@ -1,6 +1,7 @@
 """A model judged on annotated images: it predicts them all, and the results are compared with the annotations."""
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,17 @@ from maskrcnn.evaluation.evaluate import best_threshold, threshold_note
 from maskrcnn.evaluation.evaluate import evaluate as judge
 from maskrcnn.evaluation.evaluation import Evaluation
 from maskrcnn.evaluation.page import write_evaluation
-from maskrcnn.prediction.detecting import detect_all, with_low_threshold
+from maskrcnn.prediction.detecting import detect_all, share_of_images, with_low_threshold
+from maskrcnn.prediction.method_predictor import MethodPredictor
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.structures.instances import Instances
 
+MAX_DETECTIONS = 1000
+"""COCO's maxDets of a method: its objects of an image that count in AP."""
+
 
 def evaluate(
-    weights: Predictor | Checkpoint | str | Path | None,
+    weights: Predictor | MethodPredictor | Checkpoint | str | Path | None,
     annotations: str | Path,
     images: str | Path | None = None,
     out: str | Path | None = None,
@@ -42,7 +47,8 @@ def evaluate(
     The AP takes detections down to a score of 0.05, the rest those from the predictor's own score threshold on.
 
     Args:
-        weights: a `Predictor`, or what one takes: a name, a file, a checkpoint, None for the default.
+        weights: a `Predictor`, or what one takes: a name, a file, a checkpoint, None for the default; or a
+            `MethodPredictor`, whose objects are then of the only class that the annotations have.
         annotations: file or folder of any known format.
         images: folder of the images; None looks for them near `annotations`.
         out: folder for report.html, a page with curves and pictures, and evaluation.json with every figure.
@@ -60,8 +66,11 @@ def evaluate(
     """
     if tuned_weights is not None and Path(tuned_weights).suffix != ".safetensors":  # before the work, not after
         raise ValueError(f"tuned_weights: expected a file name that ends in .safetensors, got {tuned_weights}")
-    if tuned_weights is not None and isinstance(weights, Predictor | Checkpoint):
+    if tuned_weights is not None and isinstance(weights, Predictor | MethodPredictor | Checkpoint):
         raise ValueError("tuned_weights: expected weights by name or file, got ones that are loaded already")
+    if isinstance(weights, MethodPredictor):
+        dataset = load_annotations(annotations, images, split=split, max_pixels=max_pixels)
+        return _evaluate_method(weights, dataset, out, group_by, num_worst, title or f"{weights} on {annotations}")
     name = None if isinstance(weights, Predictor | Checkpoint) else weights
     checkpoint = None
     if isinstance(weights, Predictor):
@@ -98,6 +107,33 @@ def evaluate(
     if tuned_weights is not None and checkpoint is not None:
         source = weights_path(name)
         write_tuned_weights(tuned_weights, source, checkpoint, predictor.settings, evaluation, Path(annotations).name)
+    return evaluation
+
+
+def _evaluate_method(
+    predictor: MethodPredictor,
+    dataset: Annotations,
+    out: str | Path | None,
+    group_by: str | None,
+    num_worst: int,
+    title: str,
+) -> Evaluation:
+    """A method judged as a network is; each of its objects has the score 1."""
+    if len(dataset.class_names) != 1:
+        raise ValueError(
+            f"{dataset.source}: expected one class, since a method tells none apart, got {len(dataset.class_names)}; "
+            "compare leaves classes aside"
+        )
+    started = time.perf_counter()
+    results = {
+        dataset.image_ids[index]: replace(predictor(dataset.load(index).image), class_names=dataset.class_names)
+        for index in share_of_images(len(dataset), "val")
+    }
+    seconds = (time.perf_counter() - started) / max(len(dataset), 1)
+    ids = dataset.category_ids
+    evaluation = judge(results, dataset, ids, MAX_DETECTIONS, 0.0, group_key=group_by, seconds_per_image=seconds)
+    if out is not None:
+        write_evaluation(out, evaluation, results, dataset, ids, num_worst, title)
     return evaluation
 
 

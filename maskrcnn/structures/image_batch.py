@@ -70,3 +70,16 @@ class ImageBatch:
         scale, origin, limit = (boxes.new_tensor(rows)[image_idx] for rows in (scales, origins, limits))
         original = (boxes - origin) * scale + boxes.new_tensor([0, 0, edge, edge])
         return torch.minimum(original.clamp(min=0), limit)
+
+    def from_original(self, boxes: Tensor, image_idx: Tensor, edge: float = 0.0) -> Tensor:
+        """The inverse of `to_original` for boxes (R, 4) inside their original images."""
+        scales, origins = [], []
+        for (height, width), (original_height, original_width), (y, x) in zip(
+            self.sizes, self.original_sizes, self.origins, strict=True
+        ):
+            scale_x = max(width - edge, 1) / max(original_width - edge, 1)
+            scale_y = max(height - edge, 1) / max(original_height - edge, 1)
+            scales.append([scale_x, scale_y, scale_x, scale_y])
+            origins.append([x, y, x, y])
+        scale, origin = (boxes.new_tensor(rows)[image_idx] for rows in (scales, origins))
+        return (boxes - boxes.new_tensor([0, 0, edge, edge])) * scale + origin
