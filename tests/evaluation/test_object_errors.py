@@ -198,3 +198,10 @@ def test_half_is_not_enough() -> None:
     # Two objects of which a prediction covers exactly half are not merged.
     merged, apart = (errors_of([(A, 0), (B, 0)], [((0, 0, 20, h), 0)]) for h in (6, 5))
     assert (merged.is_merged.tolist(), apart.is_merged.tolist()) == ([True], [False])
+
+
+def test_what_is_left_for_a_double_must_be_more_than_half_of_it() -> None:
+    # Both predictions are the whole; the surer one finds it. With the half of it the other has an IoU of one half.
+    errors = errors_of([(A, 0), ((0, 0, 10, 5), 0)], [(A, 0), (A, 0)])
+    assert errors.hit.tolist() == [0, -1]
+    assert errors.double_of.tolist() == [-1, 0]

@@ -195,6 +195,22 @@ def test_a_cut_bar_keeps_to_itself_where_a_neighbour_covers_less_than_half_of_it
     assert sorted(found.areas().tolist()) == sorted([20 * 27, 20 * 56])
 
 
+def test_a_cut_bar_that_has_its_pair_is_not_given_to_a_larger_neighbour() -> None:
+    # The second tile's bar is the first's, of which it saw 9 of 20 rows; a block of the first covers the other 11, more
+    # than half of the bar. A square beside them is seen whole by both.
+    grid = Grid((96, 160), 96, 32)
+    bar, seen_of_it, block = (
+        (x, y, np.ones((h, w), bool)) for x, y, h, w in ((64, 20, 20, 56), (50, 20, 9, 46), (40, 29, 67, 56))
+    )
+    nearby = square(75, 2, 12)
+    in_second = [cut_to(crop, grid[1].window) for crop in (bar, nearby)]
+    first = result([seen_of_it, block, nearby], tile_size(grid))
+    second = result([crop for crop in in_second if crop is not None], tile_size(grid))
+    found = Instances.concatenate(list(join_tiles(grid, [(grid[0], first), (grid[1], second)])))
+    union = 20 * 56 + 9 * 46 - 9 * 32
+    assert sorted(found.areas().tolist()) == sorted([union, 67 * 56, 144])
+
+
 def test_tiles_that_share_no_pixel() -> None:
     grid = Grid((100, 200), 100, 0)
     objects = [square(20, 20, 30), square(120, 20, 30), square(90, 60, 20)]
