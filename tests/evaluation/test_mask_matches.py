@@ -1,5 +1,6 @@
 """Matching of masks against the slow way, on random rectangles that overlap a lot."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,3 +109,14 @@ def test_no_images() -> None:
     tally = match_masks([], [], NUM_CLASSES).tally(0.5)
     assert tally.true_positives.shape == (len(IOU_THRESHOLDS), 0)
     assert tally.predicted.shape == (0, NUM_CLASSES)
+
+
+def test_a_class_without_an_object_has_no_hit() -> None:
+    rng = np.random.default_rng(0)
+    truth, instances = random_truth(rng, 1), random_instances(rng)
+    nothing = replace(truth, labels=np.zeros(12, np.int64), is_crowd=np.zeros(12, bool))
+    matches = match_masks([nothing], [replace(instances, labels=torch.ones(30, dtype=torch.int64))], NUM_CLASSES)
+    assert matches.is_hit.shape == (len(IOU_THRESHOLDS), 30)
+    assert not matches.is_hit.any()
+    assert matches.num_true.tolist() == [[12, 0]]
+    assert matches.tally(0.0).predicted.tolist() == [[0, 30]]
