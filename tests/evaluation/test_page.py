@@ -17,7 +17,7 @@ def text_of(page: str) -> str:
     return re.sub(r"<[^>]+>", " ", page)
 
 
-@pytest.mark.parametrize("num_classes", [1, 3, MAX_MATRIX + 1])
+@pytest.mark.parametrize("num_classes", [1, 2, 3, MAX_MATRIX + 1])
 def test_a_page_shows_the_figures(tmp_path: Path, num_classes: int) -> None:
     evaluation = evaluation_of(tmp_path, num_classes)
     assert list(evaluation.groups) == ["a", "b"]

@@ -160,3 +160,15 @@ def test_a_block_is_a_sum_of_what_may_be_negative(depth: int):
     shortcut = plain(block.shortcut, x)
     assert (shortcut < 0).any()
     torch.testing.assert_close(block(x), (way + shortcut).relu(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_stage_that_is_taken_away_takes_its_map_along():
+    body = ResNet(50, stem_channels=8)
+    x = torch.randn(1, 3, 64, 64)
+    expected = body(x)
+    stage = body.pop_stage()
+    assert (body.channels, body.strides) == ((32, 64, 128), (4, 8, 16))
+    maps = body(x)
+    assert len(maps) == 3
+    assert all(torch.equal(a, b) for a, b in zip(maps, expected, strict=False))
+    assert torch.equal(stage(maps[-1]), expected[-1])

@@ -111,6 +111,8 @@ def test_every_object_comes_once_and_whole(tile: int, overlap: int, seed: int) -
     found = tiled(objects, Grid((500, 600), tile, overlap))
     assert sorted(map(pixels, found.crops())) == sorted(map(pixels, objects))
     assert (found.extra["num_parts"] > 1).any()
+    around = [[x, y, x + bitmap.shape[1], y + bitmap.shape[0]] for x, y, bitmap in found.crops()]
+    assert found.boxes.tolist() == around
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(144, 48), (256, 64)])
