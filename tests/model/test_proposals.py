@@ -137,11 +137,13 @@ class TestLimitsThatWereHit:
         assert (bool(found.hit_pre_nms), bool(found.hit_post_nms)) == (pre, post)
 
     def test_an_even_chance_is_not_likely(self):
-        # The cut takes one whose logit is 0.
-        levels = [(squares(2), [2.0, 0.0])]
-        for scope in ("level", "image"):
-            assert not propose(levels, pre_nms_top_n=1, pre_nms_scope=scope).hit_pre_nms
-        assert not propose(levels, post_nms_top_n=1).hit_post_nms
+        # What is cut has a logit of 0: within its level, among all levels, and after NMS.
+        level = [(squares(2), [2.0, 0.0])]
+        assert not propose(level, pre_nms_top_n=1).hit_pre_nms
+        assert not propose(level, post_nms_top_n=1).hit_post_nms
+        levels = [(squares(1), [2.0]), (squares(1, 40), [0.0])]
+        assert not propose(levels, pre_nms_top_n=1, pre_nms_scope="image").hit_pre_nms
+        assert propose([levels[0], (squares(1, 40), [0.1])], pre_nms_top_n=1, pre_nms_scope="image").hit_pre_nms
 
     def test_what_nms_took_is_not_missed(self):
         found = propose([(squares(1) * 3, [3.0, 2.0, 1.0])], post_nms_top_n=1)
