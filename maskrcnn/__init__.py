@@ -4,7 +4,7 @@ import maskrcnn
 predictor = maskrcnn.Predictor()
 instances = predictor("cells.png")
 maskrcnn.count(instances)  # {"nucleus": 60}
-picture = maskrcnn.draw("cells.png", instances)
+drawing = maskrcnn.draw("cells.png", instances)
 """
 
 import importlib

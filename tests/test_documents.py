@@ -123,9 +123,9 @@ def test_library_block(folder: Path, capsys: pytest.CaptureFixture[str]):
     names: dict[str, object] = {}
     exec(code, names)
     assert "nucleus" in capsys.readouterr().out
-    picture = names["picture"]
-    assert isinstance(picture, np.ndarray)
-    assert picture.shape == (96, 128, 3)
+    drawing = names["drawing"]
+    assert isinstance(drawing, np.ndarray)
+    assert drawing.shape == (96, 128, 3)
 
 
 def test_training_commands(folder: Path, monkeypatch: pytest.MonkeyPatch):

@@ -35,9 +35,8 @@ def size_names(areas: np.ndarray) -> dict[str, int]:
 def counts_section(splits: Mapping[str, Mapping[str, object]], counts: Mapping[str, Mapping[str, int]]) -> str:
     """Tables: the facts of each split, by name of the fact; and objects of each class in each split."""
     facts = list(dict.fromkeys(fact for row in splits.values() for fact in row))
-    overview = table(
-        ["split", *facts], [[name, *(row.get(fact, "") for fact in facts)] for name, row in splits.items()]
-    )
+    # A row for each fact: there are a dozen facts and rarely more than three splits.
+    overview = table(["", *splits], [[fact, *(str(row.get(fact, "")) for row in splits.values())] for fact in facts])
     classes = list(dict.fromkeys(name for split in counts.values() for name in split))
     rows = [[name, *(split.get(name, 0) for split in counts.values())] for name in classes]
     rows.sort(key=lambda row: -sum(row[1:]))
@@ -73,18 +72,19 @@ def histograms_section(
     if len(areas) > 1 and axes[0, 2].get_legend_handles_labels()[0]:
         axes[0, 2].legend(loc="upper right")
     dashed = " and ".join(str(side) for side in COCO_SIDES_PX)
-    text = f"Dashed lines at {dashed} px: where COCO divides small, medium and large objects."
+    text = f"The dashed lines at {dashed} px separate small, medium and large objects, as in COCO."
     return _plot_classes(counts) + plot(figure) + paragraph(text)
 
 
 def pictures_section(pictures: Sequence[tuple[np.ndarray, str]]) -> str:
     """Pictures, RGB uint8, with their captions."""
-    return "\n".join(picture(image, caption) for image, caption in pictures)
+    shown = "\n".join(picture(image, caption) for image, caption in pictures)
+    return f'<div class="side-by-side">\n{shown}\n</div>'
 
 
 def duplicates_section(groups: Sequence[Sequence[tuple[np.ndarray, str]]], num_left_out: int = 0) -> str:
     """Pictures that are the same, each group side by side."""
-    parts = [f"<div>\n{pictures_section(group)}\n</div>" for group in groups]
+    parts = [pictures_section(group) for group in groups]
     if num_left_out:
         parts.append(paragraph(f"and {num_left_out} more groups; problems.csv names them"))
     return "\n".join(parts)

@@ -24,9 +24,10 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
 th, td { padding: .25rem .75rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
-th { background: var(--soft); min-width: 3.9rem; max-width: 8rem; overflow-wrap: anywhere; }
+th { background: var(--soft); min-width: 3.9rem; max-width: 8rem; overflow-wrap: break-word; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 figure { display: inline-block; margin: 0 1rem 1rem 0; vertical-align: top; max-width: 100%; }
+.side-by-side figure { max-width: calc(50% - 1.3rem); }
 figure img { max-width: 100%; height: auto; display: block; background: #fff; }
 figcaption { font-size: .85rem; opacity: .8; max-width: 40rem; }
 """

@@ -77,7 +77,7 @@ def test_pictures_stand_side_by_side():
     assert len(embedded(pictures_section([(image, "one"), (image, "two")]))) == 2
     text = duplicates_section([[(image, "train: a & b"), (image, "val: c")]], 4)
     parse(text)
-    assert text.count("<div>") == 1
+    assert text.count("<div class=") == 1
     assert "and 4 more groups" in text
 
 
