@@ -15,7 +15,7 @@ HINTS = (
     ("class_names", r": \d+ class(es)?, got \d+ names", "name them with --class-names"),
     ("weights", r": carries its own settings and class names", "leave out --preset and --class-names"),
     ("force", r" tensors were never trained ", "--force uses them all the same"),
-    ("max_pixels", r"megapixels, more than the [\d.,]+ allowed$| MB allowed ", "raise the limit with --max-pixels"),
+    ("max_pixels", r"megapixels, more than the [\d.,]+ allowed| MB allowed ", "--max-pixels raises the limit"),
     ("channel", r"expected to be told which channel", "choose it with --channel"),
     ("resize", r"a smaller resize\.longest_edge limits it", "--resize sets it"),
     ("exclusive", r"^detection\.exclusive_classes: ", "they come from --exclusive"),
