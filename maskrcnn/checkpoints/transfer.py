@@ -17,6 +17,8 @@ from maskrcnn.model.state import part_of
 
 ROWS_OF_A_CLASS = {"box_head.class_logits": 1, "box_head.deltas": 4, "mask_head.logits": 1}
 """Modules whose outputs belong to classes."""
+LABELS = "semantic_head.predictor"
+"""The one whose outputs belong to the labels of the semantic branch."""
 BODY = ("kind", "name", "depth", "stem_channels", "groups", "width_per_group", "conv_bias")
 """What makes a body another one, which would take over the odd layer and be worth nothing."""
 NOT_SAID = ("class_names", "category_ids", "family")
@@ -92,8 +94,12 @@ def transfer(model: MaskRCNN, settings: ModelSettings, source: Checkpoint) -> Tr
     source_names = [_plain(name) for name in source.settings.class_names]
     rows = [source_names.index(_plain(name)) if _plain(name) in source_names else None for name in settings.class_names]
     kinds: dict[str, list[str]] = {"loaded": [], "fitted": [], "reinitialised": []}
+    label_rows = _label_rows(settings, source.settings)
     for name, tensor in own.items():
-        kind, value = _match(name, tensor, theirs.get(name), rows, settings)
+        if name.rpartition(".")[0] == LABELS:
+            kind, value = _match_rows(tensor, theirs.get(name), label_rows, 1)
+        else:
+            kind, value = _match(name, tensor, theirs.get(name), rows, settings)
         kinds[kind].append(name)
         if value is not None:
             own[name] = value
@@ -132,9 +138,26 @@ def _match(
     is_agnostic = settings.box_head.class_agnostic if module == "box_head.deltas" else settings.mask_head.class_agnostic
     if module not in ROWS_OF_A_CLASS or (module != "box_head.class_logits" and is_agnostic):
         return ("loaded", theirs) if own.shape == theirs.shape else ("reinitialised", None)
-    per_class = ROWS_OF_A_CLASS[module]
     if module == "box_head.class_logits":
         rows = [*rows, len(theirs) - 1]  # the background is last
+    return _match_rows(own, theirs, rows, ROWS_OF_A_CLASS[module])
+
+
+def _label_rows(settings: ModelSettings, source: ModelSettings) -> list[int | None]:
+    """Of each label of the semantic branch the one of the same name; those of things are the first, whatever they are
+    called."""
+    if settings.semantic_head is None or source.semantic_head is None:
+        return []
+    known = [_plain(name) for name in source.semantic_head.stuff_names]
+    names = map(_plain, settings.semantic_head.stuff_names)
+    return [0, *(known.index(name) + 1 if name in known else None for name in names)]
+
+
+def _match_rows(
+    own: Tensor, theirs: Tensor | None, rows: Sequence[int | None], per_class: int
+) -> tuple[str, Tensor | None]:
+    if theirs is None or own.shape[1:] != theirs.shape[1:]:
+        return "reinitialised", None
     num_theirs = len(theirs) // per_class
     if len(own) != per_class * len(rows) or any(row is not None and row >= num_theirs for row in rows):
         return "reinitialised", None  # one side has one head for all classes
@@ -152,7 +175,7 @@ def _match(
 def _changes(below: Mapping[str, Any], above: Mapping[str, Any], path: str = "model") -> list[str]:
     changes: list[str] = []
     for key, value in above.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and isinstance(below[key], Mapping):
             changes += _changes(below[key], value, f"{path}.{key}")
         elif value != below[key]:
             changes.append(f"{path}.{key} is {value}, {below[key]} in the weights to start from")

@@ -145,8 +145,8 @@ class TrainSettings(Settings):
     """Steps between evaluations on val."""
     checkpoint_every: Steps = 1000
     """Steps between checkpoints: what a kill loses at most."""
-    best_by: Literal["mask_ap", "box_ap", "count_mae"] = "mask_ap"
-    """What makes an evaluation the best so far."""
+    best_by: Literal["mask_ap", "box_ap", "count_mae", "pq"] = "mask_ap"
+    """What makes an evaluation the best so far; `pq` is panoptic quality, of models with a semantic head."""
     patience: StepsOr0 = 0
     """Evaluations in a row without a new best after which the run stops; 0 never stops early."""
     val_loss: bool = True

@@ -14,6 +14,7 @@ from maskrcnn.evaluation.evaluation import Evaluation, ImageScore
 from maskrcnn.evaluation.ground_truth import GroundTruth, ground_truth, read_annotations
 from maskrcnn.evaluation.mask_matches import Tally, match_masks
 from maskrcnn.evaluation.object_errors import ObjectErrors, object_errors
+from maskrcnn.evaluation.panoptic_quality import PanopticQuality
 from maskrcnn.evaluation.scores import SCORE_THRESHOLDS, ThresholdSweep, image_mask_scores, score_set, sweep_thresholds
 from maskrcnn.report.intervals import CountIntervals, Coverage, coverage, spreads
 from maskrcnn.structures.instances import Instances
@@ -29,13 +30,15 @@ def evaluate(
     groups: Mapping[int, str] | None = None,
     group_key: str | None = None,
     seconds_per_image: float | None = None,
+    panoptic: PanopticQuality | None = None,
 ) -> Evaluation:
     """Judges `results`, by image id, with every detection down to a low score (0.05 or less: AP needs them).
 
     `category_ids` is the COCO category id of each label. `max_detections` is COCO's maxDets for AP: per class and
     image. Mask scores, errors and counts use the detections with score >= `score_threshold`. `image_ids` None means all
     images of the annotations. Images may be put into groups, which are scored again one by one: by `groups`, or by the
-    value that the image records of the annotations have under `group_key`. `seconds_per_image` is only passed on.
+    value that the image records of the annotations have under `group_key`. `seconds_per_image` and `panoptic` are
+    only passed on.
 
     Raises:
         ValueError: for images without a result, results that don't fit the annotations, or unusable annotations.
@@ -77,6 +80,7 @@ def evaluate(
         tuned_intervals=tuned_intervals,
         unknown_categories=_unknown_categories(table, truths, category_ids),
         seconds_per_image=seconds_per_image,
+        panoptic=panoptic,
     )
 
 

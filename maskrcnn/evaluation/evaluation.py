@@ -12,6 +12,8 @@ import numpy as np
 
 from maskrcnn.evaluation.average_precision import AveragePrecision
 from maskrcnn.evaluation.confusion import Confusion
+from maskrcnn.evaluation.panoptic_quality import PanopticQuality
+from maskrcnn.evaluation.panoptic_rows import HEADER, panoptic_rows
 from maskrcnn.evaluation.scores import CountError, SetScore
 from maskrcnn.report.intervals import CountIntervals, Coverage
 from maskrcnn.report.text import NO_VALUE, shorten
@@ -73,6 +75,8 @@ class Evaluation:
     """Annotated categories that the model has no class for; their objects were left out."""
     seconds_per_image: float | None
     """As measured by the caller."""
+    panoptic: PanopticQuality | None = None
+    """Of the scenes; None where the model or the annotations know no stuff."""
 
     def worst_images(self, n: int, label: int | None = None) -> tuple[ImageScore, ...]:
         """The `n` images with the largest count error, of one class or summed over all; of equals, the worse masks."""
@@ -85,7 +89,9 @@ class Evaluation:
 
     def summary(self) -> dict[str, float | None]:
         """The headline numbers, flat: one row of a training log."""
-        return {
+        scenes = self.panoptic
+        of_scenes = {"pq": scenes.all.pq, "pq_things": scenes.things.pq, "pq_stuff": scenes.stuff.pq} if scenes else {}
+        return of_scenes | {
             "box_ap": self.box.ap,
             "box_ap50": self.box.ap50,
             "mask_ap": self.mask.ap,
@@ -108,6 +114,8 @@ class Evaluation:
         parts = [_precision_text(self), _mask_score_table(self), _count_table(self)]
         if len(self.class_names) > 1:
             parts.append(_class_table(self))
+        if self.panoptic is not None:
+            parts.append(_panoptic_table(self.panoptic))
         parts += [_error_lines(self), _advice_lines(self), _worst_lines(self, num_worst)]
         return "\n\n".join(part for part in parts if part)
 
@@ -124,6 +132,8 @@ def evaluation_line(summary: Mapping[str, float | None]) -> str:
         f"boundary {value('boundary_ap')}",
         f"count MAE {value('count_mae', '.2f')}, total {value('count_total_relative_error', '.1%')} off",
     ]
+    if summary.get("pq") is not None:
+        parts.insert(0, f"PQ {value('pq')} (things {value('pq_things')}, stuff {value('pq_stuff')})")
     if summary.get("val_loss") is not None:
         parts.append(f"val loss {value('val_loss')}")
     return "; ".join(parts)
@@ -233,6 +243,13 @@ def _class_table(evaluation: Evaluation) -> str:
         name = shorten(evaluation.class_names[label], NAME_LETTERS)
         rows.append([name, *map(ap_text, aps), *count_cells(counts[label])])
     return "\n".join([_grid(rows), *_left_out(len(counts), "classes", "objects")])
+
+
+def _panoptic_table(quality: PanopticQuality) -> str:
+    rows = [[shorten(name, NAME_LETTERS), *values] for name, *values in panoptic_rows(quality)]
+    more = len(rows) - MAX_ROWS
+    left_out = [f"and {more} more classes; evaluation.json has all of them"] if more > 0 else []
+    return "\n".join([_grid([HEADER, *rows[:MAX_ROWS]]), *left_out])
 
 
 def _left_out(number: int, noun: str, of_most: str) -> list[str]:

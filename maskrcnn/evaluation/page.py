@@ -14,6 +14,8 @@ from maskrcnn.evaluation.evaluate import above
 from maskrcnn.evaluation.evaluation import COUNT_HEADER, Evaluation, ap_text, coco_rows, confusions, count_cells
 from maskrcnn.evaluation.ground_truth import ground_truth
 from maskrcnn.evaluation.object_errors import object_errors
+from maskrcnn.evaluation.panoptic_quality import PanopticQuality
+from maskrcnn.evaluation.panoptic_rows import HEADER, panoptic_rows
 from maskrcnn.evaluation.precision_recall import plot_precision_recall
 from maskrcnn.files import atomic_path
 from maskrcnn.report.html import page, paragraph, picture, plot, table
@@ -40,12 +42,24 @@ def evaluation_page(evaluation: Evaluation, title: str, pictures: Sequence[tuple
         ("Errors", _error_section(evaluation)),
         ("Counts", _count_section(evaluation)),
     ]
+    if evaluation.panoptic is not None:
+        sections.insert(0, ("Panoptic quality", _panoptic_section(evaluation.panoptic)))
     if evaluation.groups:
         sections.append(("Groups of images", _group_section(evaluation)))
     if pictures:
         shown = [picture(image, caption) for image, caption in pictures]
         sections.append(("Images with the largest errors", "\n".join([paragraph(LEGEND), *shown])))
     return page(title, sections)
+
+
+def _panoptic_section(quality: PanopticQuality) -> str:
+    note = (
+        f"Of the scenes of {quality.num_images} images, by COCO's rules: PQ is SQ, the mean IoU of the segments that "
+        "were found, times RQ, their F score at IoU .50 (arXiv:1801.00868). Means are over the classes that are there "
+        "or were found; the others have no row."
+    )
+    rows = [[shorten(name, NAME_LETTERS), *values] for name, *values in panoptic_rows(quality)]
+    return "\n".join([table(HEADER, rows), paragraph(note)])
 
 
 def _short_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -47,11 +47,13 @@ def detect_all(
     dataset: Annotations,
     precision: Precision = "fp32",
     in_tiles: Callable[[np.ndarray], Instances | None] = lambda image: None,
+    judge: Callable[[int, Instances], None] | None = None,
 ) -> dict[int, Instances]:
     """Instances of every image of `dataset`, by image id, one image at a time, on the CPU.
 
     `precision` is that in which a model with float32 weights, one in training, is used. `in_tiles` gives the result of
     a picture that is not seen whole, and None for others.
+    `judge` takes the index and the whole result of each image; what is given back has no maps.
     Each process of a group takes its share of the images; the first gets all results, the others none.
     """
     own = {}
@@ -59,7 +61,10 @@ def detect_all(
         image = dataset.load(index).image
         with autocast(model.device, precision):
             found = in_tiles(image)
-            own[dataset.image_ids[index]] = detect(model, [image])[0].to("cpu") if found is None else found
+            found = detect(model, [image])[0].to("cpu") if found is None else found
+        if judge is not None:
+            judge(index, found)
+        own[dataset.image_ids[index]] = replace(found, maps={})  # those of all images would fill the memory
     parts = gather_to_first(own)
     if parts is None:
         return {}

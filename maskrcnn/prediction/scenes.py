@@ -48,5 +48,7 @@ def scenes_of(settings: ModelSettings) -> Scenes | None:
     branch = settings.semantic_head
     if branch is None:
         return None
-    rules = MergingRules(branch.min_score, branch.max_overlap, branch.min_stuff_area)
+    # An object that scores less than is asked for is not in the result, and so not in the scene.
+    min_score = max(branch.min_score, settings.detection.score_threshold)
+    rules = MergingRules(min_score, branch.max_overlap, branch.min_stuff_area)
     return Scenes(branch.stuff_names, rules, settings)

@@ -22,6 +22,7 @@ from maskrcnn.evaluation.page import write_evaluation
 from maskrcnn.prediction.detecting import detect_all, share_of_images, with_low_threshold
 from maskrcnn.prediction.method_predictor import MethodPredictor
 from maskrcnn.prediction.predictor import Predictor
+from maskrcnn.prediction.scene_judge import judge_of
 from maskrcnn.structures.instances import Instances
 
 MAX_DETECTIONS = 1000
@@ -84,9 +85,12 @@ def evaluate(
     dataset = load_annotations(annotations, images, split=split, max_pixels=max_pixels)
     category_ids = _category_ids(predictor, dataset)
     rules = predictor.model.box_head.rules
+    scene_judge = judge_of(predictor.scenes, dataset, category_ids)
     started = time.perf_counter()
     try:
-        results = detect_all(with_low_threshold(predictor.model), dataset, in_tiles=partial(_in_tiles, predictor))
+        results = detect_all(
+            with_low_threshold(predictor.model), dataset, in_tiles=partial(_in_tiles, predictor), judge=scene_judge
+        )
     finally:
         predictor.model.box_head.rules = rules  # the predictor goes on as it was
     seconds = time.perf_counter() - started
@@ -98,6 +102,7 @@ def evaluate(
         predictor.settings.detection.score_threshold,
         group_key=group_by,
         seconds_per_image=seconds / max(len(dataset), 1),
+        panoptic=scene_judge.quality() if scene_judge is not None else None,
     )
     if out is not None:
         is_named = not isinstance(weights, Predictor | Checkpoint)

@@ -76,11 +76,13 @@ class Trainer:
         settings = config.train
         self.out, self.device = Path(out), torch.device(device)
         self.train_data = train
-        model_settings = config.model.model_copy(
-            update={"class_names": train.class_names, "category_ids": train.category_ids}
-        )
+        model_settings = with_classes_of(train, config.model)
         self.config = config.model_copy(update={"model": model_settings})
         self.validation = Validation(val, train.class_names, self.config, self.out) if val is not None else None
+        if settings.best_by == "pq" and not (
+            model_settings.semantic_head and val is not None and val.stuff is not None
+        ):
+            raise ValueError("train.best_by pq needs model.semantic_head, and a val part with panoptic annotations")
         torch.manual_seed(settings.seed)
         model = build_model(model_settings)
         self.transfer = transfer(model, model_settings, init) if init is not None else None
@@ -307,6 +309,24 @@ class Trainer:
         for key, value in own["train"].items():
             if value != saved["train"].get(key, value):
                 log.warning("config.yaml was changed: train.%s is %s, it was %s", key, value, saved["train"][key])
+
+
+def with_classes_of(train: Annotations, settings: ModelSettings) -> ModelSettings:
+    """`settings` with the classes of the data, and with its stuff where they have a semantic branch.
+
+    Raises:
+        ValueError: a semantic branch, and data without stuff.
+    """
+    update: dict[str, Any] = {"class_names": train.class_names, "category_ids": train.category_ids}
+    if settings.semantic_head is not None:
+        if train.stuff is None:
+            raise ValueError(
+                f"{train.source}: model.semantic_head learns from panoptic annotations, got ones without stuff; "
+                "semantic_head: null leaves the branch out"
+            )
+        stuff = {"class_names": ("things", *train.stuff.names), "category_ids": train.stuff.category_ids}
+        update["semantic_head"] = settings.semantic_head.model_copy(update=stuff)
+    return settings.model_copy(update=update)
 
 
 def saved_config(run: str | Path) -> Config:

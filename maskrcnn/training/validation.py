@@ -17,6 +17,8 @@ from maskrcnn.evaluation.page import write_evaluation
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.prediction.detecting import autocast, detect_all, share_of_images, with_low_threshold
 from maskrcnn.prediction.execution import Precision
+from maskrcnn.prediction.scene_judge import judge_of
+from maskrcnn.prediction.scenes import scenes_of
 from maskrcnn.report.draw import figure
 from maskrcnn.report.written import write_image
 from maskrcnn.structures.instances import Instances
@@ -51,7 +53,9 @@ class Validation:
         """`model`, in eval mode, on all of val; every process must call it."""
         settings, detection = self.config.train, self.config.model.detection
         losses = validation_losses(model, self.data, settings.precision) if settings.val_loss else {}
-        results = detect_all(with_low_threshold(model), self.data, settings.precision)
+        scene_judge = judge_of(scenes_of(self.config.model), self.data, self.category_ids)
+        results = detect_all(with_low_threshold(model), self.data, settings.precision, judge=scene_judge)
+        panoptic = scene_judge.quality() if scene_judge is not None else None
         evaluation = None
         if is_first():
             evaluation = evaluate(
@@ -60,6 +64,7 @@ class Validation:
                 self.category_ids,
                 detection.max_detections,
                 detection.score_threshold,
+                panoptic=panoptic,
             )
         summary = gather(evaluation.summary() if evaluation is not None else None)[0]
         return Judgement(summary | losses, evaluation, results)
