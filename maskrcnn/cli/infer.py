@@ -30,7 +30,9 @@ from maskrcnn.prediction.folder_job import infer_files
 from maskrcnn.prediction.job_names import common_folder
 from maskrcnn.prediction.job_results import HISTOGRAMS, JobSummary, describe
 from maskrcnn.prediction.predictor import COUNTING_SCORE, Predictor
+from maskrcnn.prediction.scene_files import SCENE_ENDING
 from maskrcnn.report.count import add_counts
+from maskrcnn.report.export.coco_panoptic import PANOPTIC_ENDING
 from maskrcnn.report.selection import Selection
 from maskrcnn.report.written import DRAWING_ENDING, is_ours, write_image
 
@@ -147,7 +149,7 @@ def execute(args: argparse.Namespace) -> int:
             raise FileExistsError(f"{error}; choose another folder with --out, or allow it with --overwrite") from error
         if not is_first():
             return 0
-        _print_summary(args, predictor.class_names, summary)
+        _print_summary(args, predictor.class_names, summary, knows_stuff=predictor.scenes is not None)
         if args.weights is None and args.paths and any(any(counts.values()) for _, counts in summary.counts):
             warn_of_photographs(files)
     finally:
@@ -227,7 +229,7 @@ def _find(paths: list[str]) -> _Found:
 
 
 def _is_own_drawing(file: Path) -> bool:
-    return file.name.endswith((DRAWING_ENDING, HISTOGRAMS)) and is_ours(file)
+    return file.name.endswith((DRAWING_ENDING, HISTOGRAMS, SCENE_ENDING, PANOPTIC_ENDING)) and is_ours(file)
 
 
 def _root(path: str) -> Path:
@@ -259,7 +261,9 @@ def _is_picture(path: Path, image: np.ndarray) -> bool:
         return False
 
 
-def _print_summary(args: argparse.Namespace, class_names: tuple[str, ...], summary: JobSummary) -> None:
+def _print_summary(
+    args: argparse.Namespace, class_names: tuple[str, ...], summary: JobSummary, *, knows_stuff: bool
+) -> None:
     if summary.counts:
         _print_counts(args, class_names, summary)
     if len(args.paths) > 1:
@@ -268,6 +272,7 @@ def _print_summary(args: argparse.Namespace, class_names: tuple[str, ...], summa
             f"{summary.root or '/'}"
         )
     tables = "regions.csv, " * (args.region is not None) + "measurements.png, " * args.histograms
+    tables += "panoptic.json and its PNGs, " * knows_stuff
     written = f"{'drawings, ' * (not args.no_draw)}{tables}counts.csv, measurements.csv and instances.json"
     _say(f"{written} are in {args.out}")
 

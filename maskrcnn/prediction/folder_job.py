@@ -6,10 +6,11 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -37,11 +38,13 @@ from maskrcnn.prediction.job_results import (
 from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.pipeline import OutputError, PictureError, finished
 from maskrcnn.prediction.predictor import Predictor
+from maskrcnn.prediction.scene_files import PANOPTIC, SceneFiles
 from maskrcnn.report.export.formats import write_formats
 from maskrcnn.report.labels import LabelMode
 from maskrcnn.report.selection import Selection
 from maskrcnn.report.written import is_ours
 from maskrcnn.spelling import did_you_mean
+from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.regions import Region
 
 LOGGER = logging.getLogger("maskrcnn")
@@ -79,6 +82,8 @@ def infer_files(
     on_failure: Callable[[Exception], None] | None = None,
 ) -> JobSummary:
     """Write `<stem>_instances.png` for each file, counts.csv, measurements.csv and instances.json, all into `out`.
+
+    With weights that know stuff also `<stem>_scene.png`, `<stem>_panoptic.png` (segment ids) and panoptic.json.
 
     Every page of a file is counted by itself, and drawn as `<stem>_page<number>_instances.png`. A page that cannot be
     read, or on which anything else fails, is reported, and its row of counts.csv says why; the others are finished.
@@ -119,7 +124,8 @@ def infer_files(
     category_ids = predictor.settings.category_ids or None
     root = common_folder(file.parent for file in files) if root is None else root
     names = relative_names(files, root)
-    drawings = _drawings(names, "" if root is None else root.absolute().name, out) if is_drawn else {}
+    drawings = _drawings(names, "" if root is None else root.absolute().name, out)
+    scenes = SceneFiles(predictor.scenes, is_drawn) if predictor.scenes is not None else None
     _expect_same_files(files)
     is_alone = len(files) == 1 and num_pages(files[0], reading) == 1
     folder = None if is_alone or not files else out / RECORDS
@@ -128,9 +134,12 @@ def infer_files(
     settings = _from_first(lambda: make_key() if folder else "")
     tiles = out / RECORDS / TILES
 
+    def place_of(page: JobPage) -> Path:
+        drawing = drawings[page.file]
+        return drawing if page.number is None else page_drawing(drawing, page.number, page.num)
+
     def drawing_of(page: JobPage) -> Path | None:
-        drawing = drawings.get(page.file)
-        return drawing if drawing is None or page.number is None else page_drawing(drawing, page.number, page.num)
+        return place_of(page) if is_drawn else None
 
     def kept(page: JobPage, state: FileState) -> TileFiles:
         return TileFiles(tiles, f"{settings or make_key()} {page.number}", state)
@@ -143,11 +152,17 @@ def infer_files(
             if redo:
                 shutil.rmtree(tiles, ignore_errors=True)
             _load(records, files, drawing_of, redo, say)
+            for page in list(records.done) if scenes is not None else ():
+                if not scenes.are_there(place_of(page)):
+                    del records.done[page]
             pages = pages_of(files, {page.file: page.num for page in records.done}, reading)
             places = [place for page in pages if (place := drawing_of(page)) is not None]
+            if scenes is not None:
+                places += [path for page in pages for path in scenes.paths(place_of(page))]
             _expect_no_source(out, places, files)
             if not overwrite:
                 tables = [COUNTS, INSTANCES, MEASUREMENTS, *[REGIONS] * bool(regions), *[HISTOGRAMS] * histograms]
+                tables += [PANOPTIC] * (scenes is not None)
                 _expect_ours([*(out / name for name in tables), *places])
             _say_pages(pages, len(records.done), say)
             return pages, [i for i, page in enumerate(pages) if page not in records.done]
@@ -176,6 +191,7 @@ def infer_files(
                         kept,
                         labels,
                         smooth,
+                        partial(_write_scene, scenes, place_of) if scenes is not None else None,
                     )
                 ) as results,
             ):
@@ -219,6 +235,9 @@ def infer_files(
                     regions,
                     histograms,
                 )
+                if scenes is not None:
+                    done = [page for page in pages if page in records.done]
+                    scenes.write_json(out, ((names[p.file], place_of(p), records.done[p].image_size) for p in done))
                 _export(out, exports, records, page_names, all_names, category_ids, reading, overwrite, say)
             except OSError as error:
                 raise _unwritable(out, error, progress()) from error
@@ -232,6 +251,12 @@ def infer_files(
         finally:
             with suppress(RuntimeError):
                 gather(None)  # torchrun ends all processes as soon as one ends badly, and the first may be writing
+
+
+def _write_scene(
+    scenes: SceneFiles, place_of: Callable[[JobPage], Path], page: JobPage, image: np.ndarray, found: Instances
+) -> None:
+    scenes.write(place_of(page), image, found)
 
 
 def _export(

@@ -86,6 +86,7 @@ def finished(
     kept: Kept,
     label_mode: LabelMode = "auto",
     smooth: bool = False,
+    write_scene: Callable[[JobPage, np.ndarray, Instances], None] | None = None,
 ) -> Generator[tuple[JobPage, dict[str, int] | PictureError], None, None]:
     """Each page and the counts of `labels` in it, in order, when it is drawn and on record; or why it is not.
 
@@ -93,6 +94,7 @@ def finished(
     goes wrong with one is given in its place. Closing the generator still records what went through the network.
     `selection` says which objects count, `label_mode` what is written at those that are drawn. `kept` gives the tiles
     that are done of a page whose file is in a state. With `smooth` smooth outlines are recorded, too.
+    `write_scene` takes a page, its image and its result.
 
     Raises:
         OutputError: a drawing or a record cannot be written.
@@ -118,7 +120,12 @@ def finished(
             instances = selection(found[torch.isin(found.labels, labels)])
             path = drawing_of(picture.page)
             if path is not None:
-                _write_drawing(path, figure(picture.content.image, instances, labels=label_mode))
+                _writing(
+                    path, partial(write_drawing, path, figure(picture.content.image, instances, labels=label_mode))
+                )
+            if write_scene is not None:
+                write = partial(write_scene, picture.page, picture.content.image, instances)
+                _writing(path or picture.page.file, write)
             counts = _record(records, picture, path, instances, predictor.settings.category_ids or None, smooth=smooth)
             if predictor.needs_tiles(instances.image_size):
                 kept(picture.page, picture.state).remove()
@@ -188,9 +195,9 @@ def _size(picture: _Picture) -> tuple[int, int]:
     return picture.content.image.shape[0], picture.content.image.shape[1]
 
 
-def _write_drawing(path: Path, drawing: np.ndarray) -> None:
+def _writing(path: Path, write: Callable[[], None]) -> None:
     try:
-        write_drawing(path, drawing)
+        write()
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:  # some file systems take less than is usual
             raise ValueError(f"the drawing's name is too long: {path.name}") from error

@@ -1,12 +1,10 @@
 """From what a model with a semantic branch finds to the whole scene."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from maskrcnn.config import ModelSettings
 from maskrcnn.model.semantic_head import MAP
-from maskrcnn.report.export.coco_panoptic import panoptic_dict
+from maskrcnn.report.export.coco_panoptic import category_ids
 from maskrcnn.semantic.merging import MergingRules, merge
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.panoptic import Panoptic
@@ -30,17 +28,13 @@ class Scenes:
             raise ValueError("expected a result with a map of the stuff, as a model with a semantic branch gives it")
         return merge(found, found.maps[MAP].cpu().numpy(), self.stuff_names, self.rules)
 
-    def to_coco(self, results: Sequence[tuple[str, str, Panoptic]]) -> dict[str, Any]:
-        """COCO panoptic's JSON of scenes; see `panoptic_dict`."""
+    @property
+    def category_of(self) -> dict[tuple[bool, int], int]:
+        """The data set's category id of each (is it a thing, label)."""
         branch = self.settings.semantic_head
         assert branch is not None
-        return panoptic_dict(
-            results,
-            self.settings.class_names,
-            self.stuff_names,
-            self.settings.category_ids or None,
-            branch.category_ids or None,
-        )
+        ids = self.settings.category_ids or None, branch.category_ids or None
+        return category_ids(self.settings.class_names, self.stuff_names, *ids)
 
 
 def scenes_of(settings: ModelSettings) -> Scenes | None:

@@ -99,7 +99,9 @@ def _draw_on(
         canvas[:] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
         scale = height // image.shape[0]
         pixels = instances.pixels and _enlarged(instances.pixels, scale)
-        instances = replace(instances, image_size=(height, width), boxes=instances.boxes * scale, pixels=pixels)
+        instances = replace(
+            instances, image_size=(height, width), boxes=instances.boxes * scale, pixels=pixels, maps={}
+        )
 
     boxes = instances.boxes.cpu().numpy().astype(np.float64)
     object_colors = _object_colors(image, instances, boxes, colors)

@@ -1,22 +1,49 @@
 """Scenes as files: COCO panoptic, a PNG of segment ids for each picture and one JSON that says what they are."""
 
-from collections.abc import Iterable, Sequence
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, PngImagePlugin
 
 from maskrcnn.names import utf8
-from maskrcnn.report.written import DESCRIPTION, write_drawing
+from maskrcnn.report.export.coco import DESCRIPTION
+from maskrcnn.report.written import write_marked_png
 from maskrcnn.structures.panoptic import Panoptic, Segment, ids_to_rgb
 
+SEGMENTS_KEY = "Segments"
+"""Of the text in such a PNG."""
 PANOPTIC_ENDING = "_panoptic.png"
 """How the file name of a picture of segment ids ends."""
 
 
-def write_panoptic_png(path: str | Path, scene: Panoptic) -> None:
-    """Write the segment ids as COCO's colours, id = R + 256 G + 65536 B, with a mark by which `is_ours` knows it."""
-    write_drawing(path, ids_to_rgb(scene.ids))
+def write_panoptic_png(path: str | Path, scene: Panoptic, segments: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Write the segment ids as COCO's colours, id = R + 256 G + 65536 B, with a mark by which `is_ours` knows it.
+
+    `segments`, as of `segments_info`, go into the file as a text, which `read_segments` gives back.
+    """
+    text = PngImagePlugin.PngInfo()
+    text.add_text(SEGMENTS_KEY, json.dumps(list(segments), allow_nan=False, separators=(",", ":")))
+    data = io.BytesIO()
+    Image.fromarray(ids_to_rgb(scene.ids)).save(data, "PNG", pnginfo=text)
+    write_marked_png(path, data.getvalue())
+
+
+def read_segments(path: str | Path) -> list[dict[str, Any]]:
+    """The segments that `write_panoptic_png` put into a PNG.
+
+    Raises:
+        OSError, ValueError: it is not there, or is no PNG with such a text.
+    """
+    with Image.open(path) as image:  # the pixels are not decoded
+        text = image.info.get(SEGMENTS_KEY)
+    segments = json.loads(text) if isinstance(text, str) else None
+    if not isinstance(segments, list):
+        raise ValueError(f"{path}: expected a PNG of segment ids with their records in it, as infer writes it")
+    return segments
 
 
 def panoptic_dict(
