@@ -125,7 +125,7 @@ class Predictor:
         self.batch_size, self.overlap, self.max_detections = batch_size, overlap, max_detections
         self.scenes: Scenes | None = scenes_of(self.settings)
         if self.scenes is not None and isinstance(tile, int):
-            raise ValueError(f"tile: weights with a semantic branch see a picture whole, so auto or off, got {tile}")
+            raise ValueError(f"tile: weights that know stuff see an image whole, so auto or off, got {tile}")
         self.tile: TileSize = tile if self.scenes is None else "off"
         if keep_memory and self.device.type == "cpu":
             keep_freed_memory()
