@@ -26,6 +26,9 @@ SIZES = {"cpu": ((416, 693), (320, 533)), "cuda": ((800, 1333), (640, 1066), (51
 """Shorter and longer side that are tried, px: 800 as in arXiv:1612.03144 is for GPUs."""
 BYTES_PER_PIXEL = {18: 1300, 34: 1600, 50: 2700, 101: 3400, 152: 4200}
 """Of the network's input, that a training step keeps, by depth; measured with 256 channels in the pyramid, float32."""
+BYTES_PER_LABEL = 12
+"""Of the network's input, for each label of a semantic head: its logit at that size, what the loss keeps of it, and its
+gradient, in float32 whatever the precision."""
 USABLE = 0.5
 """Part of the available memory that is planned with; the rest is for loading, evaluating, and what was misjudged."""
 LIGHT: dict[str, dict[str, Any]] = {
@@ -92,6 +95,8 @@ def plan_training(
     model = config.model
     is_size_open = is_size_open and not settings.augment.crop
     per_pixel = _bytes_per_pixel(model.backbone) * (1.0 if precision == "fp32" else 0.65)
+    if model.semantic_head is not None:
+        per_pixel += BYTES_PER_LABEL * len(model.semantic_head.class_names)
     usable = USABLE * available_bytes
     candidates = SIZES[kind] if is_size_open else ((model.resize.shortest_edge, model.resize.longest_edge),)
     per_image, edges = 0.0, candidates[-1]

@@ -23,7 +23,7 @@ from maskrcnn.prediction.predictor import describe_weights
 from maskrcnn.training.batch_size import with_batch_size
 from maskrcnn.training.data import Sets, load_data, prepare_data
 from maskrcnn.training.plan import available_memory, duration, plan_model, plan_training
-from maskrcnn.training.trainer import Trainer, saved_config
+from maskrcnn.training.trainer import Trainer, saved_config, with_classes_of
 
 log = logging.getLogger("maskrcnn")
 
@@ -133,6 +133,7 @@ def _run(
             )
         config, sets = _with_data(config, out)
     train, val = sets or load_data(config.data)
+    config = config.model_copy(update={"model": with_classes_of(train, config.model)})  # which memory depends on
     if not resume:
         batch = batch_size if isinstance(batch_size, int) else None
         if batch is not None and not {"batch_size", "learning_rate"} & config.train.model_fields_set:
