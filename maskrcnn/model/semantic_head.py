@@ -90,21 +90,25 @@ class SemanticHead(nn.Module):
         logits = self(levels)
         return replace(found, maps={**found.maps, MAP: [self._labels(own, images, i) for i, own in enumerate(logits)]})
 
-    def _labels(self, logits: Tensor, images: ImageBatch, i: int) -> Tensor:
-        """The best label of every pixel of picture `i` by its logits (L, h, w), a few labels at a time.
+    def at_original(self, logits: Tensor, images: ImageBatch, i: int) -> Tensor:
+        """Logits (L, h, w) of image `i` of a batch for each of its own pixels, (L, height, width).
 
-        Logits are brought to the size of the input first and from there, without the padding, to that of the picture,
-        as where the published weights come from.
+        They are brought to the size of the input first and from there, without the padding, to that of the image, as
+        where the published weights come from.
         """
-        (height, width), (y, x), size = images.sizes[i], images.origins[i], images.original_sizes[i]
+        (height, width), (y, x) = images.sizes[i], images.origins[i]
+        seen = upsample(logits[None], scale_factor=self.stride)
+        return upsample(seen[..., y : y + height, x : x + width], size=images.original_sizes[i])[0]
+
+    def _labels(self, logits: Tensor, images: ImageBatch, i: int) -> Tensor:
+        """The best label of every pixel of image `i` by its logits (L, h, w), a few labels at a time."""
+        size = images.original_sizes[i]
         area = max(images.padded_size[0] * images.padded_size[1], size[0] * size[1])
         best = logits.new_full(size, -torch.inf)
         labels = torch.zeros(size, dtype=torch.uint8, device=logits.device)
         first = 0
         for part in logits.split(max(1, VALUES_AT_ONCE // area)):
-            seen = upsample(part[None], scale_factor=self.stride)
-            seen = upsample(seen[..., y : y + height, x : x + width], size=size)[0]
-            value, label = seen.max(dim=0)
+            value, label = self.at_original(part, images, i).max(dim=0)
             labels = torch.where(value > best, (label + first).to(torch.uint8), labels)
             best = torch.maximum(best, value)
             first += len(part)

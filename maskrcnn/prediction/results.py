@@ -9,9 +9,11 @@ from maskrcnn.data.images import ImageLike, ValueRange, to_rgb
 from maskrcnn.report import count as counting
 from maskrcnn.report import draw as drawing
 from maskrcnn.report.draw import ColorMode
+from maskrcnn.report.draw_panoptic import draw_panoptic
 from maskrcnn.report.draw_semantic import draw_semantic
 from maskrcnn.report.labels import LabelMode
 from maskrcnn.structures.instances import Instances
+from maskrcnn.structures.panoptic import Panoptic
 from maskrcnn.structures.semantic_map import SemanticMap
 
 
@@ -35,7 +37,7 @@ def count(instances: Instances | Sequence[Instances]) -> dict[str, int] | list[d
 @overload
 def draw(
     image: ImageLike,
-    instances: Instances | SemanticMap,
+    instances: Instances | SemanticMap | Panoptic,
     *,
     legend: bool = True,
     labels: LabelMode = "auto",
@@ -47,7 +49,7 @@ def draw(
 @overload
 def draw(
     image: Sequence[ImageLike],
-    instances: Sequence[Instances | SemanticMap],
+    instances: Sequence[Instances | SemanticMap | Panoptic],
     *,
     legend: bool = True,
     labels: LabelMode = "auto",
@@ -58,7 +60,7 @@ def draw(
 ) -> list[np.ndarray]: ...
 def draw(
     image: ImageLike | Sequence[ImageLike],
-    instances: Instances | SemanticMap | Sequence[Instances | SemanticMap],
+    instances: Instances | SemanticMap | Panoptic | Sequence[Instances | SemanticMap | Panoptic],
     *,
     legend: bool = True,
     labels: LabelMode = "auto",
@@ -71,7 +73,8 @@ def draw(
 
     Args:
         image: a picture in any form that a `Predictor` takes, with its `value_range` where it needs one.
-        instances: what was found in it: objects, or a class for every pixel, of which only the `legend` can be chosen.
+        instances: what was found in it: objects, a class for every pixel, of which only the `legend` can be chosen, or
+            a scene, of which `labels` and `scale` can.
         legend: put the count, or the share of the pixels, of each class where it hides the least.
         labels: "auto" draws the box and writes number, class and score only at objects with room for it, or else the
             numbers alone, or nothing; "all" at every object; "id", "class" or "score" one of them; "none" none.
@@ -88,6 +91,8 @@ def draw(
     def draw_one(pixels: np.ndarray, found: object) -> np.ndarray:
         if isinstance(found, SemanticMap):
             return draw_semantic(pixels, found, legend=legend)
+        if isinstance(found, Panoptic):
+            return draw_panoptic(pixels, found, labels=labels != "none", scale=scale)
         chosen = _expect_instances(found)
         return drawing.draw(pixels, chosen, legend=legend, labels=labels, colors=colors, scale=scale)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from maskrcnn.structures.semantic_map import SemanticMap, index_type
+
 VOID = 0
 """Segment id of pixels that belong to none."""
 MAX_ID = (1 << 24) - 1
@@ -86,6 +88,16 @@ class Panoptic:
             if not segment.is_thing:
                 areas[segment.label] += segment.area
         return dict(zip(self.stuff_names, (areas / max(self.ids.size, 1)).tolist(), strict=True))
+
+    def semantic_map(self) -> SemanticMap:
+        """The class of every pixel: things, then stuff; a class of both kinds is in it once. Void stays void."""
+        names = tuple(dict.fromkeys((*self.thing_names, *self.stuff_names)))
+        dtype = index_type(len(names))
+        place = np.full(max(int(self.ids.max(initial=0)), 0) + 1, np.iinfo(dtype).max, dtype)
+        for segment in self.segments:
+            if segment.id < len(place):
+                place[segment.id] = names.index(self.name_of(segment))
+        return SemanticMap(place[self.ids], names)
 
     def __repr__(self) -> str:
         """Such as "Panoptic(2 things: 1 cat, 1 dog; stuff: grass, sky; image 480 x 640)"."""

@@ -13,8 +13,10 @@ from maskrcnn.cli.main import main
 from maskrcnn.data.formats.recognise import read_dataset
 from maskrcnn.prediction.folder_job import infer_files
 from maskrcnn.prediction.predictor import Predictor
+from maskrcnn.prediction.results import draw
 from maskrcnn.prediction.scenes import scenes_of
 from maskrcnn.report.draw import figure
+from maskrcnn.report.draw_panoptic import draw_panoptic
 from maskrcnn.report.export.coco_panoptic import read_segments
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.panoptic import Panoptic, rgb_to_ids
@@ -71,6 +73,8 @@ def test_a_predictor_gives_scenes(predictor: Predictor):
     assert same(several[0], scene)
     assert len(several) == 2
     assert "of stuff" in predictor.description
+    assert np.array_equal(draw(pictures[0], scene, labels="none"), draw_panoptic(pictures[0], scene, labels=False))
+    assert draw(pictures, several, scale=2)[1].shape == (192, 256, 3)
     assert figure(pictures[0], found).shape[1] >= 1000  # drawn larger than the map is
 
 

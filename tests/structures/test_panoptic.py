@@ -28,12 +28,22 @@ def test_counts_shares_and_names():
     assert areas_of(IDS) == {segment.id: segment.area for segment in SEGMENTS}
 
 
+def test_as_a_class_for_every_pixel():
+    found = scene().semantic_map()
+    assert found.class_names == ("cat", "dog", "grass", "sky")
+    assert found.class_idx.tolist() == [[255, 1, 1, 3], [0, 0, 1, 3]]
+    both = Panoptic(IDS, SEGMENTS, ("sky", "dog"), ("grass", "sky")).semantic_map()  # a thing and a stuff of one name
+    assert both.class_names == ("sky", "dog", "grass")
+    assert both.class_idx.tolist() == [[255, 1, 1, 0], [0, 0, 1, 0]]
+
+
 def test_a_scene_of_nothing():
     found = scene(np.zeros((3, 5), np.int32), ())
     assert found.counts() == {"cat": 0, "dog": 0}
     assert set(found.stuff_shares().values()) == {0.0}
     assert repr(found) == "Panoptic(0 things; stuff: none; image 3 x 5)"
     assert areas_of(found.ids) == {}
+    assert (found.semantic_map().class_idx == 255).all()
     assert scene(np.zeros((0, 5), np.int32), ()).stuff_shares() == {"grass": 0.0, "sky": 0.0}
 
 

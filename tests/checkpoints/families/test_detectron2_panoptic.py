@@ -19,6 +19,7 @@ from maskrcnn.checkpoints.manifest import find
 from maskrcnn.checkpoints.weights import load_weights
 from maskrcnn.config import model_settings, overlay
 from maskrcnn.model.build import build_model
+from maskrcnn.model.semantic_head import SemanticHead
 from maskrcnn.prediction.predictor import Predictor
 from tests.checkpoints.families.test_detectron2 import SLIM, draw_shapes
 from tests.conditioning import condition
@@ -26,6 +27,7 @@ from tests.oracles import detectron2_model as oracle
 from tests.oracles import panoptic_merge
 from tests.oracles.detectron2_layout import to_detectron2, write_pkl
 from tests.oracles.detectron2_model import Options
+from tests.tiny import batch
 
 SIZE = (190, 251)
 LOGITS = 1e-3  # allowed difference; they have a standard deviation of 2
@@ -79,6 +81,13 @@ def test_logits_labels_and_segments_are_detectron2s(norm: str, tmp_path: Path):
     options = Options(min_size_test=240, max_size_test=280)
     logits = oracle.semantic_logits(weights, picture, options)
     labels = found.maps["semantic"].long()
+    images = batch(predictor.model, [picture])
+    head = predictor.model.get_submodule("semantic_head")
+    assert isinstance(head, SemanticHead)
+    with torch.inference_mode():
+        mine = head.at_original(head(predictor.model.dense(images.pixels).levels)[0], images, 0)
+    print(f"detectron2 panoptic {norm}: logits {float((mine - logits).abs().max()):.1e}")
+    assert float((mine - logits).abs().max()) <= LOGITS
     # Where the two best logits are nearly the same, either may win.
     shortfall = logits.amax(dim=0) - logits.gather(0, labels[None])[0]
     print(f"detectron2 panoptic {norm}: {float((shortfall > 0).float().mean()):.1e} of the pixels have another label")
