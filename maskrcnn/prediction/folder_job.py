@@ -152,8 +152,8 @@ def infer_files(
             if redo:
                 shutil.rmtree(tiles, ignore_errors=True)
             _load(records, files, drawing_of, redo, say)
-            for page in list(records.done) if scenes is not None else ():
-                if not scenes.are_there(place_of(page)):
+            if scenes is not None:
+                for page in [page for page in records.done if not scenes.are_there(place_of(page))]:
                     del records.done[page]
             pages = pages_of(files, {page.file: page.num for page in records.done}, reading)
             places = [place for page in pages if (place := drawing_of(page)) is not None]
