@@ -74,3 +74,9 @@ def test_other_files_are_errors(tmp_path: Path) -> None:
     path.write_text(json.dumps({"images": []}))
     with pytest.raises(ValueError, match="expected a list 'annotations', got None"):
         read_annotations(path)
+
+
+@pytest.mark.parametrize("category_ids", [[7], [], [3, 3], [7, 7, 3]])
+def test_categories_of_other_annotations_are_an_error(category_ids: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"expected one distinct category id .*, \[3\], got"):
+        ground_truth(read_annotations(dataset_of([POLYGON])), category_ids)

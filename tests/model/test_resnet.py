@@ -172,3 +172,11 @@ def test_a_stage_that_is_taken_away_takes_its_map_along():
     assert len(maps) == 3
     assert all(torch.equal(a, b) for a, b in zip(maps, expected, strict=False))
     assert torch.equal(stage(maps[-1]), expected[-1])
+
+
+def test_every_entry_of_the_published_body_has_its_place():
+    with torch.device("meta"):
+        ours, theirs = ResNet(50).state_dict(), torchvision.models.resnet50().state_dict()
+    names = {ResNet.published_name(None, entry): value.shape for entry, value in ours.items()}  # pyright: ignore
+    expected = {name: value.shape for name, value in theirs.items() if not name.startswith("fc.")}
+    assert names == {name: shape for name, shape in expected.items() if not name.endswith("num_batches_tracked")}

@@ -123,3 +123,13 @@ def test_settings_from_python(tmp_path: Path):
         settings(tmp_path / "a.yaml", preset="matterport")
     with pytest.raises(ValueError, match=r"settings: unknown key train\.step; did you mean steps"):
         settings(train={"step": 9})
+
+
+@pytest.mark.parametrize(("images", "batch"), [(1.5, 1), (2.0, 2), (2.5, 2), (9.0, 2)])
+def test_the_largest_batch_that_fits(images: float, batch: int):
+    # At a crop the size of the input is known; half of the memory is for so many images.
+    config = settings(model={"backbone": {"depth": 50}}, train={"augment": {"crop": 1000}, "precision": "fp32"})
+    per_image = plan._bytes_per_pixel(config.model.backbone) * 1000**2
+    memory = int(2 * images * per_image) + 1
+    run = plan_training(config, 12, [(480, 640)], CPU, memory, is_size_open=False).config
+    assert run.train.batch_size == batch
