@@ -1,6 +1,7 @@
 """A job that is killed in a large picture goes on at its tile."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_a_killed_job_goes_on_at_its_tile(
     predictor = maskrcnn.Predictor(weights, device="cpu", tile=64)
     detect, seen = predictor.model.detect, list[int]()
 
-    def job(out: str, until: int = 10**6) -> dict[str, int]:
+    def job(out: str, until: int = 10**6, **options: Any) -> dict[str, int]:
         seen.clear()
 
         def counted(images: object) -> object:
@@ -44,7 +45,7 @@ def test_a_killed_job_goes_on_at_its_tile(
             return detect(images)  # pyright: ignore[reportArgumentType]
 
         monkeypatch.setattr(predictor.model, "detect", counted)
-        return infer_files(predictor, [slide], tmp_path / out, say=lambda _: None).counts[0][1]
+        return infer_files(predictor, [slide], tmp_path / out, say=lambda _: None, **options).counts[0][1]
 
     expected = job("whole")
     num = len(seen)
@@ -56,6 +57,10 @@ def test_a_killed_job_goes_on_at_its_tile(
     assert len(seen) == num - 5
     assert (tmp_path / "out/instances.json").read_bytes() == (tmp_path / "whole/instances.json").read_bytes()
     assert not (tmp_path / "out" / ".done").exists()
+    with pytest.raises(Killed):
+        job("changed", until=5)
+    job("changed", classes=predictor.class_names[:1])
+    assert len(seen) == num, "tiles that were done under other settings are not taken"
 
 
 def test_other_settings_another_file_or_damage_count_for_nothing(slide: Path, tmp_path: Path) -> None:
