@@ -30,7 +30,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add("data", type=Path, metavar="IN", help="instances.json, or a file or folder of annotations")
     add("--to", nargs="+", required=True, choices=FORMATS, metavar="FORMAT", help=f"any of {', '.join(FORMATS)}")
     add("--out", type=Path, metavar="DIR", help="folder for them (default: exports beside IN)")
-    add("--images", type=Path, metavar="DIR", help="folder of the pictures, for cutouts and maps")
+    add("--images", type=Path, metavar="DIR", help="folder of the images, for cutouts and maps")
     add("--overwrite", action="store_true", help="replace files that no earlier export wrote")
     return parser
 
@@ -44,7 +44,7 @@ def execute(args: argparse.Namespace) -> int:
     tables = _read(args)
     is_read = args.images is not None or any(table.image_folder != Path() for table in tables.values())
     if needing and not is_read:
-        raise ValueError(f"{needing[0]}: the pictures are needed: name their folder with --images")
+        raise ValueError(f"{needing[0]}: the images are needed: name their folder with --images")
     problems = []
     for split, table in tables.items():
         # What a network found without a pixel is counted among what is lost.

@@ -34,7 +34,7 @@ def test_without_pictures(tool: Tool, weights: Path, pictures: Path, tmp_path: P
     assert (tmp_path / "out" / "exports" / "csv" / "objects.csv").is_file()
     refused = tool("convert", "out/instances.json", "--to", "cutouts")
     assert (refused.status, refused.out) == (1, "")
-    assert refused.err == "error: cutouts: the pictures are needed: name their folder with --images\n"
+    assert refused.err == "error: cutouts: the images are needed: name their folder with --images\n"
 
 
 def test_smooth_outlines_of_a_job_that_went_on(tool: Tool, weights: Path, pictures: Path, tmp_path: Path):

@@ -26,6 +26,7 @@ thousands of large ones."""
 NUM_NAMED = 3
 JSON_FACTOR = 8
 """The values of a JSON file take so many times its size in memory: 1 GB of LVIS takes 7."""
+_RESULTS = {"annotations", "predictions"}  # of a task of Label Studio
 
 
 def split_folders(root: Path) -> dict[str, Path]:
@@ -58,10 +59,11 @@ def subfolder(root: Path, names: Iterable[str]) -> Path | None:
     return next((folders[name.lower()] for name in names if name.lower() in folders), None)
 
 
-def json_files(path: Path, kind: str) -> list[Path]:
-    """The JSON files of one kind (coco, panoptic, via or labelme, by content) that `path` is or directly holds."""
-    files = sorted(path.glob("*.json"))[:MAX_JSON_FILES] if path.is_dir() else [path]
-    files = [file for file in files if file.suffix.lower() == ".json" and file.is_file()]
+def json_files(path: Path, kind: str, endings: tuple[str, ...] = (".json",)) -> list[Path]:
+    """The JSON files of one kind (coco, panoptic, via, labelme, label-studio or geojson, by content) that `path` is or
+    directly holds."""
+    files = sorted(file for ending in endings for file in path.glob(f"*{ending}")) if path.is_dir() else [path]
+    files = [file for file in files[:MAX_JSON_FILES] if file.suffix.lower() in endings and file.is_file()]
     return [file for file in files if _json_kind(file, file.stat().st_mtime_ns) == kind]
 
 
@@ -82,8 +84,16 @@ def _json_kind(file: Path, _modified: int) -> str:
         content = load_json(file)
     except (OSError, ValueError):
         return ""
+    if isinstance(content, list) and content and all(map(_is_task, content)):
+        return "label-studio"
+    if isinstance(content, list) and content and all(map(_is_feature, content)):  # QuPath has the choice
+        return "geojson"
     if not isinstance(content, dict):
         return ""
+    if content.get("type") == "FeatureCollection" and isinstance(content.get("features"), list):
+        return "geojson"
+    if all(isinstance(content.get(key), dict) for key in ("project", "attribute", "file", "metadata", "view")):
+        return "via"  # version 3
     if all(isinstance(content.get(key), list) for key in ("images", "annotations", "categories")):
         first = next(iter(content["annotations"]), None)
         return "panoptic" if isinstance(first, dict) and "segments_info" in first else "coco"
@@ -97,6 +107,18 @@ def _json_kind(file: Path, _modified: int) -> str:
         for picture in pictures.values()
     )
     return "via" if is_via and (pictures or "_via_img_metadata" in content) else ""
+
+
+def _is_task(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("data"), dict)
+        and bool({"annotations", "predictions"} & {*value})
+    )
+
+
+def _is_feature(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("type") == "Feature" and "geometry" in value
 
 
 def picture_named(name: str, folders: Iterable[Path]) -> Path:
@@ -157,7 +179,7 @@ def by_stem(folder: Path) -> dict[str, Path]:
     """Pictures below a folder by their path in it, without extension."""
     try:
         files = find_images(folder)
-    except ValueError:  # none
+    except (ValueError, FileNotFoundError):  # none
         return {}
     return {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
 

@@ -4,8 +4,12 @@ import math
 from typing import Any
 
 import numpy as np
+import pycocotools.mask
 
+from maskrcnn.data.mask_reading import read_mask
 from maskrcnn.data.problems import AnnotationError
+from maskrcnn.structures.polygons import Polygon, one_ring
+from maskrcnn.structures.rle import Rle
 
 MAX_GAP_PX = 0.05
 """Between an ellipse and the polygon that stands for it."""
@@ -51,3 +55,33 @@ def numbers(values: Any, count: int | None = None) -> list[float]:
     if not is_numbers or (count is not None and len(values) != count):
         raise ValueError(f"expected {count if count is not None else 'a list of'} numbers, got {values!r:.60}")
     return [float(value) for value in values]
+
+
+def turned(points: list[float], angle: float, centre: tuple[float, float] | None = None) -> list[float]:
+    """x, y, x, y, ... turned by `angle`, radians from the x axis towards the y axis, about `centre` or their mean."""
+    if not angle:
+        return points
+    pairs = np.array(points).reshape(-1, 2)
+    about = np.array(centre) if centre is not None else pairs.mean(axis=0)
+    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    return ((pairs - about) @ turn + about).ravel().tolist()
+
+
+def filled(parts: list[list[list[float]]], size: tuple[int, int]) -> list[list[float]] | Rle:
+    """Parts of an object, each its outer ring and its holes, x, y, x, y, ...: polygons, or an RLE if there are holes.
+
+    Raises:
+        AnnotationError: rings that are no outline in a picture of `size` (height, width).
+    """
+    if all(len(rings) == 1 for rings in parts):
+        return [rings[0] for rings in parts]
+    for rings in parts:
+        _, rle, findings = read_mask(rings, size)
+        if rle is None:
+            raise AnnotationError(*findings[0])
+    polygons: list[Polygon] = []
+    for rings in parts:
+        exterior, *holes = (np.array(ring).reshape(-1, 2) for ring in rings if len(ring) >= 6)
+        polygons.append({"exterior": exterior, "holes": holes})
+    rles: Any = pycocotools.mask.frPyObjects([one_ring(polygons).ravel().tolist()], *size)
+    return {"size": list(size), "counts": rles[0]["counts"].decode("ascii")}

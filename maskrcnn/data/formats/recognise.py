@@ -5,7 +5,20 @@ from pathlib import Path
 from types import ModuleType
 
 from maskrcnn.data.annotations import Annotations
-from maskrcnn.data.formats import coco, coco_panoptic, label_images, labelme, object_masks, via, voc, yolo
+from maskrcnn.data.formats import (
+    coco,
+    coco_panoptic,
+    cvat,
+    geojson,
+    imagej,
+    label_images,
+    label_studio,
+    labelme,
+    object_masks,
+    via,
+    voc,
+    yolo,
+)
 from maskrcnn.data.pictures.limits import pixels_allowed
 
 FORMATS: dict[str, ModuleType] = {
@@ -14,6 +27,10 @@ FORMATS: dict[str, ModuleType] = {
     "labelme": labelme,
     "yolo": yolo,
     "voc": voc,
+    "cvat": cvat,
+    "label-studio": label_studio,
+    "geojson": geojson,
+    "imagej": imagej,
     "label-images": label_images,
     "object-masks": object_masks,
     "coco-panoptic": coco_panoptic,

@@ -1,4 +1,4 @@
-"""VGG Image Annotator 1 and 2: one JSON file of regions, exported or saved as a project."""
+"""VGG Image Annotator 1, 2 and 3: one JSON file of regions, exported or saved as a project."""
 
 import math
 from collections import Counter
@@ -10,9 +10,10 @@ from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats import finding
 from maskrcnn.data.formats.assembling import ONE_CLASS, Picture, Reading, Shape, assemble
 from maskrcnn.data.formats.outlines import ellipse, numbers, rectangle
+from maskrcnn.data.formats.via3 import entries_of_3
 from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
 
-LOOKED_FOR = "a JSON file of VIA 1 or 2 (entries with filename and regions)"
+LOOKED_FOR = "a JSON file of VIA 1 or 2 (entries with filename and regions), or a project of VIA 3"
 CLASS_KEYS = ("class", "class_name", "classname", "label", "category", "type", "name")
 """Attributes taken for the class, the surest first: where there is a type too, a name is that of one object."""
 CLOSED_PX = 2.0
@@ -61,6 +62,8 @@ def _one_file(part: Path) -> Path:
 
 def _entries(file: Path) -> Entries:
     content = finding.load_json(file)
+    if "_via_img_metadata" not in content and {"project", "attribute", "view"} <= content.keys():
+        return entries_of_3(content)
     return content.get("_via_img_metadata", content)
 
 

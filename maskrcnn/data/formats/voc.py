@@ -4,6 +4,7 @@ Also what CVAT ("Segmentation mask") and LabelMe (labelme2voc) write in this lay
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ PIXELS_AT_ONCE = 1_000_000
 """Of an object."""
 MIXED_SHARE = 0.9
 """An object of which less than this share has one class is doubtful."""
+_ROOT = re.compile(rb"<annotation[\s>]")  # CVAT has <annotations>
 
 Colors = tuple[tuple[int, int, int], ...]
 
@@ -68,7 +70,7 @@ def _is_voc_xml(file: Path) -> bool:
     if file.suffix.lower() != ".xml" or not file.is_file():
         return False
     with file.open("rb") as opened:
-        return b"<annotation" in opened.read(1000)
+        return bool(_ROOT.search(opened.read(1000)))
 
 
 def read(path: Path, images: Path | None) -> dict[str, Annotations]:

@@ -24,7 +24,7 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
         if not picture.objects:
             return
         if picture.pixels is None:
-            raise ValueError(f"cutouts: the picture {picture.file_name} is needed, and its file is not known")
+            raise ValueError(f"cutouts: the image {picture.file_name} is needed, and its file is not known")
         image = picture.pixels()
         if image.shape[:2] != picture.size:
             expected, got = (f"{size[0]} x {size[1]}" for size in (picture.size, image.shape))

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,7 +17,7 @@ LIST_NAME = ".written"
 """Beside the files: which of them an export wrote, so that the next one may replace and remove those."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class ExportFolder:
     """Where a format's module puts its files."""
 
@@ -28,12 +29,13 @@ class ExportFolder:
     """What the format cannot hold, in words, and how many there were of it."""
     written: set[str] = field(default_factory=set)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _before(self) -> set[str]:
         try:
             before = json.loads((self.root / LIST_NAME).read_bytes())
-            self._before = {name for name in before if isinstance(name, str) and self._is_inside(name)}
+            return {name for name in before if isinstance(name, str) and self._is_inside(name)}
         except (OSError, ValueError, TypeError, RecursionError):
-            self._before = set()
+            return set()
 
     @contextmanager
     def file(self, name: str) -> Iterator[Path]:

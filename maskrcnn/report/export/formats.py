@@ -76,7 +76,7 @@ class Exported:
 
     def __str__(self) -> str:
         lost = "; ".join(f"{number} {what}" for what, number in self.lost.items())
-        pictures = f"{self.num_pictures} picture{'s' * (self.num_pictures != 1)}"
+        pictures = f"{self.num_pictures} image{'s' * (self.num_pictures != 1)}"
         objects = f"{self.num_objects} object{'s' * (self.num_objects != 1)}"
         return f"{self.folder}: {objects} of {pictures}; {f'lost: {lost}' if lost else 'nothing lost'}"
 

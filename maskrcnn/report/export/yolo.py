@@ -9,7 +9,7 @@ from maskrcnn.report.export.outlines import JOINED, ring_of
 from maskrcnn.report.export.picture import FoundPicture
 from maskrcnn.report.written import json_text
 
-KEEPS = {"class"}
+KEEPS = {"class", "overlaps"}
 
 
 @contextmanager
@@ -31,5 +31,5 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
         names = "".join(f"  {label}: {json_text(printable(name))}\n" for name, label in label_of.items())
         file.write(
             "# put the pictures into images/, under the names of the files in labels/\n"
-            f"train: images\nval: images\nnames:\n{names}"
+            f"train: images\n# val: images of your choice, which ultralytics asks for\nnames:\n{names}"
         )

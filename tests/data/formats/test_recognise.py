@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,8 @@ from maskrcnn.data.formats.recognise import FORMATS, read_dataset, recognise
 from maskrcnn.data.reading import load_annotations
 from maskrcnn.evaluation.dataset_check import check_dataset
 from maskrcnn.evaluation.ground_truth import ground_truth
+from maskrcnn.report.export.formats import write_formats
+from maskrcnn.report.export.picture import FoundObject, FoundPicture
 from maskrcnn.structures.rle import decode, encode
 from tests.data.formats.small_sets import (
     HEIGHT,
@@ -113,6 +116,18 @@ def write_coco_panoptic(root: Path) -> None:
     write_json(root / "x.json", {"images": images, "annotations": annotations, "categories": categories})
 
 
+def write_exported(name: str, root: Path) -> None:
+    """By our own exporter, which `tests/report/export` compares with the tools."""
+    write_picture(root / "a.png")
+    found = [
+        FoundObject("object", encode(mask), (float(box[0]), float(box[1]), float(box[2]), float(box[3])), 0.5)
+        for mask, box in zip(MASKS, BOXES, strict=True)
+    ]
+    write_formats(root / "made", [name], [FoundPicture("a.png", "a", (HEIGHT, WIDTH), found)], ["object"])
+    for path in (root / "made" / name).iterdir():
+        path.rename(root / path.name)
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "coco": write_coco,
     "via": write_via,
@@ -122,6 +137,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "label-images": write_label_images,
     "object-masks": write_object_masks,
     "coco-panoptic": write_coco_panoptic,
+    **{name: partial(write_exported, name) for name in ("cvat", "label-studio", "geojson", "imagej")},
 }
 
 
@@ -129,6 +145,8 @@ WRITERS: dict[str, Callable[[Path], None]] = {
 def test_every_format_is_recognised_and_gives_the_same_objects(tmp_path: Path, name: str):
     root = tmp_path / "set"
     root.mkdir()
+    if name == "imagej":
+        pytest.importorskip("roifile")
     WRITERS[name](root)
     assert recognise(root) == name
     (annotations,) = read_dataset(root).values()

@@ -105,8 +105,8 @@ def test_stems_are_different_in_any_case_and_keep_folders():
 
 def test_what_is_said():
     one = formats.Exported("yolo", Path("out/yolo"), 1, 2, {"scores": 2})
-    assert str(one) == f"{Path('out/yolo')}: 2 objects of 1 picture; lost: 2 scores"
-    assert str(formats.Exported("csv", Path("csv"), 2, 1, {})) == "csv: 1 object of 2 pictures; nothing lost"
+    assert str(one) == f"{Path('out/yolo')}: 2 objects of 1 image; lost: 2 scores"
+    assert str(formats.Exported("csv", Path("csv"), 2, 1, {})) == "csv: 1 object of 2 images; nothing lost"
 
 
 def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
