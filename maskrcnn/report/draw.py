@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from maskrcnn.report.count import count
-from maskrcnn.report.labels import MIN_FONT_PX, LabelMode, draw_labels
+from maskrcnn.report.labels import MIN_FONT_PX, LabelMode, LabelPlan, draw_labels, plan_labels
 from maskrcnn.report.palette import palette_for, spread_colors
 from maskrcnn.report.text import PANEL, Color, page_above_strip, shorten, text_block
 from maskrcnn.structures.instances import Instances
@@ -62,16 +62,21 @@ def figure(
 ) -> np.ndarray:
     """Return the picture for a file or a page, RGB uint8: `draw`'s, enlarged by `figure_scale`, above a strip.
 
-    The strip holds the counts and the limits that the result touched (`instances.ceilings`); there they hide nothing.
+    The strip holds the counts, which objects have labels where not all have, and the limits that the result touched
+    (`instances.ceilings`); there they hide nothing.
     Arguments and errors are those of `draw`.
     """
     _check(image, instances)
     scale = figure_scale(image.shape[:2])
     height, width = scale * image.shape[0], scale * image.shape[1]
+    boxes = instances.boxes.cpu().numpy().astype(np.float64)
+    plan = plan_labels((height, width), instances, boxes * scale, font_size((height, width)), labels)
     words = [_legend_entries(image, instances, colors)]
+    if labels == "auto" and (rule := plan.rule(boxes)):
+        words.append([(word, INK, None) for word in rule.split()])
     words += [[(word, WARNING, None) for word in sentence.split()] for sentence in instances.ceilings]
     page, canvas = page_above_strip((height, width), words, max(12, round(1.2 * font_size((height, width)))))
-    _draw_on(canvas, image, instances, False, labels, colors)
+    _draw_on(canvas, image, instances, False, labels, colors, plan)
     return page
 
 
@@ -88,9 +93,18 @@ def _check(image: np.ndarray, instances: Instances) -> None:
 
 
 def _draw_on(
-    canvas: np.ndarray, image: np.ndarray, instances: Instances, legend: bool, labels: LabelMode, colors: ColorMode
+    canvas: np.ndarray,
+    image: np.ndarray,
+    instances: Instances,
+    legend: bool,
+    labels: LabelMode,
+    colors: ColorMode,
+    plan: LabelPlan | None = None,
 ) -> None:
-    """Fill `canvas`, a whole number of times as large as `image`, with the picture that `draw` describes."""
+    """Fill `canvas`, a whole number of times as large as `image`, with the picture that `draw` describes.
+
+    `plan` has the labels, where they are chosen already.
+    """
     height, width = canvas.shape[:2]
     if canvas.shape == image.shape:
         np.copyto(canvas, image)
@@ -113,7 +127,8 @@ def _draw_on(
     if panel is not None:
         taken.append(legend_corner(canvas, panel, boxes))
     if labels != "none":
-        draw_labels(canvas, instances, boxes, object_colors, font_px, labels, taken)
+        plan = plan or plan_labels((height, width), instances, boxes, font_px, labels)
+        draw_labels(canvas, plan, boxes, object_colors, font_px, labels, taken)
     if panel is not None:
         put_legend(canvas, panel, taken[0])
 

@@ -275,6 +275,24 @@ def test_all_objects_from_a_size_on_are_labelled() -> None:
     assert is_labelled == [x0 < 300 for x0, *_ in boxes]
 
 
+def test_the_strip_says_which_objects_have_scores() -> None:
+    def rule(boxes: list[list[float]], scale: int = 1) -> str:
+        on_canvas = np.array(boxes, np.float64).reshape(-1, 4) * scale
+        found = _instances(boxes, (800, 800))
+        return labels.plan_labels((800, 800), found, on_canvas, 13, "auto").rule(on_canvas / scale)
+
+    large = [[x, y, x + 90.0, y + 90.0] for x in (0, 100, 200) for y in range(0, 800, 100)]
+    small = [[x, y, x + 60.0, y + 60.0] for x in (300, 400, 500, 600, 700) for y in range(0, 800, 100)]
+    assert rule(large + small) == "scores where there is room: on objects from 90 px"
+    assert rule([[0, 0, 45, 45], [50, 50, 55, 55]], scale=2) == "scores where there is room: on objects from 45 px"
+    assert rule([[0, 0, 20, 20]]) == "too crowded for scores: numbers only"
+    assert rule([[0, 0, 3, 3]]) == "too small or too crowded for labels"
+    assert rule([[0, 0, 90, 90]]) == rule([]) == ""
+    picture, tiny = np.zeros((800, 800, 3), np.uint8), [[700.0, 700.0, 704.0, 704.0]]
+    heights = [figure(picture, _instances(boxes, (800, 800))).shape[0] for boxes in (large[:1], large[:1] + tiny)]
+    assert heights[1] > heights[0]  # one line more
+
+
 def test_a_legend_covers_nothing_where_there_is_room_at_the_border() -> None:
     picture = np.zeros((300, 300, 3), np.uint8)
     corners = [[0, 0, 90, 90], [210, 0, 300, 90], [0, 210, 90, 300], [210, 210, 300, 300]]
