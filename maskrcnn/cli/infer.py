@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from maskrcnn.checkpoints.semantic_weights import load_semantic
 from maskrcnn.cli.default_weights import DEFAULT_IS_FOR, warn_of_photographs
 from maskrcnn.cli.errors import report
 from maskrcnn.cli.export_arguments import add_export_arguments
 from maskrcnn.cli.measure_arguments import add_measure_arguments
+from maskrcnn.cli.method_arguments import add_method_arguments, method_predictor
 from maskrcnn.cli.model_arguments import add_model_arguments, add_tile_arguments, load_predictor
 from maskrcnn.cli.picture_arguments import add_channel_and_planes, add_max_pixels, parts_said
 from maskrcnn.data.images import read_image
@@ -28,12 +30,17 @@ from maskrcnn.names import printable
 from maskrcnn.prediction.execution import choose_device
 from maskrcnn.prediction.folder_job import infer_files
 from maskrcnn.prediction.job_names import common_folder
-from maskrcnn.prediction.job_results import HISTOGRAMS, JobSummary, describe
-from maskrcnn.prediction.predictor import COUNTING_SCORE, Predictor
+from maskrcnn.prediction.job_predictor import JobPredictor, finds_classes
+from maskrcnn.prediction.job_results import HISTOGRAMS, JobSummary, describe, describe_shares
+from maskrcnn.prediction.method_predictor import MethodPredictor
+from maskrcnn.prediction.method_steps import write_steps
+from maskrcnn.prediction.predictor import COUNTING_SCORE
 from maskrcnn.prediction.scene_files import SCENE_ENDING
+from maskrcnn.prediction.semantic_predictor import SemanticPredictor
 from maskrcnn.report.count import add_counts
 from maskrcnn.report.export.coco_panoptic import PANOPTIC_ENDING
 from maskrcnn.report.selection import Selection
+from maskrcnn.report.semantic_files import MAP_ENDING, OVERLAY_ENDING
 from maskrcnn.report.written import DRAWING_ENDING, is_ours, write_image
 
 LIKELY = 0.5
@@ -83,6 +90,8 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add_max_pixels(parser)
     add_channel_and_planes(parser)
     add_model_arguments(parser)
+    add_method_arguments(parser)
+    add("--steps", action="store_true", help="with --method: write the pictures on the way to the folder steps")
     add_export_arguments(parser)
     add_tile_arguments(parser, "images that the network would see smaller than usual, or in which it reaches a limit")
     return parser
@@ -91,6 +100,8 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
 def execute(args: argparse.Namespace) -> int:
     """Run the command; 1 when something named could not be found or read."""
     fail = partial(report, args=args)
+    if args.steps and args.method is None:
+        raise ValueError("--steps: a method has steps, name one with --method")
     if args.batch < 1:
         raise ValueError(f"--batch: expected at least 1, got {args.batch}")
     selection = Selection(args.min_area, args.max_area, args.exclude_border)
@@ -149,8 +160,20 @@ def execute(args: argparse.Namespace) -> int:
             raise FileExistsError(f"{error}; choose another folder with --out, or allow it with --overwrite") from error
         if not is_first():
             return 0
-        _print_summary(args, predictor.class_names, summary, knows_stuff=predictor.scenes is not None)
-        if args.weights is None and args.paths and any(any(counts.values()) for _, counts in summary.counts):
+        _print_summary(
+            args, predictor.class_names, summary, finds_classes(predictor), knows_stuff=predictor.scenes is not None
+        )
+        if isinstance(predictor, MethodPredictor) and args.steps:
+            reading = {"max_pixels": args.max_pixels, "channel": args.channel}
+            done = [file for file in files if file not in summary.failures]
+            num = write_steps(predictor, done, args.out / "steps", found.root, reading)
+            _say(f"{num} pictures of the steps are in {args.out / 'steps'}")
+        if (
+            args.weights is None
+            and args.method is None
+            and args.paths
+            and any(any(counts.values()) for _, counts in summary.counts)
+        ):
             warn_of_photographs(files)
     finally:
         leave()
@@ -167,7 +190,21 @@ def execute(args: argparse.Namespace) -> int:
     return 1 if found.unlisted or found.errors or summary.failures else 0
 
 
-def _load(args: argparse.Namespace) -> Predictor:
+def _load(args: argparse.Namespace) -> JobPredictor:
+    method = method_predictor(args)
+    if method is not None:
+        return method
+    semantic = load_semantic(args.weights)
+    if semantic is not None:
+        if args.export:
+            raise ValueError(f"--export: the formats hold objects, {args.weights} gives a class for every pixel")
+        if Selection(args.min_area, args.max_area, args.exclude_border):
+            raise ValueError(f"--min-area and its like choose objects, {args.weights} gives a class for every pixel")
+        pixels = SemanticPredictor(
+            semantic, device=args.device, precision=args.precision, resize=args.resize, keep_memory=True
+        )
+        print(f"{Path(args.weights).name}: {pixels.description}; {pixels.execution.description}")
+        return pixels
     if args.weights is None and args.paths:
         print(f"no --weights given: {DEFAULT_IS_FOR}")
     predictor = load_predictor(args, args.batch)
@@ -229,7 +266,8 @@ def _find(paths: list[str]) -> _Found:
 
 
 def _is_own_drawing(file: Path) -> bool:
-    return file.name.endswith((DRAWING_ENDING, HISTOGRAMS, SCENE_ENDING, PANOPTIC_ENDING)) and is_ours(file)
+    endings = (DRAWING_ENDING, HISTOGRAMS, SCENE_ENDING, PANOPTIC_ENDING, MAP_ENDING, OVERLAY_ENDING)
+    return file.name.endswith(endings) and is_ours(file)
 
 
 def _root(path: str) -> Path:
@@ -262,9 +300,12 @@ def _is_picture(path: Path, image: np.ndarray) -> bool:
 
 
 def _print_summary(
-    args: argparse.Namespace, class_names: tuple[str, ...], summary: JobSummary, *, knows_stuff: bool
+    args: argparse.Namespace, class_names: tuple[str, ...], summary: JobSummary, has_maps: bool, *, knows_stuff: bool
 ) -> None:
-    if summary.counts:
+    if summary.counts and has_maps:
+        total = add_counts(counts for _, counts in summary.counts)
+        _say(f"all {len(summary.counts)} images: {describe_shares(total)}")
+    elif summary.counts:
         _print_counts(args, class_names, summary)
     if len(args.paths) > 1:
         _say(
@@ -274,6 +315,8 @@ def _print_summary(
     tables = "regions.csv, " * (args.region is not None) + "measurements.png, " * args.histograms
     tables += "panoptic.json and its PNGs, " * knows_stuff
     written = f"{'drawings, ' * (not args.no_draw)}{tables}counts.csv, measurements.csv and instances.json"
+    if has_maps:
+        written = "class maps, overlays, " * (not args.no_draw) + "shares.csv and classes.csv"
     _say(f"{written} are in {args.out}")
 
 
@@ -293,7 +336,7 @@ def _print_counts(args: argparse.Namespace, class_names: tuple[str, ...], summar
         option = next((f"; {option} changes it" for key, option in OPTION_OF.items() if key in sentence), "")
         where = files[0] if len(files) == 1 else f"{len(files)} images"
         _say(f"limit reached in {where}: {sentence}{option}")
-    if args.weights is None and args.paths and not any(total.values()):
+    if args.weights is None and args.method is None and args.paths and not any(total.values()):
         _say(
             f"the default model finds only {_names(class_names)}, and found none; for everyday photographs use "
             "--weights coco (maskrcnn zoo lists more)"

@@ -22,27 +22,32 @@ from maskrcnn.names import printable
 from maskrcnn.prediction.exporting import pictures_of_job
 from maskrcnn.prediction.job_names import common_folder, drawing_names, page_drawing, relative_names
 from maskrcnn.prediction.job_pages import PageReader, num_pages, pages_of
+from maskrcnn.prediction.job_predictor import JobPredictor, finds_classes
 from maskrcnn.prediction.job_records import FileState, JobPage, Records, settings_key
 from maskrcnn.prediction.job_results import (
+    CLASSES,
     COUNTS,
     HISTOGRAMS,
     INSTANCES,
     MEASUREMENTS,
     REGIONS,
+    SHARES,
     JobSummary,
     count_rows,
     describe,
+    describe_shares,
     summarise,
     write_results,
+    write_shares,
 )
 from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.pipeline import OutputError, PictureError, finished
-from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.scene_files import PANOPTIC, SceneFiles
 from maskrcnn.report.export.formats import write_formats
 from maskrcnn.report.labels import LabelMode
 from maskrcnn.report.selection import Selection
-from maskrcnn.report.written import is_ours
+from maskrcnn.report.semantic_files import MAP_ENDING
+from maskrcnn.report.written import DRAWING_ENDING, is_ours
 from maskrcnn.spelling import did_you_mean
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.regions import Region
@@ -59,7 +64,7 @@ TILES = "tiles"
 
 
 def infer_files(
-    predictor: Predictor,
+    predictor: JobPredictor,
     files: Sequence[Path],
     out: Path,
     *,
@@ -121,10 +126,11 @@ def infer_files(
     reading = Reading(max_pixels, channel, planes, tuple(predictor.class_names))
     kept_labels = _labels(predictor.class_names, classes)
     class_names = [name for label, name in enumerate(predictor.class_names) if label in kept_labels]
-    category_ids = predictor.settings.category_ids or None
+    category_ids = predictor.category_ids or None
     root = common_folder(file.parent for file in files) if root is None else root
     names = relative_names(files, root)
-    drawings = _drawings(names, "" if root is None else root.absolute().name, out)
+    ending = MAP_ENDING if finds_classes(predictor) else DRAWING_ENDING
+    drawings = _drawings(names, "" if root is None else root.absolute().name, out, ending)
     scenes = SceneFiles(predictor.scenes, is_drawn) if predictor.scenes is not None else None
     _expect_same_files(files)
     is_alone = len(files) == 1 and num_pages(files[0], reading) == 1
@@ -163,6 +169,7 @@ def infer_files(
             if not overwrite:
                 tables = [COUNTS, INSTANCES, MEASUREMENTS, *[REGIONS] * bool(regions), *[HISTOGRAMS] * histograms]
                 tables += [PANOPTIC] * (scenes is not None)
+                tables = [SHARES, CLASSES] if finds_classes(predictor) else tables
                 _expect_ours([*(out / name for name in tables), *places])
             _say_pages(pages, len(records.done), say)
             return pages, [i for i, page in enumerate(pages) if page not in records.done]
@@ -198,7 +205,9 @@ def infer_files(
                 for page, result in results:
                     bar.update()
                     if not isinstance(result, PictureError):
-                        say(f"{printable(str(page))}: {describe(dict.fromkeys(class_names, 0) | result)}")
+                        counted = dict.fromkeys(class_names, 0) | result
+                        told = describe_shares(counted) if finds_classes(predictor) else describe(counted)
+                        say(f"{printable(str(page))}: {told}")
                         continue
                     failures[page] = result.status
                     if on_failure is None:
@@ -223,22 +232,25 @@ def infer_files(
                 page_names = {page: names[page.file] for page in pages}
                 rows = count_rows(records, page_names, failures)
                 all_names = predictor.class_names
-                write_results(
-                    out,
-                    rows,
-                    class_names,
-                    records,
-                    page_names,
-                    all_names,
-                    category_ids,
-                    pixel_size_um,
-                    regions,
-                    histograms,
-                )
-                if scenes is not None:
-                    done = [page for page in pages if page in records.done]
-                    scenes.write_json(out, ((names[p.file], place_of(p), records.done[p].image_size) for p in done))
-                _export(out, exports, records, page_names, all_names, category_ids, reading, overwrite, say)
+                if finds_classes(predictor):
+                    write_shares(out, records, page_names, failures, class_names, all_names)
+                else:
+                    write_results(
+                        out,
+                        rows,
+                        class_names,
+                        records,
+                        page_names,
+                        all_names,
+                        category_ids,
+                        pixel_size_um,
+                        regions,
+                        histograms,
+                    )
+                    if scenes is not None:
+                        done = [page for page in pages if page in records.done]
+                        scenes.write_json(out, ((names[p.file], place_of(p), records.done[p].image_size) for p in done))
+                    _export(out, exports, records, page_names, all_names, category_ids, reading, overwrite, say)
             except OSError as error:
                 raise _unwritable(out, error, progress()) from error
             shutil.rmtree(tiles, ignore_errors=True)  # also what was left under other settings
@@ -280,13 +292,13 @@ def _export(
         say(str(one))
 
 
-def _drawings(names: Mapping[Path, str], root_name: str, out: Path) -> dict[Path, Path]:
+def _drawings(names: Mapping[Path, str], root_name: str, out: Path, ending: str) -> dict[Path, Path]:
     """Where each file is drawn.
 
     Raises:
         ValueError: in the place of one of the files.
     """
-    chosen = drawing_names(list(names.values()), root_name)
+    chosen = drawing_names(list(names.values()), root_name, ending)
     drawings = {file: out / chosen[name] for file, name in names.items()}
     _expect_no_source(out, list(drawings.values()), list(names))
     return drawings

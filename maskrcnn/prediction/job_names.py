@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
 from maskrcnn.names import printable
+from maskrcnn.report.semantic_files import MAP_ENDING
 from maskrcnn.report.written import DRAWING_ENDING
 
 MAX_NAME_BYTES = 200
@@ -44,7 +45,7 @@ def relative_name(file: PurePath, root: PurePath | None) -> str:
     return file.relative_to(root).as_posix()
 
 
-def drawing_names(names: Sequence[str], root_name: str) -> dict[str, str]:
+def drawing_names(names: Sequence[str], root_name: str, ending: str = DRAWING_ENDING) -> dict[str, str]:
     """The file name of the drawing of each file, by the `names` of `relative_names`; no two are equal in any case.
 
     It is the stem; where several files have that, with the folder (`root_name` for those in none), then the extension;
@@ -70,13 +71,14 @@ def drawing_names(names: Sequence[str], root_name: str) -> dict[str, str]:
     for name in sorted(set(names) - set(chosen)):
         chosen[name] = _with_hash(name, taken)
         taken.add(chosen[name].lower())
-    return {name: f"{chosen[name]}{DRAWING_ENDING}" for name in names}
+    return {name: f"{chosen[name]}{ending}" for name in names}
 
 
 def page_drawing(drawing: Path, number: int, num: int) -> Path:
     """Where a page of a file with so many is drawn, by the name that `drawing_names` gives the file."""
-    stem = drawing.name.removesuffix(DRAWING_ENDING)
-    return drawing.with_name(f"{stem}_page{number:0{len(str(num - 1))}d}{DRAWING_ENDING}")
+    ending = MAP_ENDING if drawing.name.endswith(MAP_ENDING) else DRAWING_ENDING
+    stem = drawing.name.removesuffix(ending)
+    return drawing.with_name(f"{stem}_page{number:0{len(str(num - 1))}d}{ending}")
 
 
 def _is_plain(spelling: str) -> bool:

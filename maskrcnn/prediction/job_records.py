@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 import maskrcnn
 from maskrcnn.data.pages import Reading
 from maskrcnn.files import atomic_path
-from maskrcnn.prediction.predictor import Predictor
+from maskrcnn.prediction.job_predictor import JobPredictor
 from maskrcnn.report.selection import Selection
 
 HASHED_BYTES = 64 << 20
@@ -316,7 +316,7 @@ def state_of(file: Path) -> FileState:
 
 
 def settings_key(
-    predictor: Predictor,
+    predictor: JobPredictor,
     labels: Sequence[int],
     reading: Reading,
     selection: Selection | None = None,
@@ -330,12 +330,12 @@ def settings_key(
 
     The device and the batch size, which change the last digits, are not in it.
     """
-    settings = [maskrcnn.__version__, predictor.precision, predictor.settings.model_dump(mode="json"), sorted(labels)]
+    own, tensors = predictor.identity()
+    settings = [maskrcnn.__version__, *own, sorted(labels)]
     settings += ["pages", reading.channel, reading.planes, str(selection or ""), label_mode]
     settings += ["smooth outlines"] * smooth
-    settings += [predictor.tile, predictor.overlap, predictor.max_detections]
     digest = hashlib.sha256(json.dumps(settings).encode())
-    for name, tensor in predictor.model.state_dict().items():
+    for name, tensor in tensors.items():
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -6,15 +6,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from maskrcnn.files import atomic_path
 from maskrcnn.names import printable, utf8
 from maskrcnn.prediction.job_measurements import measurement_rows, region_rows, write_histograms
 from maskrcnn.prediction.job_records import JobPage, Records
 from maskrcnn.report.counts_table import CountRow, counts_csv
 from maskrcnn.report.export.coco import coco_dict
+from maskrcnn.report.semantic_files import ShareRow, classes_csv, shares_csv
 from maskrcnn.report.written import json_text
 from maskrcnn.structures.regions import Region
+from maskrcnn.structures.semantic_map import SemanticMap, index_type
 
+SHARES, CLASSES = "shares.csv", "classes.csv"
+"""Of a class for every pixel."""
 COUNTS, INSTANCES, MEASUREMENTS = "counts.csv", "instances.json", "measurements.csv"
 REGIONS, HISTOGRAMS = "regions.csv", "measurements.png"
 
@@ -45,6 +51,39 @@ def describe(counts: Mapping[str, int]) -> str:
         found.append(f"total {sum(counts.values())}")
     names = ", ".join(map(printable, counts)) if len(counts) <= 3 else f"{len(counts)} classes"
     return ", ".join(found) or f"nothing found ({names})"
+
+
+def describe_shares(pixels: Mapping[str, int]) -> str:
+    """Pixels by class as words, the largest first: "background 71.2%, person 28.8%"."""
+    total = max(sum(pixels.values()), 1)
+    found = sorted(((number, name) for name, number in pixels.items() if number), key=lambda pair: -pair[0])
+    return ", ".join(f"{printable(name)} {number / total:.1%}" for number, name in found) or "no class"
+
+
+def write_shares(
+    out: Path,
+    records: Records,
+    names: Mapping[JobPage, str],
+    failures: Mapping[JobPage, str],
+    class_names: Sequence[str],
+    all_names: Sequence[str],
+) -> None:
+    """Write shares.csv, a row for every page in the order of `names` and a column for each of `class_names`, and
+    classes.csv of `all_names` in all that are done."""
+    rows, pixels = [], dict.fromkeys(all_names, 0)
+    for page, file in names.items():
+        done = records.done.get(page)
+        name = file if page.number is None else f"{file} page {page.number}"
+        if done is None:
+            rows.append(ShareRow(name, None, failures[page]))
+            continue
+        size = max(done.image_size[0] * done.image_size[1], 1)
+        rows.append(ShareRow(name, {key: number / size for key, number in done.counts.items()}, "ok"))
+        for key, number in done.counts.items():
+            pixels[key] += number
+    shares_csv(out / SHARES, rows, class_names)
+    like = SemanticMap(np.zeros((0, 0), index_type(len(all_names))), tuple(all_names))
+    classes_csv(out / CLASSES, like, list(pixels.values()))
 
 
 def summarise(

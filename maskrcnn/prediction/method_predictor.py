@@ -26,6 +26,8 @@ class MethodPredictor:
     """
 
     batch_size = 1
+    scenes = None
+    """Of things and stuff there are none."""
     class_names = (CLASS_NAME,)
     category_ids: tuple[int, ...] = ()
 

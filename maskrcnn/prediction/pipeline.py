@@ -21,18 +21,22 @@ from maskrcnn.names import printable
 from maskrcnn.prediction.ahead import ahead
 from maskrcnn.prediction.exporting import rings_of
 from maskrcnn.prediction.job_pages import PageReader
+from maskrcnn.prediction.job_predictor import JobPredictor
 from maskrcnn.prediction.job_records import FileState, JobPage, Records
 from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.count import count
 from maskrcnn.report.double_counts import double_counts
 from maskrcnn.report.draw import figure
+from maskrcnn.report.draw_semantic import semantic_figure
 from maskrcnn.report.export.coco import coco_dict
 from maskrcnn.report.labels import LabelMode
 from maskrcnn.report.measure import measure
 from maskrcnn.report.selection import Selection
+from maskrcnn.report.semantic_files import MAP_ENDING, OVERLAY_ENDING, write_class_map
 from maskrcnn.report.written import write_drawing
 from maskrcnn.structures.instances import Instances
+from maskrcnn.structures.semantic_map import SemanticMap
 
 MAX_THREADS = 4
 """Threads that read, and threads that draw: at most these, and no more than one for every two cores."""
@@ -43,6 +47,8 @@ one at a time."""
 MAX_REASON = 500
 """Letters of the reason why a picture was not done; OpenCV gives its source files, too."""
 
+Found = Instances | SemanticMap
+"""In one image."""
 IN_ANNOTATION = ("id", "class", "score", "box_x0", "box_y0", "box_x1", "box_y1")
 """Columns of `measure` that are made from an annotation."""
 
@@ -76,7 +82,7 @@ class _Picture(NamedTuple):
 
 
 def finished(
-    predictor: Predictor,
+    predictor: JobPredictor,
     pages: Sequence[JobPage],
     drawing_of: Callable[[JobPage], Path | None],
     labels: Tensor,
@@ -112,11 +118,13 @@ def finished(
                 largest_bytes = max(largest_bytes, picture.content.image.nbytes + picture.content.numbers.nbytes)
             yield picture
 
-    def finish(detected: tuple[_Picture, Instances] | PictureError) -> tuple[JobPage, dict[str, int] | PictureError]:
+    def finish(detected: tuple[_Picture, Found] | PictureError) -> tuple[JobPage, dict[str, int] | PictureError]:
         if isinstance(detected, PictureError):
             return detected.page, detected
         picture, found = detected
         try:
+            if isinstance(found, SemanticMap):
+                return picture.page, _record_map(records, picture, drawing_of(picture.page), found)
             instances = selection(found[torch.isin(found.labels, labels)])
             path = drawing_of(picture.page)
             if path is not None:
@@ -126,7 +134,7 @@ def finished(
             if write_scene is not None:
                 write = partial(write_scene, picture.page, picture.content.image, instances)
                 _writing(path or picture.page.file, write)
-            counts = _record(records, picture, path, instances, predictor.settings.category_ids or None, smooth=smooth)
+            counts = _record(records, picture, path, instances, predictor.category_ids or None, smooth=smooth)
             if predictor.needs_tiles(instances.image_size):
                 kept(picture.page, picture.state).remove()
             return picture.page, counts
@@ -154,8 +162,8 @@ def _read(reader: PageReader, page: JobPage) -> _Picture | PictureError:
 
 
 def _detections(
-    predictor: Predictor, pictures: Iterator[_Picture | PictureError], kept: Kept
-) -> Iterator[tuple[_Picture, Instances] | PictureError]:
+    predictor: JobPredictor, pictures: Iterator[_Picture | PictureError], kept: Kept
+) -> Iterator[tuple[_Picture, Found] | PictureError]:
     """Each picture and what is in it, a batch at a time; those that cannot be read stay in their place."""
     while batch := list(islice(pictures, predictor.batch_size)):
         readable = [picture for picture in batch if isinstance(picture, _Picture)]
@@ -168,7 +176,7 @@ def _detections(
         yield from (picture if isinstance(picture, PictureError) else next(found) for picture in batch)
 
 
-def _detect(predictor: Predictor, pictures: Sequence[_Picture]) -> list[tuple[_Picture, Instances] | PictureError]:
+def _detect(predictor: JobPredictor, pictures: Sequence[_Picture]) -> list[tuple[_Picture, Found] | PictureError]:
     """The pictures together, or one by one where that fails, to find the one that is to blame."""
     if not pictures:
         return []
@@ -180,7 +188,8 @@ def _detect(predictor: Predictor, pictures: Sequence[_Picture]) -> list[tuple[_P
     return [found for picture in pictures for found in _detect(predictor, [picture])]
 
 
-def _detect_in_tiles(predictor: Predictor, picture: _Picture, kept: Kept) -> tuple[_Picture, Instances] | PictureError:
+def _detect_in_tiles(predictor: JobPredictor, picture: _Picture, kept: Kept) -> tuple[_Picture, Found] | PictureError:
+    assert isinstance(predictor, Predictor)  # the others see every image whole
     try:
         return picture, predictor.in_tiles(
             picture.content.image, kept=kept(picture.page, picture.state), is_shown=is_first()
@@ -202,6 +211,22 @@ def _writing(path: Path, write: Callable[[], None]) -> None:
         if error.errno == errno.ENAMETOOLONG:  # some file systems take less than is usual
             raise ValueError(f"the drawing's name is too long: {path.name}") from error
         raise OutputError(*error.args) from error
+
+
+def _record_map(records: Records, picture: _Picture, path: Path | None, found: SemanticMap) -> dict[str, int]:
+    """Write a map and its overlay, and record the pixels of each class as the counts of objects are."""
+    counts = {name: n for name, n in zip(found.class_names, found.pixels.tolist(), strict=True) if n}
+    if path is not None:
+        overlay = path.with_name(path.name.removesuffix(MAP_ENDING) + OVERLAY_ENDING)
+        _writing(overlay, partial(write_drawing, overlay, semantic_figure(picture.content.image, found)))
+    notes = (*picture.content.notes, *found.notes)
+    try:
+        if path is not None:
+            write_class_map(path, found)
+        records.add(picture.page, picture.state, path, found.image_size, counts, [], notes=notes)
+    except OSError as error:
+        raise OutputError(*error.args) from error
+    return counts
 
 
 def _record(

@@ -1,9 +1,9 @@
 """Semantic weights, a device and a precision in one callable: image in, a class for every pixel out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import torch
 
@@ -34,6 +34,11 @@ class SemanticPredictor:
         ValueError: weights of another kind, a device that is not there, a value out of range.
     """
 
+    batch_size = 1
+    scenes = None
+    """Of things and stuff there are none."""
+    category_ids: tuple[int, ...] = ()
+
     def __init__(
         self,
         weights: str | Path | SemanticCheckpoint,
@@ -56,6 +61,14 @@ class SemanticPredictor:
         if keep_memory and self.device.type == "cpu":
             keep_freed_memory()
         self.network = checkpoint.build(_preprocess(resize)).to(self.device, DTYPES[self.precision])
+
+    def needs_tiles(self, image_size: tuple[int, int]) -> bool:
+        """Never: the network sees every image whole."""
+        return False
+
+    def identity(self) -> tuple[list[Any], Mapping[str, torch.Tensor]]:
+        """What the results depend on: settings, and weights."""
+        return ["semantic", self.precision, self.class_names, repr(self.network.preprocess)], self.network.state_dict()
 
     def __repr__(self) -> str:
         return f"SemanticPredictor({self.description}; {self.execution.description})"
