@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from maskrcnn.cli.data_arguments import add_annotations_argument
-from maskrcnn.cli.picture_arguments import add_max_pixels
+from maskrcnn.cli.picture_arguments import add_channel_and_planes, add_max_pixels
 from maskrcnn.data.formats.recognise import FORMATS
 from maskrcnn.evaluation.dataset_check import check_dataset
 
@@ -30,6 +30,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         help="read only image headers: faster, but misses damaged files and duplicate images",
     )
     add_max_pixels(parser)
+    add_channel_and_planes(parser)
     return parser
 
 
@@ -43,6 +44,8 @@ def execute(args: argparse.Namespace) -> int:
         pixels=not args.no_pixels,
         progress=True,
         max_pixels=args.max_pixels,
+        channel=args.channel,
+        planes=args.planes,
     )
     print(check.text())
     report = check.write(args.out)

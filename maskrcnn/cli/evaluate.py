@@ -7,7 +7,7 @@ from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS, load_weights, weights_
 from maskrcnn.cli.data_arguments import add_annotations_argument
 from maskrcnn.cli.method_arguments import add_method_arguments, method_predictor
 from maskrcnn.cli.model_arguments import add_model_arguments, add_tile_arguments, load_predictor
-from maskrcnn.cli.picture_arguments import add_max_pixels
+from maskrcnn.cli.picture_arguments import add_channel_and_planes, add_max_pixels
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.scoring import evaluate, write_tuned_weights
 
@@ -39,6 +39,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         help="write a copy of the weights with the score threshold that gives the lowest count error on these images",
     )
     add_max_pixels(parser)
+    add_channel_and_planes(parser)
     add_model_arguments(parser)
     add_method_arguments(parser)
     add_tile_arguments(
@@ -67,6 +68,8 @@ def execute(args: argparse.Namespace) -> int:
         num_worst=args.worst,
         title=f"{args.method or Path(args.weights or DEFAULT_WEIGHTS).name} on {args.annotations.name}",
         max_pixels=args.max_pixels,
+        channel=args.channel,
+        planes=args.planes,
     )
     print(evaluation.table(args.worst))
     if args.out is not None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskrcnn.data.images import read_image
+from maskrcnn.data.images import read_by
+from maskrcnn.data.pages import Planes, Reading
 from maskrcnn.data.problems import Problem, found
 from maskrcnn.data.stuff_masks import KEY, StuffMasks
 from maskrcnn.data.transforms import Sample
@@ -75,6 +76,10 @@ class Annotations:
     """What lies around the objects, of panoptic annotations; None where they do not tell."""
     max_pixels: int | None = None
     """Of an image when it is read; see `maskrcnn.data.pictures.limits.allowed_pixels`."""
+    channel: int | str | None = None
+    """Of an image with several when it is read; see `maskrcnn.data.pages.Reading`."""
+    planes: Planes | None = None
+    """What is read of planes of depth."""
 
     def __len__(self) -> int:
         return len(self.file_names)
@@ -150,13 +155,28 @@ class Annotations:
             labels[y0:y1, x0:x1][decode_window(self.rle(row), (x0, y0, x1, y1))] = THINGS
         return labels
 
+    @property
+    def reading(self) -> Reading:
+        """How images are read: the channel that shows the classes is taken where none is chosen."""
+        return Reading(self.max_pixels, self.channel, self.planes, self.class_names)
+
+    def page(self, index: int) -> int | None:
+        """The page of a stack that image `index` is, from 0; None where its record names none."""
+        records = self.coco.get("images", ())
+        page = records[index].get("page") if index < len(records) else None
+        return page if isinstance(page, int) and page >= 0 else None
+
+    def read(self, index: int) -> np.ndarray:
+        """Image `index`, RGB uint8 (H, W, 3)."""
+        return read_by(self.image_path(index), self.reading, self.page(index))
+
     def load(self, index: int) -> Sample:
         """Image and targets.
 
         Raises:
             ValueError: the image does not have the size that the annotations say.
         """
-        image = read_image(self.image_path(index), max_pixels=self.max_pixels)
+        image = self.read(index)
         size, expected = image.shape[:2], self.size(index)
         if size != expected:
             hint = ""

@@ -67,10 +67,11 @@ def read_images(
         clean["height"], clean["width"] = _read_size(record, clean["file_name"], image_folder, problems, place)
         kept.append(clean)
     problems += _number(kept, list(places), "image", source)
-    places_of: dict[str, list[int]] = {}
+    places_of: dict[tuple[str, object], list[int]] = {}
     for i, record in enumerate(kept):
-        places_of.setdefault(record["file_name"], []).append(i)
-    for name, own in places_of.items():
+        page = record.get("page")  # of a stack, each of which is an image of its own
+        places_of.setdefault((record["file_name"], page if isinstance(page, int) else None), []).append(i)
+    for (name, _), own in places_of.items():
         if len(own) > 1:
             reason = f"{len(own)} image records name {name}; expected one, with all objects of the image"
             problems.append(found("duplicate-file-name", reason, source, image=own[0]))

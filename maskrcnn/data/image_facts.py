@@ -5,16 +5,18 @@ import os
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
 
-from maskrcnn.data.images import read_image
+from maskrcnn.data.images import read_by
+from maskrcnn.data.pages import Reading
 from maskrcnn.data.pictures.kinds import READ
 from maskrcnn.data.pictures.limits import BYTES_PER_PIXEL, allowed_pixels
 
+DEFAULT = Reading()
 MAX_THREADS = 8  # decoding releases Python's lock, and each thread holds one decoded picture
 _EXIF_ORIENTATION = 0x0112
 
@@ -34,26 +36,27 @@ class ImageFacts:
 
 
 def look_at_images(
-    paths: Iterable[Path], *, pixels: bool = True, progress: bool = False, max_pixels: int | None = None
+    paths: Iterable[Path], *, pixels: bool = True, progress: bool = False, reading: Reading = DEFAULT
 ) -> dict[Path, ImageFacts]:
     """The facts of each file, once, however often it is named. Without `pixels` only headers are read."""
     unique = list(dict.fromkeys(paths))
-    limit = allowed_pixels(max_pixels)  # the threads of the pool have no block around them
+    # The threads of the pool have no block around them.
+    reading = replace(reading, max_pixels=allowed_pixels(reading.max_pixels))
     with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
-        facts = pool.map(lambda path: look_at_image(path, pixels=pixels, max_pixels=limit), unique)
+        facts = pool.map(lambda path: look_at_image(path, pixels=pixels, reading=reading), unique)
         facts = tqdm(facts, total=len(unique), desc="images", disable=None if progress else True, leave=False)
         return dict(zip(unique, facts, strict=True))
 
 
-def look_at_image(path: Path, *, pixels: bool, max_pixels: int | None = None) -> ImageFacts:
-    """The facts of one file; of more pixels than `max_pixels` it cannot be read."""
+def look_at_image(path: Path, *, pixels: bool, reading: Reading = DEFAULT) -> ImageFacts:
+    """The facts of one file as it is read; of more pixels than `reading` allows it cannot be."""
     if not os.path.isfile(path):
         return ImageFacts(is_missing=True)
-    header = _read_header(path, allowed_pixels(max_pixels))
+    header = _read_header(path, allowed_pixels(reading.max_pixels))
     if header is not None and not pixels:
         return header
     try:
-        image = read_image(path, max_pixels=max_pixels)
+        image = read_by(path, reading)
     except (OSError, ValueError) as error:
         return ImageFacts(error=str(error).removeprefix(f"{path}: "))
     height, width = image.shape[:2]

@@ -68,7 +68,11 @@ def read_image(
         ImageError: not a regular file, empty, not an image, damaged, beyond a limit (`ImageTooLargeError`), or a page,
             plane or channel that is not there.
     """
-    reading = Reading(max_pixels, channel, planes)
+    return read_by(path, Reading(max_pixels, channel, planes), page)
+
+
+def read_by(path: str | Path, reading: Reading, page: int | None = None) -> np.ndarray:
+    """`read_image` by a `Reading`."""
     with open_pages(path, reading) as file:
         return _read(file, shown(Path(path)), reading, page).image
 

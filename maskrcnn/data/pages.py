@@ -14,7 +14,7 @@ import numpy as np
 
 from maskrcnn.data.pictures.channels import choose_channel, column_names
 from maskrcnn.data.pictures.finding import shown
-from maskrcnn.data.pictures.limits import BYTES_PER_PIXEL, MAX_PAGES, ImageError, default_max_pixels
+from maskrcnn.data.pictures.limits import BYTES_PER_PIXEL, MAX_PAGES, ImageError, allowed_pixels
 from maskrcnn.data.pictures.opening import format_of, one_sentence, opened
 from maskrcnn.data.pictures.raster import num_frames, open_raster, read_raster
 from maskrcnn.data.pictures.tiff import TiffPages, open_tiff
@@ -30,7 +30,7 @@ class Reading:
     """How picture files are read."""
 
     max_pixels: int | None = None
-    """Pixels that a picture may have; None takes `default_max_pixels()`."""
+    """Pixels that a picture may have; None takes `allowed_pixels()`."""
     channel: int | str | None = None
     """Of several channels the one to look at: a number from 0, a name, or "max" for the maximum of all; None takes the
     one whose name says what `looks_for` has, and is an error where none does."""
@@ -198,9 +198,7 @@ class _Series:
             names = held.channel_names
             self._channel, self._said = choose_channel(names, reading.channel, reading.looks_for, name, self._look)
         self._channels = [self._channel or 0] if self._channel is not None or num == 1 else list(range(num))
-        is_small = held.length("YXC") * held.dtype.itemsize <= BYTES_PER_PIXEL * (
-            default_max_pixels() if reading.max_pixels is None else reading.max_pixels
-        )
+        is_small = held.length("YXC") * held.dtype.itemsize <= BYTES_PER_PIXEL * allowed_pixels(reading.max_pixels)
         self._is_all = num > 1 and num <= MAX_MEASURED and is_small and "S" not in held.axes
         if len(self._channels) > 1:
             pages.expect_readable(num, reading.max_pixels)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats.recognise import read_dataset
+from maskrcnn.data.pages import Planes
 from maskrcnn.data.problems import DataError, Problem
 
 log = logging.getLogger("maskrcnn")
@@ -24,19 +25,22 @@ def load_annotations(
     crowd_as_objects: bool = False,
     drop_unusable: bool = False,
     max_pixels: int | None = None,
+    channel: int | str | None = None,
+    planes: Planes | None = None,
 ) -> Annotations:
     """The annotations of a file or folder of any known format, only what can be used.
 
     Of data in several splits `split` names one; by default it is val, or else test. `images` is the folder of the
     pictures, where it is not beside the annotations. With `drop_unusable` what cannot be used is left out and logged.
-    `max_pixels` is the limit of each picture and mask.
+    `max_pixels` is the limit of each picture and mask; `channel` and `planes` are of `maskrcnn.data.pages.Reading`.
 
     Raises:
         FileNotFoundError: no such file or folder, or images that are not there.
         ValueError: not a known format, or no such split.
         DataError: naming the file and up to 10 annotations that cannot be used.
     """
-    splits = read_dataset(Path(path), Path(images) if images is not None else None, max_pixels=max_pixels)
+    folder = Path(images) if images is not None else None
+    splits = read_dataset(Path(path), folder, max_pixels=max_pixels, channel=channel, planes=planes)
     if split is None and len(splits) > 1:
         split = next((name for name in PREFERRED if name in splits), None)
         if split is None:

@@ -12,8 +12,9 @@ from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.checks import Examination, examine
 from maskrcnn.data.checks.examples import Example, choose_examples
 from maskrcnn.data.formats.recognise import read_dataset
-from maskrcnn.data.images import read_image
+from maskrcnn.data.images import read_by
 from maskrcnn.data.mask_reading import polygon_points
+from maskrcnn.data.pages import Planes
 from maskrcnn.data.problems import MEANINGS, Problem
 from maskrcnn.data.statistics import Statistics, statistics_of
 from maskrcnn.files import atomic_path
@@ -104,24 +105,27 @@ def check_dataset(
     pixels: bool = True,
     progress: bool = False,
     max_pixels: int | None = None,
+    channel: int | str | None = None,
+    planes: Planes | None = None,
 ) -> DatasetCheck:
     """Check annotations of any known format, and their images, before training on them.
 
     `images` is the folder of the pictures, where it is not beside the annotations; `val` a second set, which must not
     share pictures with the first. Without `pixels` only headers are read: quick, but damaged files and pictures that
-    occur twice stay unseen. Pictures and masks of more than `max_pixels` (see `read_image`) cannot be used.
+    occur twice stay unseen. Pictures and masks of more than `max_pixels` (see `read_image`) cannot be used; `channel`
+    and `planes` are of images with several.
 
     Raises:
         FileNotFoundError: no such file or folder.
         ValueError: not a known format, or splits given twice.
     """
     path, folder = Path(annotations), Path(images) if images is not None else None
-    splits = read_dataset(path, folder, format_name, max_pixels=max_pixels)
+    splits = read_dataset(path, folder, format_name, max_pixels=max_pixels, channel=channel, planes=planes)
     if val is not None:
         if len(splits) > 1:
             raise ValueError(f"{path} has the splits {', '.join(splits)} already; leave out the second set {val}")
         (train,) = splits.values()
-        others = read_dataset(Path(val), folder, format_name, max_pixels=max_pixels)
+        others = read_dataset(Path(val), folder, format_name, max_pixels=max_pixels, channel=channel, planes=planes)
         if len(others) > 1:
             raise ValueError(f"expected one split as the second set, {val} has {', '.join(others)}")
         splits = {"train": train, "val": next(iter(others.values()))}
@@ -176,7 +180,7 @@ def _drawn(example: Example, table: Annotations) -> tuple[np.ndarray, str]:
         box = tuple(table.boxes_xywh[row].tolist()) if np.isfinite(table.boxes_xywh[row]).all() else None
         points = polygon_points(table.coco["annotations"][row].get("segmentation")) if rle is None else []
         outlines.append(Outline(rle, points, box, example.marks.get(row, "")))  # pyright: ignore[reportArgumentType]
-    picture = draw_annotations(read_image(table.image_path(example.image), max_pixels=table.max_pixels), outlines)
+    picture = draw_annotations(table.read(example.image), outlines)
     number = f"{len(outlines)} annotation{'s' * (len(outlines) != 1)}"
     return picture, f"{example.split}: {table.file_names[example.image]}, {number} ({example.why})"
 
@@ -184,10 +188,9 @@ def _drawn(example: Example, table: Annotations) -> tuple[np.ndarray, str]:
 def _duplicates(examination: Examination) -> str:
     groups = []
     for group in examination.same_pictures[:MAX_DUPLICATES]:
-        limit = examination.splits[group[0].split].max_pixels
+        reading = examination.splits[group[0].split].reading
         pictures = [
-            (draw_annotations(read_image(place.path, max_pixels=limit), []), f"{place.split}: {place.path}")
-            for place in group
+            (draw_annotations(read_by(place.path, reading), []), f"{place.split}: {place.path}") for place in group
         ]
         groups.append(pictures)
     return duplicates_section(groups, max(0, len(examination.same_pictures) - MAX_DUPLICATES))

@@ -1,6 +1,7 @@
 """What a job found, or what a file of annotations holds, on its way into the formats of other tools."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def pictures_of_job(
         outlines = records.outlines(page)
         annotations = records.annotations(page)
         objects = [
-            _found(annotation, class_of, outlines[i] if outlines else None)
+            replace(_found(annotation, class_of, outlines[i] if outlines else None), number=i + 1)
             for i, annotation in enumerate(annotations)
             if annotation["area"]
         ]

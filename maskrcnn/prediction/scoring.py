@@ -14,6 +14,7 @@ from maskrcnn.checkpoints.score_threshold import write_with_score_threshold
 from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS, load_weights, weights_path
 from maskrcnn.config import ModelSettings
 from maskrcnn.data.annotations import Annotations
+from maskrcnn.data.pages import Planes
 from maskrcnn.data.reading import load_annotations
 from maskrcnn.evaluation.evaluate import best_threshold, threshold_note
 from maskrcnn.evaluation.evaluate import evaluate as judge
@@ -41,6 +42,8 @@ def evaluate(
     title: str | None = None,
     tuned_weights: str | Path | None = None,
     max_pixels: int | None = None,
+    channel: int | str | None = None,
+    planes: Planes | None = None,
     **predictor_options: Any,
 ) -> Evaluation:
     """AP, AR, errors and counts of a model on annotated images; `print(evaluation.table())` shows them.
@@ -59,6 +62,7 @@ def evaluate(
         title: of the page; None names the weights and the annotations.
         tuned_weights: file for a copy of the weights, .safetensors, with the score threshold that counts best here.
         max_pixels: of an image or mask; see `read_image`.
+        channel, planes: of images with several; see `read_image`. COCO records may name a `page` of a stack.
         predictor_options: of `Predictor`, such as `device` or `score`; none beside a predictor.
 
     Raises:
@@ -70,7 +74,9 @@ def evaluate(
     if tuned_weights is not None and isinstance(weights, Predictor | MethodPredictor | Checkpoint):
         raise ValueError("tuned_weights: expected weights by name or file, got ones that are loaded already")
     if isinstance(weights, MethodPredictor):
-        dataset = load_annotations(annotations, images, split=split, max_pixels=max_pixels)
+        dataset = load_annotations(
+            annotations, images, split=split, max_pixels=max_pixels, channel=channel, planes=planes
+        )
         return _evaluate_method(weights, dataset, out, group_by, num_worst, title or f"{weights} on {annotations}")
     name = None if isinstance(weights, Predictor | Checkpoint) else weights
     checkpoint = None
@@ -82,7 +88,7 @@ def evaluate(
         is_loaded = isinstance(weights, Checkpoint)
         checkpoint = weights if is_loaded else load_weights(name, preset=predictor_options.pop("preset", None))
         predictor = Predictor(checkpoint, **predictor_options)
-    dataset = load_annotations(annotations, images, split=split, max_pixels=max_pixels)
+    dataset = load_annotations(annotations, images, split=split, max_pixels=max_pixels, channel=channel, planes=planes)
     category_ids = _category_ids(predictor, dataset)
     rules = predictor.model.box_head.rules
     scene_judge = judge_of(predictor.scenes, dataset, category_ids)

@@ -370,7 +370,10 @@ def test_limits_and_parts_of_files_are_said(tool: Tool, weights: Path, pictures:
     said = tool("infer", "two.ome.tif", *options, "--channel", "2")
     assert only_error(said) == "two.ome.tif: no channel 2 in this file, which has 0 'GFP', 1 'DAPI'"
     said = tool("infer", "time.tif", *options, "--max-pixels", "3e3")
-    assert "error: time.tif: 64 x 48 px are 0.00307 megapixels, more than the 0.003 allowed; --max-pixels" in said.err
+    assert (
+        "error: time.tif: 64 x 48 px are 0.00307 megapixels, more than the 0.003 allowed (max_pixels); --max"
+        in said.err
+    )
     with pytest.raises(SystemExit):
         tool("infer", "time.tif", *options, "--max-pixels", "0")
 

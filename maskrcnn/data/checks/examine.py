@@ -56,7 +56,7 @@ def examine(splits: Mapping[str, Annotations], *, pixels: bool = True, progress:
             [path for path in paths if path not in images],
             pixels=pixels,
             progress=progress,
-            max_pixels=table.max_pixels,
+            reading=table.reading,
         )
         by_split[split] += check_images(table, images)
     groups = same_pictures(splits, images)

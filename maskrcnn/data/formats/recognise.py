@@ -19,6 +19,7 @@ from maskrcnn.data.formats import (
     voc,
     yolo,
 )
+from maskrcnn.data.pages import Planes
 from maskrcnn.data.pictures.limits import pixels_allowed
 
 FORMATS: dict[str, ModuleType] = {
@@ -55,14 +56,20 @@ def recognise(path: Path) -> str:
 
 
 def read_dataset(
-    path: Path, images: Path | None = None, format_name: str | None = None, *, max_pixels: int | None = None
+    path: Path,
+    images: Path | None = None,
+    format_name: str | None = None,
+    *,
+    max_pixels: int | None = None,
+    channel: int | str | None = None,
+    planes: Planes | None = None,
 ) -> dict[str, Annotations]:
     """The splits of a data set by name: train, val and test, or as its own lists are called; "all" if it has none.
 
     `images` is the folder of the pictures where it is not beside the annotations. `format_name`, one of `FORMATS`, is
     for a folder that holds several; by default it is recognised. COCO comes as it is in its files; of all other formats
     only what can be used, and problems that name the rest. `max_pixels` is the limit of every picture and mask, also of
-    those that are loaded later.
+    those that are loaded later; `channel` and `planes` say how these are read, see `maskrcnn.data.pages.Reading`.
 
     Raises:
         FileNotFoundError: there is no such file or folder.
@@ -79,7 +86,9 @@ def read_dataset(
         raise ValueError(f"{path}: expected {module.LOOKED_FOR}")
     with pixels_allowed(max_pixels):
         splits = module.read(path, images)
-    return {split: replace(table, max_pixels=max_pixels) for split, table in splits.items()}
+    return {
+        split: replace(table, max_pixels=max_pixels, channel=channel, planes=planes) for split, table in splits.items()
+    }
 
 
 def _look_for(path: Path) -> None:

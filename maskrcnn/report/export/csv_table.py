@@ -16,16 +16,13 @@ COLUMNS = ("file", "page", "id", "class", "score", "box_x0", "box_y0", "box_x1",
 
 @contextmanager
 def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
-    """Gives what writes one picture; ids go on from picture to picture."""
+    """Gives what writes one picture; ids are those in the picture."""
     with folder.text("objects.csv") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
-        number = 0
 
         def add(picture: FoundPicture) -> None:
-            nonlocal number
-            for found in picture.objects:
-                number += 1
+            for number, found in picture.numbered:
                 page = "" if picture.page is None else picture.page
                 score = "" if found.score is None else f"{found.score:.9g}"
                 box = [f"{edge:.9g}" for edge in found.box]

@@ -29,7 +29,7 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
         if image.shape[:2] != picture.size:
             expected, got = (f"{size[0]} x {size[1]}" for size in (picture.size, image.shape))
             raise ValueError(f"cutouts: {picture.file_name} is {got} (height x width), its objects are of {expected}")
-        for number, found in enumerate(picture.objects, start=1):
+        for number, found in picture.numbered:
             x0, y0, bitmap = found.crop
             window = image[y0 : y0 + bitmap.shape[0], x0 : x0 + bitmap.shape[1]]
             rgba = np.dstack([window * bitmap[..., None], bitmap * np.uint8(255)])

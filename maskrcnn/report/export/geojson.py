@@ -38,7 +38,7 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
                 file.write('"features":')
                 features = (
                     _feature(found, f"{picture.file_name} {number}", color_of[found.class_name], geo)
-                    for number, found in enumerate(picture.objects, start=1)
+                    for number, found in picture.numbered
                 )
                 write_list(file, features)
                 file.write("}\n")

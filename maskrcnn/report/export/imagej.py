@@ -33,7 +33,7 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
             folder.file(f"{picture.stem}_RoiSet.zip") as path,
             zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file,
         ):
-            for number, found in enumerate(picture.objects, start=1):
+            for number, found in picture.numbered:
                 name = f"{number:04}-{printable(found.class_name).replace('/', '_')}"
                 roi = _roi(roifile, found, name)
                 file.writestr(zipfile.ZipInfo(f"{name}.roi", _TIME), roi.tobytes(), zipfile.ZIP_DEFLATED)

@@ -21,8 +21,9 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
     import tifffile  # slow to import
 
     def add(picture: FoundPicture) -> None:
-        numbers, num_hidden = painted(picture)
-        dtype = np.uint16 if len(picture.objects) <= _MOST_16_BITS else np.uint32
+        places, num_hidden = painted(picture)
+        numbers = np.array([0, *(number for number, _ in picture.numbered)])[places]
+        dtype = np.uint16 if numbers.max(initial=0) <= _MOST_16_BITS else np.uint32
         with folder.file(f"{picture.stem}_labels.tif") as path:
             # By default each file gets a random UUID; the same objects shall make the same file.
             about = {"axes": "YX", "UUID": str(uuid.uuid5(uuid.NAMESPACE_URL, utf8(picture.file_name)))}
@@ -30,7 +31,7 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
         with folder.text(f"{picture.stem}_labels.csv") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(("label", "class", "score"))
-            for number, found in enumerate(picture.objects, start=1):
+            for number, found in picture.numbered:
                 score = "" if found.score is None else f"{found.score:.9g}"
                 table.writerow((number, table_cell(found.class_name), score))
         folder.lost["pixels that another, surer object has too"] += num_hidden
@@ -40,7 +41,7 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
 
 
 def painted(picture: FoundPicture) -> tuple[np.ndarray, int]:
-    """Numbers 1..N of the objects, int32 (H, W), 0 between them; and how many pixels have more than one.
+    """Places 1..N of the objects, int32 (H, W), 0 between them; and how many pixels have more than one.
 
     Such a pixel goes to the surest, of equals to the first.
     """

@@ -17,7 +17,7 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
     """Gives what writes <stem>/masks/0001_<class>.png, ...; the picture belongs into <stem>/images/."""
 
     def add(picture: FoundPicture) -> None:
-        for number, found in enumerate(picture.objects, start=1):
+        for number, found in picture.numbered:
             x0, y0, bitmap = found.crop
             whole = np.zeros(picture.size, np.uint8)
             whole[y0 : y0 + bitmap.shape[0], x0 : x0 + bitmap.shape[1]] = bitmap * np.uint8(255)

@@ -34,6 +34,8 @@ class FoundObject:
     """Its outline between the pixels, where that is known and wanted."""
     track: int | None = None
     """The number that it has in every picture of a film."""
+    number: int | None = None
+    """In its picture, from 1, as drawings and measurements.csv have it; None takes its place among `objects`."""
 
     @cached_property
     def outline(self) -> list[Polygon]:
@@ -85,6 +87,11 @@ class FoundPicture:
     geo: GeoReference | None = None
     num_empty: int = 0
     """Objects without a pixel, which are left out of `objects`."""
+
+    @property
+    def numbered(self) -> list[tuple[int, FoundObject]]:
+        """Each object with its number."""
+        return [(found.number or i, found) for i, found in enumerate(self.objects, start=1)]
 
 
 def stems(pictures: Sequence[tuple[str, int | None]]) -> list[str]:
