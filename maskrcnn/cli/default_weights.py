@@ -43,7 +43,7 @@ def warn_of_photographs(files: Sequence[Path]) -> None:
 
 def _is_like_a_photograph(file: Path) -> bool:
     try:
-        image = read_image(file)
+        image = read_image(file, page=0, planes="max")  # which says nothing of other pages: the job has
     except (OSError, ValueError, RuntimeError, MemoryError):
         return False  # the job has said what is wrong with it
     return has_other_colours(image)
