@@ -72,7 +72,9 @@ def test_scores_are_those_of_the_threshold_that_users_get(
 ) -> None:
     asked: dict[str, Any] = {}
 
-    def evaluate(results: Any, table: Any, category_ids: Any, max_detections: int, threshold: float) -> Any:
+    def evaluate(
+        results: Any, table: Any, category_ids: Any, max_detections: int, threshold: float, *, panoptic: None
+    ) -> Any:
         asked.update(results=results, threshold=threshold, max_detections=max_detections, category_ids=category_ids)
         return SimpleNamespace(summary=lambda: {"mask_ap": 0.5})
 
@@ -92,9 +94,9 @@ def test_scores_are_those_of_the_threshold_that_users_get(
 def test_val_losses_are_left_out_where_they_are_not_wanted(
     val: Annotations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "evaluate", lambda *args: SimpleNamespace(summary=lambda: {"mask_ap": 0.5}))
+    monkeypatch.setattr(module, "evaluate", lambda *args, panoptic: SimpleNamespace(summary=lambda: {"mask_ap": 0.5}))
     monkeypatch.setattr(module, "validation_losses", lambda *args: {"val_loss": 2.0})
-    monkeypatch.setattr(module, "detect_all", lambda *args: {})
+    monkeypatch.setattr(module, "detect_all", lambda *args, judge: {})
     model = tiny_model("maskrcnn", **SMALL).eval()
     for wanted, summary in ((True, {"mask_ap": 0.5, "val_loss": 2.0}), (False, {"mask_ap": 0.5})):
         assert Validation(val, CLASS_NAMES, config(0.3, val_loss=wanted), tmp_path).judge(model).summary == summary
