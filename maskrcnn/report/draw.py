@@ -171,18 +171,27 @@ def _draw_masks(canvas: np.ndarray, instances: Instances, object_colors: list[Co
     sides = np.sqrt([bitmap.size for _, _, bitmap in crops])
     # One line width for the picture, as thick lines among thin ones would look like a mark; thinner at tiny objects.
     thickest = min(max(canvas.shape[:2]) / 700, float(np.median(sides)) / 40 if len(sides) else 1.0)
-    levels = np.arange(256) * (1.0 - MASK_OPACITY)
     for i in np.argsort(-sides, kind="stable"):
-        x0, y0, bitmap = crops[i]
-        if not bitmap.size:
-            continue
-        mask = bitmap.view(np.uint8)
-        window = canvas[y0 : y0 + mask.shape[0], x0 : x0 + mask.shape[1]]
-        table = np.rint(levels[:, None] + MASK_OPACITY * np.array(object_colors[i])).astype(np.uint8)
-        cv2.copyTo(cv2.LUT(window, table[None]), mask, window)
         thickness = max(1, round(min(thickest, sides[i] / 12)))
-        contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(x0, y0))
-        cv2.drawContours(canvas, contours, -1, object_colors[i], thickness, cv2.LINE_AA)
+        draw_mask(canvas, *crops[i], object_colors[i], thickness)
+
+
+def draw_mask(canvas: np.ndarray, x0: int, y0: int, bitmap: np.ndarray, color: Color, thickness: int = 1) -> None:
+    """Tint and outline one mask on `canvas`, RGB uint8 (H, W, 3); what lies outside of it is left out.
+
+    Args:
+        x0, y0: where the bool `bitmap` (h, w) has its first pixel.
+    """
+    top, left = max(-y0, 0), max(-x0, 0)
+    window = canvas[y0 + top : max(y0 + bitmap.shape[0], 0), x0 + left : max(x0 + bitmap.shape[1], 0)]
+    if not window.size:
+        return
+    mask = bitmap.view(np.uint8)
+    inside = mask[top : top + window.shape[0], left : left + window.shape[1]]
+    tint = np.arange(256)[:, None] * (1.0 - MASK_OPACITY) + MASK_OPACITY * np.array(color)
+    cv2.copyTo(cv2.LUT(window, np.rint(tint).astype(np.uint8)[None]), inside, window)
+    contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(x0, y0))
+    cv2.drawContours(canvas, contours, -1, color, thickness, cv2.LINE_AA)
 
 
 def _legend_entries(
