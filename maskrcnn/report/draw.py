@@ -173,7 +173,8 @@ def _draw_masks(canvas: np.ndarray, instances: Instances, object_colors: list[Co
     thickest = min(max(canvas.shape[:2]) / 700, float(np.median(sides)) / 40 if len(sides) else 1.0)
     for i in np.argsort(-sides, kind="stable"):
         thickness = max(1, round(min(thickest, sides[i] / 12)))
-        draw_mask(canvas, *crops[i], object_colors[i], thickness)
+        x0, y0, bitmap = crops[i]
+        draw_mask(canvas, x0, y0, bitmap, object_colors[i], thickness)
 
 
 def draw_mask(canvas: np.ndarray, x0: int, y0: int, bitmap: np.ndarray, color: Color, thickness: int = 1) -> None:

@@ -74,7 +74,7 @@ class Overview:
         words = [(f"{sum(counts.values())} objects", INK, None)] * (len(found) != 1)
         words += [(f"{shorten(name)}: {n}", INK, None) for n, name in found[:MAX_CLASSES]]
         words += [(f"and {len(found) - MAX_CLASSES} more classes", INK, None)] * (len(found) > MAX_CLASSES)
-        lines: list[list[tuple[str, Color, Color | None]]] = [words]
+        lines: list[Sequence[tuple[str, Color, Color | None]]] = [words]
         lines += [[(word, WARNING, None) for word in sentence.split()] for sentence in ceilings]
         density = cv2.GaussianBlur(self._grid, (0, 0), 1.0, borderType=cv2.BORDER_REFLECT)
         densest = float(density.max())

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from maskrcnn.report import labels, text
-from maskrcnn.report.draw import draw, figure, figure_scale
+from maskrcnn.report.draw import draw, draw_mask, figure, figure_scale
 from maskrcnn.report.measure import measure
 from maskrcnn.report.palette import palette_for, spread_colors
 from maskrcnn.structures.instances import Instances
@@ -316,3 +316,16 @@ def test_masks_known_pixel_by_pixel_are_enlarged() -> None:
 def test_masks_known_pixel_by_pixel_are_drawn_enlarged_too():
     found = replace(Instances.empty((40, 60), ("a",)), pixels=Instances.empty((40, 60), ("a",)).runs)
     assert figure(np.zeros((40, 60, 3), np.uint8), found).shape[1] >= 480
+
+
+def test_a_mask_may_reach_out_of_the_canvas() -> None:
+    """Bands of a slide: what each shows is what the whole shows there."""
+    yy, xx = np.mgrid[:40, :40]
+    disc = (yy - 20) ** 2 + (xx - 20) ** 2 < 300
+    whole = np.full((60, 60, 3), 100, np.uint8)
+    draw_mask(whole, 10, 10, disc, (255, 0, 0))
+    for top, left, bottom, right in ((0, 0, 30, 60), (30, 0, 60, 60), (25, 25, 35, 60), (0, 0, 5, 5)):
+        part = np.full((bottom - top, right - left, 3), 100, np.uint8)
+        draw_mask(part, 10 - left, 10 - top, disc, (255, 0, 0))
+        np.testing.assert_allclose(part.astype(int), whole[top:bottom, left:right], atol=40)
+        assert (part != whole[top:bottom, left:right]).any(axis=2).mean() < 0.01
