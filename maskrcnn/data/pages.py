@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from maskrcnn.data.pictures.raster import num_frames, open_raster, read_raster
 from maskrcnn.data.pictures.tiff import TiffPages, open_tiff
 from maskrcnn.data.pictures.tiff_layout import Planes as Planes
 from maskrcnn.data.pictures.tiff_layout import TiffLayout, pictures_of
+from maskrcnn.data.slides.source import SLIDE_PIXELS, Source
+from maskrcnn.data.slides.tiff_source import TiffSource, why_no_windows
 
 MAX_MEASURED = 64
 """Channels that are read to be measured; of a file with more only the one that is counted in."""
@@ -66,6 +68,21 @@ class Page:
     """Height and width of a pixel in micrometres, where the file says it."""
     notes: tuple[str, ...] = ()
     """What was chosen, or left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slide:
+    """One picture of a file that is too large to hold: what a `Page` says, and its source in place of its pixels."""
+
+    source: Source
+    channel_names: tuple[str, ...] | None = None
+    number: int | None = None
+    place: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def pixel_size_um(self) -> tuple[float, float] | None:
+        return self.source.pixel_size_um
 
 
 class PictureFile:
@@ -115,23 +132,46 @@ class PictureFile:
         if not 0 <= number < self.num_pages:
             raise ImageError(f"{self._name}: no page {number} in this file, which has {self.num_pages}, from 0")
         with one_sentence(self._name):
-            own = number if self.num_pages > 1 else None
             if self._image is not None:
                 if number < self._frame:  # Pillow does not find the way back in every format
                     self._file.seek(0)
                     self._image = open_raster(self._file, self._format, self._name, self._reading.max_pixels)
                 stored = read_raster(self._image, self._file, number)
                 self._frame = number
-                return Page(stored.rgb(), stored.channels(), number=own)
-            ends = list(accumulate(series.num_pages for series in self._series))
-            at = next(i for i, end in enumerate(ends) if number < end)
-            page = self._series[at].read(number - ends[at] + self._series[at].num_pages)
-            if own is None:
-                page = replace(page, place={})
-            elif len(self._series) > 1:
-                page = replace(page, place={"series": at, **page.place})
-            others = f"{self._num_others} more images beside the slide, such as its label, are not read"
-            return replace(page, number=own, notes=(*page.notes, *[others] * bool(self._num_others)))
+                return Page(stored.rgb(), stored.channels(), number=number if self.num_pages > 1 else None)
+            series, within = self._find(number)
+            return self._placed(series.read(within), number)
+
+    def slide(self, number: int = 0) -> Slide | None:
+        """A page by its number from 0, to be read by windows: one of more than `SLIDE_PIXELS` in tiles, strips or rows
+        that can be decoded alone. None for any other.
+
+        From now on the file is the slide's, and must stay open while that is used.
+
+        Raises:
+            ImageError: no such page, damaged, tiles that need an extra.
+        """
+        if not self._series:
+            return None
+        with one_sentence(self._name):
+            series, within = self._find(number)
+            slide = series.source(within, self._file, self._name)
+            return None if slide is None else self._placed(slide, number)
+
+    def _find(self, number: int) -> "tuple[_Series, int]":
+        """The series of a page, and its number there."""
+        ends = list(accumulate(series.num_pages for series in self._series))
+        at = next(i for i, end in enumerate(ends) if number < end)
+        return self._series[at], number - ends[at] + self._series[at].num_pages
+
+    def _placed(self, page: Any, number: int) -> Any:
+        """A page or slide with its number and place in the file."""
+        own = number if self.num_pages > 1 else None
+        place = page.place if own is not None else {}
+        if own is not None and len(self._series) > 1:
+            place = {"series": self._series.index(self._find(number)[0]), **place}
+        others = f"{self._num_others} more images beside the slide, such as its label, are not read"
+        return replace(page, number=own, place=place, notes=(*page.notes, *[others] * bool(self._num_others)))
 
     def close(self) -> None:
         if self._tiff is not None:
@@ -187,43 +227,66 @@ class _Series:
     """Pages of a TIFF that have one size and type."""
 
     def __init__(self, pages: TiffPages, reading: Reading, name: str) -> None:
-        self.pages = pages
+        self.pages, self._max_pixels = pages, reading.max_pixels
         self._planes: Planes | None = reading.planes
         held = pages.held
         self.num_pages = held.num_pages(reading.planes)
         num = held.length("C")
-        pages.expect_readable(1, reading.max_pixels)
+        self._has_windows = held.length("YX") > SLIDE_PIXELS and not why_no_windows(pages.series, held)
+        self._expect_readable(1, is_whole=False)
         self._channel, self._said = None, ""
         if num > 1:
             names = held.channel_names
             self._channel, self._said = choose_channel(names, reading.channel, reading.looks_for, name, self._look)
         self._channels = [self._channel or 0] if self._channel is not None or num == 1 else list(range(num))
-        is_small = held.length("YXC") * held.dtype.itemsize <= BYTES_PER_PIXEL * allowed_pixels(reading.max_pixels)
+        allowed = BYTES_PER_PIXEL * allowed_pixels(reading.max_pixels)
+        is_small = self._has_windows or held.length("YXC") * held.dtype.itemsize <= allowed
         self._is_all = num > 1 and num <= MAX_MEASURED and is_small and "S" not in held.axes
         if len(self._channels) > 1:
-            pages.expect_readable(num, reading.max_pixels)
+            self._expect_readable(num, is_whole=False)
         # The first page's plane of depth must be there before a job relies on it.
         held.indices(0, reading.planes, name)
 
+    def source(self, page: int, file: BinaryIO, name: str) -> "Slide | None":
+        """The page by windows, of a picture that is large and in tiles or strips."""
+        if not self._has_windows:
+            return None
+        held = self.pages.held
+        measured = list(range(held.length("C"))) if self._is_all else self._channels[:1]
+        names = column_names(held.channel_names) if self._is_all else None
+        source = TiffSource(self.pages, file, name, page, self._planes, self._channels, measured)
+        return Slide(source, names, place=held.place(page, self._planes), notes=self._notes())
+
     def read(self, page: int) -> Page:
         held = self.pages.held
+        self._expect_readable(len(self._channels), is_whole=True)
         wanted = list(range(held.length("C"))) if self._is_all else self._channels
         found = self.pages.read(page, self._planes, wanted)
         counted = found[wanted.index(self._channels[0])]
         for one in found[1:] if len(self._channels) > 1 else ():
             counted = counted._replace(numbers=np.maximum(counted.numbers, one.numbers))
         numbers = [one.channels() for one in (found if self._is_all else [counted])]
-        notes = self._said, _depth_said(held, self._planes), _colours_said(held)
         return Page(
             counted.rgb(),
             np.concatenate(numbers, axis=2) if len(numbers) > 1 else numbers[0],
             column_names(held.channel_names) if self._is_all else None,
             place=held.place(page, self._planes),
             pixel_size_um=held.pixel_size_um,
-            notes=tuple(note for note in notes if note),
+            notes=self._notes(),
         )
 
+    def _expect_readable(self, num_channels: int, is_whole: bool) -> None:
+        """Accept what a page takes; by windows it takes next to nothing, so only a limit that was asked for counts."""
+        if is_whole or not self._has_windows or self._max_pixels is not None:
+            self.pages.expect_readable(num_channels, self._max_pixels)
+
+    def _notes(self) -> tuple[str, ...]:
+        held = self.pages.held
+        notes = self._said, _depth_said(held, self._planes), _colours_said(held)
+        return tuple(note for note in notes if note)
+
     def _look(self, channel: int) -> np.ndarray:
+        self._expect_readable(1, is_whole=True)
         return self.pages.read(0, self._planes, [channel])[0].numbers
 
 

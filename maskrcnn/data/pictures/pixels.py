@@ -37,30 +37,37 @@ class Stored(NamedTuple):
     orientation: int = 1
     """EXIF number."""
 
-    def rgb(self) -> np.ndarray:
-        """RGB uint8 (H, W, 3), upright."""
+    def rgb(self, value_range: ValueRange | None = None) -> np.ndarray:
+        """RGB uint8 (H, W, 3), upright; what has more than 8 bits by its own range where none is given."""
         # Turned before anything is copied: the stored numbers and this are then all that is held at once.
-        return numbers_to_rgb(orient(self.numbers, self.orientation), self.alpha, self.is_zero_white)
+        return numbers_to_rgb(orient(self.numbers, self.orientation), self.alpha, self.is_zero_white, value_range)
 
-    def channels(self) -> np.ndarray:
+    def channels(self, are_equal_merged: bool = True) -> np.ndarray:
         """The numbers upright (H, W, 1) or (H, W, 3), neither stretched nor laid over white, bright ones large.
 
-        Alpha is left out; three equal channels, a grey picture saved as colour, are one. A view where that goes.
+        Alpha is left out; three equal channels, a grey picture saved as colour, are one unless they are to stay. A view
+        where that goes.
         """
         numbers = self.numbers[..., None] if self.numbers.ndim == 2 else self.numbers
         numbers = numbers[..., : 1 if numbers.shape[2] < 3 else 3]
-        if numbers.shape[2] == 3 and _is_grey(numbers):
+        if are_equal_merged and numbers.shape[2] == 3 and _is_grey(numbers):
             numbers = numbers[..., :1]
         if self.is_zero_white:
             numbers = -numbers if numbers.dtype.kind == "f" else ~numbers
         return orient(numbers, self.orientation)
 
 
-def numbers_to_rgb(pixels: np.ndarray, alpha: Alpha = "straight", is_zero_white: bool = False) -> np.ndarray:
+def numbers_to_rgb(
+    pixels: np.ndarray,
+    alpha: Alpha = "straight",
+    is_zero_white: bool = False,
+    value_range: ValueRange | None = None,
+) -> np.ndarray:
     """Stored numbers of any type, (H, W) or (H, W, S) with S of 1, 2 (grey, alpha), 3 or 4 -> RGB uint8 (H, W, 3).
 
     Args:
         alpha: what the last channel of 2 or 4 is; with "none" it is left out.
+        value_range: what becomes 0 and 255 of numbers that are not uint8; None takes `stretch_range`.
     """
     if pixels.ndim == 2:
         pixels = pixels[..., None]
@@ -72,7 +79,7 @@ def numbers_to_rgb(pixels: np.ndarray, alpha: Alpha = "straight", is_zero_white:
     if colours.dtype == bool:
         colours = colours.view(np.uint8) * np.uint8(255)
     elif colours.dtype != np.uint8:
-        colours = stretch_to_uint8(colours)
+        colours = _to_uint8(colours, *(value_range or stretch_range(colours)))
     if is_zero_white:
         colours = 255 - colours
     if num_colours == 1:
@@ -107,6 +114,11 @@ def stretch_to_uint8(pixels: np.ndarray) -> np.ndarray:
     """
     if pixels.dtype == bool:
         pixels = pixels.view(np.uint8)
+    return _to_uint8(pixels, *stretch_range(pixels))
+
+
+def stretch_range(pixels: np.ndarray) -> ValueRange:
+    """What `stretch_to_uint8` makes 0 and 255."""
     step = max(1, round((pixels.shape[0] * pixels.shape[1] / STRETCH_SAMPLE_PIXELS) ** 0.5)) if pixels.ndim > 1 else 1
     sample = _finite(pixels[::step, ::step] if step > 1 else pixels)
     if sample.dtype.kind == "f" or sample.dtype.itemsize > 4:  # percentiles of smaller whole numbers are exact as it is
@@ -114,8 +126,10 @@ def stretch_to_uint8(pixels: np.ndarray) -> np.ndarray:
     low, high = np.percentile(sample, STRETCH_PERCENTILES) if sample.size else (0.0, 0.0)
     if high <= low:
         low, high = _range(pixels)
-    if high <= low:
-        high = low + 1.0
+    return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
+
+
+def _to_uint8(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
     # Of the half, since the difference of two doubles can be beyond them.
     scale = 127.5 / (high / 2 - low / 2)
     out = np.empty(pixels.shape, np.uint8)

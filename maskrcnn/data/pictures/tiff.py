@@ -4,7 +4,7 @@ Codecs that tifffile has only with imagecodecs (LZW, JPEG, CCITT) go to the libt
 reads the same numbers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from itertools import product
 from typing import Any, BinaryIO, NamedTuple
@@ -40,7 +40,7 @@ class TiffPages:
     """One series of an open file: its channels, page by page."""
 
     def __init__(self, tiff: Any, file: BinaryIO, name: str, series: Any, held: TiffLayout) -> None:
-        self._tiff, self._file, self._name, self._series = tiff, file, name, series
+        self._tiff, self._file, self._name, self.series = tiff, file, name, series
         self.held = held
 
     def expect_readable(self, num_channels: int, max_pixels: int | None) -> None:
@@ -56,13 +56,23 @@ class TiffPages:
         if held.dtype.kind not in "biuf":
             raise ImageError(f"{name}: expected numbers, got {held.dtype} pixels")
 
-    def read(self, page: int, planes: Planes | None, channels: Sequence[int]) -> list[Stored]:
+    def read(
+        self,
+        page: int,
+        planes: Planes | None,
+        channels: Sequence[int],
+        decode: Callable[[int], np.ndarray] | None = None,
+    ) -> list[Stored]:
         """These channels of a page, with depth as `planes` says.
+
+        Args:
+            decode: gives the numbers of a directory by its place in the series, or the part of them that is wanted, in
+                the directory's own axes; None decodes it whole.
 
         Raises:
             ImageError: cut off, a codec that is not there, numbers that are no picture, no such plane.
         """
-        held, key = self.held, self._series.keyframe
+        held, key = self.held, self.series.keyframe
         num_inner = len(key.shape)
         if not held.is_interleaved and tuple(held.shape[-num_inner:]) != tuple(key.shape):
             raise ImageError(
@@ -80,7 +90,8 @@ class TiffPages:
             is_outer = 0 <= at_c < num_outer
             if is_outer and place[at_c] not in channels:
                 continue
-            plane = self._decode(place, num_outer)
+            flat = int(np.ravel_multi_index(place, held.shape[:num_outer])) if num_outer else 0
+            plane = self._decode(flat) if decode is None else _Plane(decode(flat), False)
             parts = self._split(plane.numbers, num_outer, wanted, place[at_c] if is_outer else None, channels)
             for channel, numbers in parts:
                 stored = _stored(numbers, key, plane.is_ready)
@@ -93,13 +104,12 @@ class TiffPages:
                 found[channel] = stored
         return [found[channel] for channel in channels]
 
-    def _decode(self, place: tuple[int, ...], num_outer: int) -> _Plane:
-        flat = int(np.ravel_multi_index(place, self.held.shape[:num_outer])) if num_outer else 0
+    def _decode(self, flat: int) -> _Plane:
         if not self.held.is_interleaved:
-            return _decode(self._tiff, self._series, flat, self._file, self._name)
+            return _decode(self._tiff, self.series, flat, self._file, self._name)
         rows = self.held.length("Y")
         numbers = [
-            _decode(self._tiff, self._series, flat * rows + row, self._file, self._name).numbers for row in range(rows)
+            _decode(self._tiff, self.series, flat * rows + row, self._file, self._name).numbers for row in range(rows)
         ]
         return _Plane(np.stack(numbers), False)
 

@@ -3,6 +3,7 @@
 C channels.
 """
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import cv2
@@ -22,7 +23,7 @@ BLOCK_PX = 2048
 class Source(Protocol):
     """What a file, or anything else that can cut windows out of itself, has to offer.
 
-    Windows lie inside the picture. They are asked for by one thread at a time, in any order, and may overlap.
+    Windows lie inside the picture. Several threads ask for them, in any order, and they may overlap.
     """
 
     @property
@@ -76,19 +77,22 @@ class ArraySource:
         return self.stored[y0:y1, x0:x1]
 
     def overview(self, longest_px: int) -> np.ndarray:
-        return shrink(self, longest_px)
+        return shrink(self.window, self.size, longest_px)
 
 
-def shrink(source: Source, longest_px: int) -> np.ndarray:
-    """An overview from the windows of a source, a block after the other: each pixel is the mean of its area."""
-    scale = min(1.0, longest_px / max(source.size))
-    rows, columns = (np.linspace(0, side, max(1, round(side * scale)) + 1).round().astype(int) for side in source.size)
+def shrink(cut: Callable[[Window], np.ndarray], size: tuple[int, int], longest_px: int) -> np.ndarray:
+    """An overview of a picture of (height, width) from the windows that `cut` gives, a block after the other.
+
+    Each pixel is the mean of its area; a picture that is small enough stays as it is.
+    """
+    scale = min(1.0, longest_px / max(size))
+    rows, columns = (np.linspace(0, side, max(1, round(side * scale)) + 1).round().astype(int) for side in size)
     out = np.empty((len(rows) - 1, len(columns) - 1, 3), np.uint8)
     step = max(1, round(BLOCK_PX * scale))
     for y in range(0, out.shape[0], step):
         for x in range(0, out.shape[1], step):
             place = out[y : y + step, x : x + step]
             bottom, right = rows[y + place.shape[0]], columns[x + place.shape[1]]
-            block = source.window((int(rows[y]), int(columns[x]), int(bottom), int(right)))
+            block = cut((int(rows[y]), int(columns[x]), int(bottom), int(right)))
             place[:] = cv2.resize(block, (place.shape[1], place.shape[0]), interpolation=cv2.INTER_AREA)
     return out
