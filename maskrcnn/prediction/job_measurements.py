@@ -33,18 +33,21 @@ def measurement_rows(
     metric = ["pixel_size_um", *METRIC] if any(sizes.values()) else []
     yield [*MEASURED_FIRST, *measured, *metric, *["region"] * bool(regions)]
     for page, name in names.items():
-        columns, side = records.measured(page), sizes[page]
-        if side is not None and columns:
-            numbers = {key: np.array(values, float) for key, values in columns.items() if key.endswith("_px")}
-            columns |= {key: values.tolist() for key, values in in_micrometres(numbers, side).items()}
-            columns["pixel_size_um"] = [side] * len(numbers["area_px"])
-        where = names_of(membership(_centroids(columns), regions), regions) if regions else []
+        side, before = sizes[page], 0
         number = "" if page.number is None else page.number
-        for i, annotation in enumerate(records.annotations(page)):
-            x, y, width, height = annotation["bbox"]
-            about = [i + 1, class_of[annotation["category_id"]], annotation["score"], x, y, x + width, y + height]
-            rest = [columns[key][i] if key in columns else None for key in (*measured, *metric)]
-            yield [table_cell(name), number, *map(cell, about + rest + where[i : i + 1])]
+        for annotations, columns in records.objects(page):
+            if side is not None and columns:
+                numbers = {key: np.array(values, float) for key, values in columns.items() if key.endswith("_px")}
+                columns |= {key: values.tolist() for key, values in in_micrometres(numbers, side).items()}
+                columns["pixel_size_um"] = [side] * len(numbers["area_px"])
+            where = names_of(membership(_centroids(columns), regions), regions) if regions else []
+            for i, annotation in enumerate(annotations):
+                x, y, width, height = annotation["bbox"]
+                box = [x, y, x + width, y + height]
+                about = [before + i + 1, class_of[annotation["category_id"]], annotation["score"], *box]
+                rest = [columns[key][i] if key in columns else None for key in (*measured, *metric)]
+                yield [table_cell(name), number, *map(cell, about + rest + where[i : i + 1])]
+            before += len(annotations)
 
 
 def region_rows(

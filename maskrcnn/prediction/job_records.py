@@ -8,27 +8,29 @@ import io
 import json
 import os
 import stat
+import tempfile
 import threading
 import uuid
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import IO, Annotated, Any, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 import maskrcnn
 from maskrcnn.data.pages import Reading
 from maskrcnn.files import atomic_path
+from maskrcnn.prediction.job_parts import Annotation, PartsFile, Strict, checked_line, is_part, parse_part, text_of
 from maskrcnn.prediction.job_predictor import JobPredictor
 from maskrcnn.report.selection import Selection
 
 HASHED_BYTES = 64 << 20
 """Of files up to this size the content is compared; larger ones count as changed when their inode was (ctime)."""
-_CHECKSUM_BYTES = 9  # 8 digits and a space
+IN_MEMORY_BYTES = 64 << 20
+"""Records of a single image stay in memory up to this, and go to a temporary file beyond."""
 
 Number = Annotated[int, Field(ge=0)]
 
@@ -46,11 +48,7 @@ class JobPage(NamedTuple):
         return str(self.file) if self.number is None else f"{self.file} page {self.number}"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class FileState(_Strict):
+class FileState(Strict):
     """Where a file is, and what changes when it is written."""
 
     path: str
@@ -65,29 +63,13 @@ class FileState(_Strict):
     """Hash; None for a file that is too large, or none with a content."""
 
 
-class _Rle(_Strict):
-    size: list[int]
-    counts: str
-
-
-class _Annotation(_Strict):
-    """As `coco_dict` makes it, without the numbers that it has among all."""
-
-    category_id: int
-    score: float
-    bbox: Annotated[list[float], Field(min_length=4, max_length=4)]
-    area: int
-    iscrowd: int
-    segmentation: _Rle
-
-
-class _Record(_Strict):
+class _Record(Strict):
     settings: str
     file: FileState
     page: Number | None = None
     pages: Annotated[int, Field(ge=1)] = 1
     """Of the file."""
-    place: dict[str, Number] = {}
+    place: dict[str, Number] = Field(default_factory=dict)
     pixel_um: list[float] | None = None
     """Height and width."""
     drawing: list[str | int] | None
@@ -95,13 +77,17 @@ class _Record(_Strict):
     size: Annotated[list[Number], Field(min_length=2, max_length=2)]
     counts: dict[str, Number]
     ceilings: list[str]
-    notes: list[str] = []
+    notes: list[str] = Field(default_factory=list)
     doubles: Number
-    annotations: list[_Annotation]
-    measured: dict[str, list[int | float | None]] = {}
-    outlines: list[list[list[list[float]]]] = []
+    annotations: list[Annotation]
+    measured: dict[str, list[int | float | None]] = Field(default_factory=dict)
+    outlines: list[list[list[list[float]]]] = Field(default_factory=list)
     """Of each annotation the parts, of each part its rings, outer first, x y x y ...; [] where they were not asked
     for, or the pixels are all that is known."""
+    parts: Number = 0
+    """Lines before this one that hold the annotations and measurements of a slide, a part each."""
+    part_bytes: Number = 0
+    """Of these lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +109,12 @@ class Done:
     """Of the page along axes with a meaning."""
     pixel_size_um: tuple[float, float] | None
     """Height and width of a pixel, where the file says it."""
-    source: Path | io.BytesIO
+    source: Path | IO[bytes]
     offset: int
     """Where the record begins in `source`, bytes."""
+    num_parts: int
+    part_bytes: int
+    """Of the lines before it that belong to it."""
 
 
 class Records:
@@ -142,7 +131,7 @@ class Records:
         self.done: dict[JobPage, Done] = {}
         self._folder = folder
         self._settings = settings
-        self._own: io.FileIO | io.BytesIO | None = None
+        self._own: IO[bytes] | None = None
         self._lock = threading.Lock()
 
     def add(
@@ -160,10 +149,11 @@ class Records:
         place: Mapping[str, int] | None = None,
         pixel_size_um: tuple[float, float] | None = None,
         outlines: Sequence[Any] = (),
+        parts: PartsFile | None = None,
     ) -> None:
         """Record that `page`, whose file was in that `state_of` when it was read, is done and drawn in `drawing`.
 
-        `measured` has, by name, a number for each of the `annotations`.
+        `measured` has, by name, a number for each of the `annotations`; those of a slide are in `parts` instead.
 
         Raises:
             ValueError: a NaN or an infinity among the annotations.
@@ -186,13 +176,25 @@ class Records:
             "measured": measured or {},
             "outlines": outlines,
         }
+        if parts is not None:
+            measured = {name: [] for name in parts.columns}
+            record |= {"measured": measured, "parts": len(parts.lines), "part_bytes": sum(parts.lines)}
         text = json.dumps(record, allow_nan=False, separators=(",", ":")).encode()
         with self._lock:
             if self._own is None:
                 self._own = self._create()
-            offset = self._own.tell()
-            _append(self._own, b"%08x %s\n" % (zlib.crc32(text), text))
-            source = self._own if isinstance(self._own, io.BytesIO) else Path(self._own.name)
+            start = self._own.tell()
+            try:
+                for piece in parts.pieces() if parts is not None else ():
+                    _append(self._own, piece)
+                offset = self._own.tell()
+                _append(self._own, checked_line(text))
+            except OSError:
+                with suppress(OSError):
+                    self._own.truncate(start)
+                    self._own.seek(start)
+                raise
+            source = self._own if self._folder is None else Path(self._own.name)
             self.done[page] = _done(_Record.model_construct(**record), source, offset)
 
     def load(self, files: Iterable[Path], drawing_of: Callable[[JobPage], Path | None]) -> int:
@@ -207,6 +209,9 @@ class Records:
             with source.open("rb") as lines:
                 offset = 0
                 for line in lines:
+                    if is_part(line):  # its checksum is for who reads it
+                        offset += len(line)
+                        continue
                     record = _parse(line)
                     num_damaged += record is None
                     if record is not None and record.settings == self._settings:
@@ -227,13 +232,37 @@ class Records:
         for source in self._sources():
             source.unlink(missing_ok=True)
 
-    def annotations(self, page: JobPage) -> list[dict[str, Any]]:
-        """What was recorded of a page that is done.
+    def objects(self, page: JobPage) -> Iterator[tuple[list[dict[str, Any]], dict[str, list[int | float | None]]]]:
+        """What was recorded of a page that is done, a part at a time: annotations, and by name what was measured of
+        each of them.
 
         Raises:
             RuntimeError: the record was changed meanwhile.
         """
-        return [annotation.model_dump() for annotation in self._record(page).annotations]
+        done = self.done[page]
+        if not done.part_bytes:
+            record = self._record(page)
+            yield [annotation.model_dump() for annotation in record.annotations], record.measured
+            return
+        with done.source.open("rb") if isinstance(done.source, Path) else nullcontext(done.source) as lines:
+            at = done.offset - done.part_bytes
+            for _ in range(done.num_parts):
+                lines.seek(at)
+                line = lines.readline()
+                at += len(line)
+                try:
+                    part = parse_part(line)
+                except ValueError:
+                    raise self._changed() from None
+                yield [annotation.model_dump() for annotation in part.annotations], part.measured
+
+    def annotations(self, page: JobPage) -> list[dict[str, Any]]:
+        """All annotations of a page that is done, at once.
+
+        Raises:
+            RuntimeError: the record was changed meanwhile.
+        """
+        return [one for annotations, _ in self.objects(page) for one in annotations]
 
     def measured(self, page: JobPage) -> dict[str, list[int | float | None]]:
         """What was measured of a page that is done, by name; a number for each of its annotations.
@@ -241,7 +270,17 @@ class Records:
         Raises:
             RuntimeError: the record was changed meanwhile.
         """
-        return self._record(page).measured
+        parts = [measured for _, measured in self.objects(page)]
+        return {name: [value for part in parts for value in part[name]] for name in self.done[page].measured}
+
+    def _record(self, page: JobPage) -> _Record:
+        record = _parse(self._line(self.done[page]))
+        if record is None:
+            raise self._changed()
+        return record
+
+    def _changed(self) -> RuntimeError:
+        return RuntimeError(f"{self._folder}: a record was changed while it was in use; start again")
 
     def outlines(self, page: JobPage) -> list[list[list[list[float]]]]:
         """Smooth outlines of each of its annotations, where they were recorded, or [].
@@ -258,7 +297,11 @@ class Records:
         old = self._sources()
         with atomic_path(self._new_path()) as temporary, temporary.open("wb") as lines:
             for done in self.done.values():
-                lines.write(self._line(done))
+                assert isinstance(done.source, Path)
+                with done.source.open("rb") as source:
+                    source.seek(done.offset - done.part_bytes)
+                    for _ in range(done.num_parts + 1):
+                        lines.write(source.readline())
         if self._own is not None:
             self._own.close()
         for source in old:
@@ -271,12 +314,6 @@ class Records:
         if self._own is not None:
             self._own.close()
 
-    def _record(self, page: JobPage) -> _Record:
-        record = _parse(self._line(self.done[page]))
-        if record is None:
-            raise RuntimeError(f"{self._folder}: a record was changed while it was in use; start again")
-        return record
-
     def _line(self, done: Done) -> bytes:
         if isinstance(done.source, Path):
             with done.source.open("rb") as lines:
@@ -285,9 +322,9 @@ class Records:
         done.source.seek(done.offset)
         return done.source.readline()
 
-    def _create(self) -> io.FileIO | io.BytesIO:
+    def _create(self) -> IO[bytes]:
         if self._folder is None:
-            return io.BytesIO()
+            return tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)
         self._folder.mkdir(parents=True, exist_ok=True)
         return io.FileIO(str(self._new_path()), "x")
 
@@ -352,7 +389,7 @@ def _drawing_state(drawing: Path) -> list[str | int]:
     return [drawing.name, status.st_size, status.st_mtime_ns]
 
 
-def _append(file: io.FileIO | io.BytesIO, line: bytes) -> None:
+def _append(file: IO[bytes], line: bytes) -> None:
     """Write all of `line` or nothing, without a buffer that would be written later."""
     start = file.tell()
     try:
@@ -368,8 +405,8 @@ def _append(file: io.FileIO | io.BytesIO, line: bytes) -> None:
 
 def _parse(line: bytes) -> _Record | None:
     """The record in a line; None where a kill cut it off, or anything else damaged it."""
-    checksum, text = line[:_CHECKSUM_BYTES], line[_CHECKSUM_BYTES:].removesuffix(b"\n")
-    if checksum != b"%08x " % zlib.crc32(text):
+    text = text_of(line)
+    if text is None:
         return None
     try:
         return _Record.model_validate(json.loads(text))
@@ -377,7 +414,7 @@ def _parse(line: bytes) -> _Record | None:
         return None
 
 
-def _done(record: _Record, source: Path | io.BytesIO, offset: int) -> Done:
+def _done(record: _Record, source: Path | IO[bytes], offset: int) -> Done:
     return Done(
         image_size=(record.size[0], record.size[1]),
         counts=record.counts,
@@ -389,6 +426,8 @@ def _done(record: _Record, source: Path | io.BytesIO, offset: int) -> Done:
         pixel_size_um=(record.pixel_um[0], record.pixel_um[1]) if record.pixel_um else None,
         source=source,
         offset=offset,
+        num_parts=record.parts,
+        part_bytes=record.part_bytes,
     )
 
 

@@ -185,6 +185,8 @@ def _images(records: Records, done: Sequence[JobPage], names: Mapping[JobPage, s
 def _annotations(records: Records, done: Sequence[JobPage]) -> Iterator[dict[str, Any]]:
     number = 0
     for image_id, page in enumerate(done, start=1):
-        for in_picture, annotation in enumerate(records.annotations(page), start=1):
-            number += 1
-            yield {"id": number, "image_id": image_id, "number": in_picture, **annotation}
+        in_picture = 0
+        for annotations, _ in records.objects(page):
+            for annotation in annotations:
+                number, in_picture = number + 1, in_picture + 1
+                yield {"id": number, "image_id": image_id, "number": in_picture, **annotation}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from maskrcnn.data.pages import Page
 from maskrcnn.prediction import folder_job, pipeline
 from maskrcnn.prediction.folder_job import infer_files
 from maskrcnn.prediction.job_pages import PageReader
+from maskrcnn.prediction.job_parts import PartsFile
 from maskrcnn.prediction.job_records import FileState, JobPage, Records, state_of
 from maskrcnn.prediction.job_results import JobSummary
 from maskrcnn.report.count import add_counts
@@ -283,12 +285,12 @@ def test_records_keep_any_file_name_and_no_nan(tmp_path: Path) -> None:
         records.add(page, state, None, (4, 6), {"fig": 2, "date": 0}, [found], ["limit"], 1)
         with pytest.raises(ValueError, match="JSON compliant"):
             records.add(page, state, None, (4, 6), {}, [found | {"score": float("nan")}])
-        assert records.annotations(page) == [found]
+        assert [one for part, _ in records.objects(page) for one in part] == [found]
     with Records(tmp_path / "records", "a") as records:
         records.load([file], lambda _: None)
         done = records.done[page]
         assert (done.image_size, done.counts, done.ceilings, done.num_doubles) == ((4, 6), {"fig": 2}, ("limit",), 1)
-        assert records.annotations(page) == [found]
+        assert [one for part, _ in records.objects(page) for one in part] == [found]
     with Records(tmp_path / "records", "b") as records:
         records.load([file], lambda _: None)
         assert not records.done
@@ -321,3 +323,37 @@ def test_two_processes_write_what_one_writes(files: list[Path], weights: Path, t
         line.replace("are in one", "are in two") for line in sorted(said["one"][0].splitlines())
     ]
     assert said["two"][1].count("1 of 6 files could not be read") == 1
+
+
+def test_objects_of_a_slide_are_on_record_in_parts(tmp_path: Path) -> None:
+    file = tmp_path / "slide.tif"
+    file.touch()
+    other, state = JobPage(tmp_path / "b.tif"), state_of(file)
+    rle = {"size": [4, 6], "counts": "01"}
+    objects = [
+        {"category_id": 1, "score": i / 100, "bbox": [float(i)] * 4, "area": 1, "iscrowd": 0, "segmentation": rle}
+        for i in range(7)
+    ]
+    expected = [(objects[:3], {"area_px": [0, 1, None]}), (objects[3:], {"area_px": [3, 4, 5, 6]})]
+    for folder in (tmp_path / "records", None):
+        with Records(folder, "a") as records, closing(PartsFile(tmp_path)) as parts:
+            for annotations, measured in expected:
+                parts.add(annotations, measured)
+            assert parts.part(1) == objects[3:]
+            records.add(other, state, None, (4, 6), {}, objects[:1])
+            records.add(JobPage(file), state, None, (4, 6), {"fig": 7}, [], parts=parts)
+            assert list(records.objects(JobPage(file))) == expected
+            assert list(records.objects(other)) == [(objects[:1], {})]
+    (lines,) = (tmp_path / "records").iterdir()
+    for again in range(2):  # as it was written, and compacted
+        with Records(tmp_path / "records", "a") as records:
+            assert records.load([file], lambda _: None) == 0
+            assert list(records.objects(JobPage(file))) == expected, again
+            assert records.done[JobPage(file)].measured == ("area_px",)
+            records.compact()
+    (lines,) = (tmp_path / "records").iterdir()
+    lines.write_bytes(lines.read_bytes().replace(b'"area_px":[3', b'"area_px":[9'))
+    with Records(tmp_path / "records", "a") as records:
+        records.load([file], lambda _: None)
+        with pytest.raises(RuntimeError, match="a record was changed while it was in use"):
+            list(records.objects(JobPage(file)))

@@ -42,7 +42,7 @@ def _make_records(folder: Path, rng: random.Random) -> None:
 def _read_records(folder: Path) -> str:
     with Records(folder / ".done", "key") as records:
         records.load([folder / "a.png"], lambda _: None)
-        return f"{[(done.counts, records.annotations(file)) for file, done in records.done.items()]}"
+        return f"{[(done.counts, list(records.objects(file))) for file, done in records.done.items()]}"
 
 
 @cache
