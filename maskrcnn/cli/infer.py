@@ -41,8 +41,10 @@ from maskrcnn.report.count import add_counts
 from maskrcnn.report.export.coco_panoptic import PANOPTIC_ENDING
 from maskrcnn.report.selection import Selection
 from maskrcnn.report.semantic_files import MAP_ENDING, OVERLAY_ENDING
-from maskrcnn.report.written import DRAWING_ENDING, is_ours, write_image
+from maskrcnn.report.written import DRAWING_ENDING, FULL_ENDING, is_ours, write_image
 
+OWN_ENDINGS = DRAWING_ENDING, FULL_ENDING, HISTOGRAMS, SCENE_ENDING, PANOPTIC_ENDING, MAP_ENDING, OVERLAY_ENDING
+"""Of images that earlier runs drew."""
 LIKELY = 0.5
 """Score above which a detection of a published model is usually right."""
 OPTION_OF = {"detection.max_detections": "--max-detections", "resize.longest_edge": "--resize"}
@@ -76,6 +78,13 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         help="images read at a time; a GPU processes those of equal size together (default: %(default)s)",
     )
     add("--no-draw", action="store_true", help="do not write images with the objects drawn in")
+    add(
+        "--draw",
+        choices=("auto", "full"),
+        default="auto",
+        help="full: beside the overview of a slide, also a pyramidal TIFF of its full size with the objects drawn in "
+        "(default: %(default)s)",
+    )
     add(
         "--redo",
         action="store_true",
@@ -141,6 +150,7 @@ def execute(args: argparse.Namespace) -> int:
                     root=found.root,
                     classes=classes,
                     is_drawn=not args.no_draw,
+                    draws_full=args.draw == "full",
                     redo=args.redo,
                     overwrite=args.overwrite,
                     max_pixels=args.max_pixels,
@@ -266,8 +276,7 @@ def _find(paths: list[str]) -> _Found:
 
 
 def _is_own_drawing(file: Path) -> bool:
-    endings = (DRAWING_ENDING, HISTOGRAMS, SCENE_ENDING, PANOPTIC_ENDING, MAP_ENDING, OVERLAY_ENDING)
-    return file.name.endswith(endings) and is_ours(file)
+    return file.name.endswith(OWN_ENDINGS) and is_ours(file)
 
 
 def _root(path: str) -> Path:

@@ -142,6 +142,13 @@ class PictureFile:
             series, within = self._find(number)
             return self._placed(series.read(within), number)
 
+    def is_large(self, number: int = 0) -> bool:
+        """Whether a page has more than `SLIDE_PIXELS`, from its header."""
+        if self._image is not None:
+            width, height = self._image.size
+            return width * height > SLIDE_PIXELS
+        return self._find(number)[0].pages.held.length("YX") > SLIDE_PIXELS
+
     def slide(self, number: int = 0) -> Slide | None:
         """A page by its number from 0, to be read by windows: one of more than `SLIDE_PIXELS` in tiles, strips or rows
         that can be decoded alone. None for any other.

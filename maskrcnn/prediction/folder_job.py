@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from maskrcnn.data.pages import Planes, Reading
+from maskrcnn.data.pages import Page, Planes, Reading
 from maskrcnn.distributed import gather, is_first, rank, world_size
 from maskrcnn.files import clear_temporaries, folder_lock
 from maskrcnn.names import printable
 from maskrcnn.prediction.exporting import pictures_of_job
-from maskrcnn.prediction.job_names import common_folder, drawing_names, page_drawing, relative_names
+from maskrcnn.prediction.job_names import common_folder, drawing_names, full_drawing, page_drawing, relative_names
 from maskrcnn.prediction.job_pages import PageReader, num_pages, pages_of
 from maskrcnn.prediction.job_predictor import JobPredictor, finds_classes
 from maskrcnn.prediction.job_records import FileState, JobPage, Records, settings_key
@@ -42,7 +42,9 @@ from maskrcnn.prediction.job_results import (
 )
 from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.pipeline import OutputError, PictureError, finished
+from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.scene_files import PANOPTIC, SceneFiles
+from maskrcnn.prediction.slide_job import share_tiles
 from maskrcnn.report.export.formats import write_formats
 from maskrcnn.report.labels import LabelMode
 from maskrcnn.report.selection import Selection
@@ -83,6 +85,7 @@ def infer_files(
     labels: LabelMode = "auto",
     exports: Sequence[str] = (),
     smooth_outlines: bool = False,
+    draws_full: bool = False,
     say: Callable[[str], None] = LOGGER.info,
     on_failure: Callable[[Exception], None] | None = None,
 ) -> JobSummary:
@@ -96,7 +99,8 @@ def infer_files(
 
     Each of several pages is recorded in `out`/.done when it is finished. The same job again does only those that are
     not, or that changed; counts.csv and instances.json come at the end and are those of a job done in one go. Processes
-    of a group (`maskrcnn.distributed`) divide the pages; the first gives the summary of all, the others an empty one.
+    of a group (`maskrcnn.distributed`) divide the pages, and the tiles of each slide; the first gives the summary of
+    all, the others an empty one.
 
     Args:
         root: folder from which files are named in counts.csv and instances.json; None takes the one that holds all.
@@ -112,6 +116,8 @@ def infer_files(
         regions: areas of every image in which objects are also counted by themselves: regions.csv.
         histograms: write measurements.png.
         labels: what is written at objects that are drawn, of `maskrcnn.draw`.
+        draws_full: write also `<stem>_instances.tif` for each slide, a pyramidal TIFF of its full size. A slide is an
+            image of more than 20 megapixels that is done in tiles; it is drawn as an overview.
         say: takes one line for each page that was done; the logger "maskrcnn" where none is given.
         on_failure: takes the error of each page that could not be done; its text names the file. None logs a warning.
 
@@ -137,7 +143,8 @@ def infer_files(
     folder = None if is_alone or not files else out / RECORDS
     smooth = smooth_outlines and bool(exports)
     make_key = cache(lambda: settings_key(predictor, kept_labels.tolist(), reading, selection, labels, smooth=smooth))
-    settings = _from_first(lambda: make_key() if folder else "")
+    full = " full" * (draws_full and is_drawn)
+    settings = _from_first(lambda: make_key() + full if folder else "")
     tiles = out / RECORDS / TILES
 
     def place_of(page: JobPage) -> Path:
@@ -148,7 +155,7 @@ def infer_files(
         return place_of(page) if is_drawn else None
 
     def kept(page: JobPage, state: FileState) -> TileFiles:
-        return TileFiles(tiles, f"{settings or make_key()} {page.number}", state)
+        return TileFiles(tiles, f"{settings.removesuffix(full) or make_key()} {page.number}", state)
 
     with Records(folder, settings) as records, ExitStack() as stack:
 
@@ -170,7 +177,8 @@ def infer_files(
                 tables = [COUNTS, INSTANCES, MEASUREMENTS, *[REGIONS] * bool(regions), *[HISTOGRAMS] * histograms]
                 tables += [PANOPTIC] * (scenes is not None)
                 tables = [SHARES, CLASSES] if finds_classes(predictor) else tables
-                _expect_ours([*(out / name for name in tables), *places])
+                whole = [full_drawing(place) for place in places] if full else []
+                _expect_ours([*(out / name for name in tables), *places, *whole])
             _say_pages(pages, len(records.done), say)
             return pages, [i for i, page in enumerate(pages) if page not in records.done]
 
@@ -181,6 +189,8 @@ def infer_files(
         pages: list[JobPage]
         todo: list[int]
         pages, todo = _from_first(prepare)
+        if world_size() > 1 and isinstance(predictor, Predictor):
+            _share_slides(predictor, [pages[i] for i in todo], reading, kept)
         own = [pages[i] for i in todo[rank() :: world_size()]]
         failures: dict[JobPage, str] = {}
         try:
@@ -196,9 +206,12 @@ def infer_files(
                         reading,
                         selection or Selection(),
                         kept,
+                        out,
                         labels,
                         smooth,
                         partial(_write_scene, scenes, place_of) if scenes is not None else None,
+                        is_full=bool(full),
+                        pixel_size_um=pixel_size_um,
                     )
                 ) as results,
             ):
@@ -285,11 +298,36 @@ def _export(
     if not exports:
         return
     class_of = dict(zip(category_ids or range(1, len(class_names) + 1), class_names, strict=True))
-    with closing(PageReader(reading)) as reader:
-        pictures = pictures_of_job(records, names, class_of, lambda page: reader.read(page)[1].image)
+    with closing(PageReader(reading, lambda size: False)) as reader:
+        pictures = pictures_of_job(records, names, class_of, lambda page: _image(reader, page))
         done = write_formats(out / EXPORTS, exports, pictures, class_names, overwrite=overwrite, outlines_said=say)
     for one in done:
         say(str(one))
+
+
+def _image(reader: PageReader, page: JobPage) -> np.ndarray:
+    content = reader.read(page)[1]
+    assert isinstance(content, Page)  # since nothing is to be done in tiles
+    return content.image
+
+
+def _share_slides(
+    predictor: Predictor,
+    pages: Sequence[JobPage],
+    reading: Reading,
+    kept: Callable[[JobPage, FileState], TileFiles],
+) -> None:
+    """Do this process's part of the tiles of every slide, until all have done theirs."""
+    reader = PageReader(reading, predictor.needs_tiles)
+    for page in pages:
+        with suppress(Exception):  # whoever counts the page says what is wrong with it, and does what is missing
+            large = reader.large(page)
+            if large is not None:
+                state, opened = large
+                with closing(opened):
+                    share_tiles(predictor, opened.slide.source, kept(page, state))
+    with suppress(RuntimeError):  # of a process that died the others do the part
+        gather(None)
 
 
 def _drawings(names: Mapping[Path, str], root_name: str, out: Path, ending: str) -> dict[Path, Path]:

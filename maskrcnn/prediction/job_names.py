@@ -81,6 +81,11 @@ def page_drawing(drawing: Path, number: int, num: int) -> Path:
     return drawing.with_name(f"{stem}_page{number:0{len(str(num - 1))}d}{ending}")
 
 
+def full_drawing(drawing: Path) -> Path:
+    """Where a slide is drawn at its full size, by where its overview is drawn."""
+    return drawing.with_suffix(".tif")
+
+
 def _is_plain(spelling: str) -> bool:
     is_short = len(os.fsencode(spelling)) <= MAX_NAME_BYTES - len(DRAWING_ENDING)
     return is_short and printable(spelling) == spelling and not _IN_FOLDER_NAMES.search(spelling)

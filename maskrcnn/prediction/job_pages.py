@@ -1,14 +1,15 @@
 """The pages of the files of a job: what is counted by itself, and how each is read by any thread."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from maskrcnn.data.pages import Page, PictureFile, Reading, open_pages
+from maskrcnn.data.pages import Page, PictureFile, Reading, Slide, open_pages
 from maskrcnn.data.pictures.finding import shown
 from maskrcnn.data.pictures.limits import ImageError
+from maskrcnn.data.slides.source import ArraySource
 from maskrcnn.prediction.job_records import FileState, JobPage, state_of
 
 
@@ -40,29 +41,37 @@ def _pages_of(file: Path, num: int) -> list[JobPage]:
     return [JobPage(file)] if num == 1 else [JobPage(file, number, num) for number in range(num)]
 
 
+class OpenSlide(NamedTuple):
+    """A page that is done as a slide; its file is open."""
+
+    slide: Slide
+    close: Callable[[], None]
+
+
 class PageReader:
     """Reads pages in any order, from any thread; the file of the last page is kept open while more of it may come.
 
     Pages of one file are decoded by one thread at a time, whole files by as many as there are.
+
+    Args:
+        is_tiled: whether an image of (height, width) is done in tiles: if it is large, too, it is a slide.
     """
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
+    def __init__(self, reading: Reading, is_tiled: Callable[[tuple[int, int]], bool]) -> None:
+        self._reading, self._is_tiled = reading, is_tiled
         self._lock = threading.Lock()
         self._stack = ExitStack()
         self._open: _Open | None = None
 
-    def read(self, page: JobPage) -> tuple[FileState, Page]:
-        """A page, and the state of its file before it was read.
+    def read(self, page: JobPage) -> tuple[FileState, Page | OpenSlide]:
+        """A page or slide, and the state of its file before it was read.
 
         Raises:
             OSError, ImageError: it cannot be read, or the file has not as many pages as it had.
         """
         if page.number is None:
             state = _state(page.file)
-            with open_pages(page.file, self._reading) as pages:
-                _expect_as_many(page, pages)
-                return state, pages.read()
+            return state, self._read_alone(page)
         with self._lock:
             if self._open is None or self._open.path != page.file or _is_changed(self._open):
                 self._stack.close()
@@ -71,7 +80,40 @@ class PageReader:
                 state = _state(page.file)
                 self._open = _Open(page.file, state, self._stack.enter_context(open_pages(page.file, self._reading)))
             _expect_as_many(page, self._open.pages)
-            return self._open.state, self._open.pages.read(page.number)
+            if not self._open.pages.is_large(page.number):
+                return self._open.state, self._open.pages.read(page.number)
+            state = self._open.state
+        return state, self._read_alone(page)
+
+    def large(self, page: JobPage) -> tuple[FileState, OpenSlide] | None:
+        """A page that is done as a slide, and the state of its file; None for any other, of which the header is read.
+
+        Raises:
+            OSError, ImageError: it cannot be read.
+        """
+        with open_pages(page.file, self._reading) as pages:
+            if not pages.is_large(page.number or 0):
+                return None
+        state = _state(page.file)
+        opened = self._read_alone(page)
+        return (state, opened) if isinstance(opened, OpenSlide) else None
+
+    def _read_alone(self, page: JobPage) -> Page | OpenSlide:
+        """A page from a file that is opened for it."""
+        number = page.number or 0
+        with ExitStack() as stack:
+            pages = stack.enter_context(open_pages(page.file, self._reading))
+            _expect_as_many(page, pages)
+            if not pages.is_large(number):
+                return pages.read(number)
+            slide = pages.slide(number)
+            if slide is not None and self._is_tiled(slide.source.size):
+                return OpenSlide(slide, stack.pop_all().close)
+            whole = pages.read(number)
+        if not self._is_tiled((whole.image.shape[0], whole.image.shape[1])):
+            return whole
+        source = ArraySource(whole.image, whole.numbers, whole.pixel_size_um)
+        return OpenSlide(Slide(source, whole.channel_names, whole.number, whole.place, whole.notes), lambda: None)
 
     def close(self) -> None:
         with self._lock:

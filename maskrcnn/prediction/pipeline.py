@@ -1,9 +1,9 @@
 """Pictures on their way: read by other threads, through the network in the caller's, drawn and recorded by others."""
 
 import errno
-import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -13,23 +13,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskrcnn.data.pages import Page, Reading
+from maskrcnn.data.pages import Page, Reading, Slide
 from maskrcnn.data.pictures.finding import shown
 from maskrcnn.data.pictures.limits import ImageError
 from maskrcnn.distributed import is_first, num_cores
 from maskrcnn.names import printable
 from maskrcnn.prediction.ahead import ahead
 from maskrcnn.prediction.exporting import rings_of
-from maskrcnn.prediction.job_pages import PageReader
+from maskrcnn.prediction.job_names import full_drawing
+from maskrcnn.prediction.job_pages import OpenSlide, PageReader
 from maskrcnn.prediction.job_predictor import JobPredictor
 from maskrcnn.prediction.job_records import FileState, JobPage, Records
 from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.predictor import Predictor
+from maskrcnn.prediction.slide_job import (
+    IN_ANNOTATION,
+    SlideFound,
+    annotations,
+    draw_full,
+    find_on_slide,
+    plain,
+)
 from maskrcnn.report.count import count
 from maskrcnn.report.double_counts import double_counts
 from maskrcnn.report.draw import figure
 from maskrcnn.report.draw_semantic import semantic_figure
-from maskrcnn.report.export.coco import coco_dict
 from maskrcnn.report.labels import LabelMode
 from maskrcnn.report.measure import measure
 from maskrcnn.report.selection import Selection
@@ -47,10 +55,8 @@ one at a time."""
 MAX_REASON = 500
 """Letters of the reason why a picture was not done; OpenCV gives its source files, too."""
 
-Found = Instances | SemanticMap
+Found = Instances | SemanticMap | SlideFound
 """In one image."""
-IN_ANNOTATION = ("id", "class", "score", "box_x0", "box_y0", "box_x1", "box_y1")
-"""Columns of `measure` that are made from an annotation."""
 
 Kept = Callable[[JobPage, FileState], TileFiles]
 
@@ -78,7 +84,14 @@ class OutputError(OSError):
 class _Picture(NamedTuple):
     page: JobPage
     state: FileState
-    content: Page
+    content: Page | OpenSlide
+
+    @property
+    def num_bytes(self) -> int:
+        """Of memory; a slide is one at a time."""
+        if isinstance(self.content, OpenSlide):
+            return PICTURE_BYTES + 1
+        return self.content.image.nbytes + self.content.numbers.nbytes
 
 
 def finished(
@@ -90,9 +103,13 @@ def finished(
     reading: Reading,
     selection: Selection,
     kept: Kept,
+    folder: Path,
     label_mode: LabelMode = "auto",
     smooth: bool = False,
     write_scene: Callable[[JobPage, np.ndarray, Instances], None] | None = None,
+    *,
+    is_full: bool = False,
+    pixel_size_um: float | None = None,
 ) -> Generator[tuple[JobPage, dict[str, int] | PictureError], None, None]:
     """Each page and the counts of `labels` in it, in order, when it is drawn and on record; or why it is not.
 
@@ -101,6 +118,7 @@ def finished(
     `selection` says which objects count, `label_mode` what is written at those that are drawn. `kept` gives the tiles
     that are done of a page whose file is in a state. With `smooth` smooth outlines are recorded, too.
     `write_scene` takes a page, its image and its result.
+    `folder` takes temporary files. `is_full` draws slides at full size, too; `pixel_size_um` is in place of the files'.
 
     Raises:
         OutputError: a drawing or a record cannot be written.
@@ -115,7 +133,7 @@ def finished(
         nonlocal largest_bytes
         for picture in ahead(partial(_read, reader), pages, readers, limit):
             if isinstance(picture, _Picture):
-                largest_bytes = max(largest_bytes, picture.content.image.nbytes + picture.content.numbers.nbytes)
+                largest_bytes = max(largest_bytes, picture.num_bytes)
             yield picture
 
     def finish(detected: tuple[_Picture, Found] | PictureError) -> tuple[JobPage, dict[str, int] | PictureError]:
@@ -125,6 +143,10 @@ def finished(
         try:
             if isinstance(found, SemanticMap):
                 return picture.page, _record_map(records, picture, drawing_of(picture.page), found)
+            if isinstance(picture.content, OpenSlide):
+                assert isinstance(found, SlideFound)
+                return picture.page, finish_slide(picture, picture.content, found)
+            assert isinstance(found, Instances)
             instances = selection(found[torch.isin(found.labels, labels)])
             path = drawing_of(picture.page)
             if path is not None:
@@ -143,10 +165,27 @@ def finished(
         except Exception as error:
             return picture.page, PictureError(picture.page, "failed", error)
 
-    reader = PageReader(reading)
+    def finish_slide(picture: _Picture, opened: OpenSlide, found: SlideFound) -> dict[str, int]:
+        with closing(found.parts), closing(opened):
+            path = drawing_of(picture.page)
+            size = opened.slide.pixel_size_um if pixel_size_um is None else (pixel_size_um, pixel_size_um)
+            if path is not None and found.overview is not None:
+                _writing(path, partial(write_drawing, path, found.overview.page(found.counts, found.ceilings, size)))
+                if is_full:
+                    _writing(path, partial(draw_full, full_drawing(path), opened.slide, found, size))
+            _record_slide(records, picture, opened.slide, path, found)
+            kept(picture.page, picture.state).remove()
+            return dict(found.counts)
+
+    def detect_slide(picture: _Picture, opened: OpenSlide) -> SlideFound:
+        assert isinstance(predictor, Predictor)
+        tiles, is_drawn = kept(picture.page, picture.state), drawing_of(picture.page) is not None
+        return find_on_slide(predictor, opened.slide, labels, selection, tiles, folder, is_drawn)
+
+    reader = PageReader(reading, predictor.needs_tiles)
     readers, finishers = ThreadPoolExecutor(num_threads), ThreadPoolExecutor(num_threads)
     try:
-        yield from ahead(finish, _detections(predictor, pictures(), kept), finishers, limit)
+        yield from ahead(finish, _detections(predictor, pictures(), kept, detect_slide), finishers, limit)
     finally:
         readers.shutdown(cancel_futures=True)
         finishers.shutdown()
@@ -162,18 +201,24 @@ def _read(reader: PageReader, page: JobPage) -> _Picture | PictureError:
 
 
 def _detections(
-    predictor: JobPredictor, pictures: Iterator[_Picture | PictureError], kept: Kept
+    predictor: JobPredictor,
+    pictures: Iterator[_Picture | PictureError],
+    kept: Kept,
+    detect_slide: Callable[[_Picture, OpenSlide], SlideFound],
 ) -> Iterator[tuple[_Picture, Found] | PictureError]:
     """Each picture and what is in it, a batch at a time; those that cannot be read stay in their place."""
     while batch := list(islice(pictures, predictor.batch_size)):
-        readable = [picture for picture in batch if isinstance(picture, _Picture)]
-        tiled = [predictor.needs_tiles(_size(one)) for one in readable]
-        together = iter(_detect(predictor, [one for one, alone in zip(readable, tiled, strict=True) if not alone]))
-        found = (
-            _detect_in_tiles(predictor, one, kept) if alone else next(together)
-            for one, alone in zip(readable, tiled, strict=True)
-        )
-        yield from (picture if isinstance(picture, PictureError) else next(found) for picture in batch)
+        alone = [
+            not isinstance(one, PictureError) and (isinstance(one.content, OpenSlide) or _is_tiled(predictor, one))
+            for one in batch
+        ]
+        small = [one for one, is_alone in zip(batch, alone, strict=True) if not is_alone]
+        together = iter(_detect(predictor, [one for one in small if isinstance(one, _Picture)]))
+        for picture, is_alone in zip(batch, alone, strict=True):
+            if isinstance(picture, PictureError):
+                yield picture
+            else:
+                yield _detect_in_tiles(predictor, picture, kept, detect_slide) if is_alone else next(together)
 
 
 def _detect(predictor: JobPredictor, pictures: Sequence[_Picture]) -> list[tuple[_Picture, Found] | PictureError]:
@@ -181,27 +226,41 @@ def _detect(predictor: JobPredictor, pictures: Sequence[_Picture]) -> list[tuple
     if not pictures:
         return []
     try:
-        return list(zip(pictures, predictor([picture.content.image for picture in pictures]), strict=True))
+        return list(zip(pictures, predictor([_page(picture).image for picture in pictures]), strict=True))
     except Exception as error:  # memory that does not suffice, above all
         if len(pictures) == 1:
             return [PictureError(pictures[0].page, "failed", error)]
     return [found for picture in pictures for found in _detect(predictor, [picture])]
 
 
-def _detect_in_tiles(predictor: JobPredictor, picture: _Picture, kept: Kept) -> tuple[_Picture, Found] | PictureError:
+def _detect_in_tiles(
+    predictor: JobPredictor,
+    picture: _Picture,
+    kept: Kept,
+    detect_slide: Callable[[_Picture, OpenSlide], SlideFound],
+) -> tuple[_Picture, Found] | PictureError:
     assert isinstance(predictor, Predictor)  # the others see every image whole
     try:
-        return picture, predictor.in_tiles(
-            picture.content.image, kept=kept(picture.page, picture.state), is_shown=is_first()
-        )
-    except OSError as error:  # the picture is in memory, so it is a tile's result that cannot be written
-        raise OutputError(*error.args) from error
+        if isinstance(picture.content, OpenSlide):
+            return picture, detect_slide(picture, picture.content)
+        tiles = kept(picture.page, picture.state)
+        return picture, predictor.in_tiles(picture.content.image, kept=tiles, is_shown=is_first())
     except Exception as error:
+        if isinstance(picture.content, OpenSlide):
+            picture.content.close()
+        if isinstance(error, OSError):  # readers raise `ImageError`, so it is a result that cannot be written
+            raise OutputError(*error.args) from error
         return PictureError(picture.page, "failed", error)
 
 
-def _size(picture: _Picture) -> tuple[int, int]:
-    return picture.content.image.shape[0], picture.content.image.shape[1]
+def _page(picture: _Picture) -> Page:
+    assert isinstance(picture.content, Page)
+    return picture.content
+
+
+def _is_tiled(predictor: JobPredictor, picture: _Picture) -> bool:
+    image = _page(picture).image
+    return predictor.needs_tiles((image.shape[0], image.shape[1]))
 
 
 def _writing(path: Path, write: Callable[[], None]) -> None:
@@ -218,8 +277,8 @@ def _record_map(records: Records, picture: _Picture, path: Path | None, found: S
     counts = {name: n for name, n in zip(found.class_names, found.pixels.tolist(), strict=True) if n}
     if path is not None:
         overlay = path.with_name(path.name.removesuffix(MAP_ENDING) + OVERLAY_ENDING)
-        _writing(overlay, partial(write_drawing, overlay, semantic_figure(picture.content.image, found)))
-    notes = (*picture.content.notes, *found.notes)
+        _writing(overlay, partial(write_drawing, overlay, semantic_figure(_page(picture).image, found)))
+    notes = (*_page(picture).notes, *found.notes)
     try:
         if path is not None:
             write_class_map(path, found)
@@ -227,6 +286,27 @@ def _record_map(records: Records, picture: _Picture, path: Path | None, found: S
     except OSError as error:
         raise OutputError(*error.args) from error
     return counts
+
+
+def _record_slide(records: Records, picture: _Picture, slide: Slide, path: Path | None, found: SlideFound) -> None:
+    try:
+        records.add(
+            picture.page,
+            picture.state,
+            path,
+            slide.source.size,
+            found.counts,
+            [],
+            found.ceilings,
+            found.num_doubles,
+            (*slide.notes, *found.notes),
+            None,
+            slide.place,
+            slide.pixel_size_um,
+            parts=found.parts,
+        )
+    except OSError as error:
+        raise OutputError(*error.args) from error
 
 
 def _record(
@@ -238,13 +318,8 @@ def _record(
     *,
     smooth: bool,
 ) -> dict[str, int]:
-    page, content = picture.page, picture.content
+    page, content = picture.page, _page(picture)
     counts = {name: number for name, number in count(instances).items() if number}
-    found: Iterable[dict] = coco_dict([(str(page), instances)], instances.class_names, category_ids)["annotations"]
-    # Numbers are given when all pictures are there.
-    annotations = [
-        {key: value for key, value in one.items() if key not in ("id", "image_id", "number")} for one in found
-    ]
     num_doubles = len(double_counts(instances))
     measured = _measured(instances, content)
     try:
@@ -254,7 +329,7 @@ def _record(
             path,
             instances.image_size,
             counts,
-            annotations,
+            annotations(instances, category_ids),
             instances.ceilings,
             num_doubles,
             (*content.notes, *instances.notes),
@@ -271,8 +346,4 @@ def _record(
 def _measured(instances: Instances, content: Page) -> dict[str, list[int | float | None]]:
     """What `measure` says of each object and its annotation does not; None for what is not a finite number."""
     table = measure(instances, content.numbers, channel_names=content.channel_names)
-    columns = {name: table[name].tolist() for name in table if name not in IN_ANNOTATION}
-    return {
-        name: [int(value) if isinstance(value, bool) else value if math.isfinite(value) else None for value in values]
-        for name, values in columns.items()
-    }
+    return {name: plain(table[name]) for name in table if name not in IN_ANNOTATION}

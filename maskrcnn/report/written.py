@@ -12,6 +12,7 @@ import numpy as np
 
 from maskrcnn.files import atomic_path
 from maskrcnn.report.export.coco import DESCRIPTION
+from maskrcnn.report.pyramid import is_our_pyramid
 
 MAX_HEADER_BYTES = 1 << 20
 """Of a table's first line, for `is_ours`: thousands of class names."""
@@ -25,6 +26,8 @@ SHARES_LAST = ("no class", "status")
 """The last columns of a job's table of shares of pixels."""
 DRAWING_ENDING = "_instances.png"
 """How the file name of a drawing of a job ends."""
+FULL_ENDING = "_instances.tif"
+"""The same of a slide at its full size."""
 _PNG_HEADER_BYTES = 33  # signature and IHDR, which is always the first chunk
 _MARK = b"tEXtSoftware\0maskrcnn"
 _OUR_JSON = f'{{"info":{{"description":"{DESCRIPTION}"'.encode()
@@ -69,11 +72,13 @@ def write_marked_png(path: str | Path, data: bytes | memoryview) -> None:
 
 
 def is_ours(path: str | Path) -> bool:
-    """Whether a file is a marked PNG, one of the tables of a job, or COCO JSON of `coco_dict`."""
+    """Whether a file is a marked PNG or TIFF, one of the tables of a job, or COCO JSON of `coco_dict`."""
     path = Path(path)
     try:
         if not path.is_file():
             return False
+        if path.suffix == ".tif":
+            return is_our_pyramid(path)
         with path.open("rb") as file:
             if path.suffix == ".csv":
                 header = next(csv.reader([file.readline(MAX_HEADER_BYTES).decode()]), [])

@@ -82,6 +82,25 @@ class Runs:
         moved[1::2] = moved[::2] + stops - starts
         return Runs(moved, self.num_runs, image_size)
 
+    def within(self, x0: int, y0: int, image_size: tuple[int, int]) -> "Runs":
+        """The masks in a window of `image_size` (height, width) that holds all of them and begins at pixel (x0, y0).
+
+        The inverse of `moved`.
+
+        Raises:
+            ValueError: a mask reaches out of the window.
+        """
+        windows = self.windows()[self.num_runs > 0]
+        height, width = image_size
+        if len(windows) and ((windows[:, :2] < (x0, y0)).any() or (windows[:, 2:] > (x0 + width, y0 + height)).any()):
+            raise ValueError(f"expected masks inside a {height} x {width} window at ({x0}, {y0})")
+        starts = self.boundaries[::2].astype(np.int64)
+        x, y = np.divmod(starts, max(self.image_size[0], 1))
+        inside = np.empty(len(self.boundaries), np.int64)
+        inside[::2] = (x - x0) * height + y - y0
+        inside[1::2] = inside[::2] + self.boundaries[1::2] - starts
+        return Runs(inside, self.num_runs, image_size)
+
     @classmethod
     def of_crops(cls, crops: Sequence[tuple[int, int, np.ndarray]], image_size: tuple[int, int]) -> "Runs":
         """The inverse of `crops`: of each (x0, y0, bool bitmap (h, w)) the runs in an image of `image_size`."""

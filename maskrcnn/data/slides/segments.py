@@ -53,13 +53,16 @@ class SegmentCache:
 class SharedFile:
     """A file that several threads read parts of."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._lock = file, threading.Lock()
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file, self._name, self._lock = file, name, threading.Lock()
 
     def read(self, offset: int, num_bytes: int) -> bytes:
-        with self._lock:
-            self._file.seek(offset)
-            return self._file.read(num_bytes)
+        try:
+            with self._lock:
+                self._file.seek(offset)
+                return self._file.read(num_bytes)
+        except OSError as error:
+            raise ImageError(f"{self._name}: the image file cannot be read ({error.strerror or error})") from error
 
 
 class Directory:

@@ -53,7 +53,7 @@ class TiffSource:
     ) -> None:
         self._pages, self._page, self._planes, self._name = pages, page, planes, name
         self._looked_at, self._measured = looked_at, measured
-        self._file, self._cache = SharedFile(file), SegmentCache(CACHE_BYTES)
+        self._file, self._cache = SharedFile(file, name), SegmentCache(CACHE_BYTES)
         self._directories: dict[tuple[int, int], Directory] = {}
         held = pages.held
         self._levels = _sizes(pages.series, held)
