@@ -72,7 +72,7 @@ def is_our_pyramid(path: Path) -> bool:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
-        return file.pages.first.software == SOFTWARE
+        return len(file.pages) > 0 and file.pages.first.software == SOFTWARE
 
 
 class _Level:
