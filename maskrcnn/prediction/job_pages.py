@@ -45,7 +45,11 @@ class OpenSlide(NamedTuple):
     """A page that is done as a slide; its file is open."""
 
     slide: Slide
-    close: Callable[[], None]
+    release: Callable[[], None]
+
+    def close(self) -> None:
+        """Its file; the slide is of no use any more."""
+        self.release()
 
 
 class PageReader:
