@@ -75,7 +75,10 @@ def test_a_run_goes_on_from_its_table(tmp_path: Path) -> None:
 
 def test_a_test_that_fails_anyway_kills_nothing(tmp_path: Path) -> None:
     failing = tmp_path / "test_failing.py"
-    failing.write_text("def test_sums():\n    assert 1 + 1 == 3\n")
+    failing.write_text(
+        "import pytest\n\n\n@pytest.mark.parametrize('sum', ['1 + 1', '1 + 2'])\ndef test_sums(sum):\n"
+        "    assert eval(sum) == 2\n"
+    )
     mutation.check_unchanged(["tests/report/test_count.py"])
-    with pytest.raises(RuntimeError, match="::test_sums fails as it is"):
+    with pytest.raises(RuntimeError, match=r"::test_sums\[1 \+ 2\] fails as it is"):
         mutation.check_unchanged(["tests/report/test_count.py", str(failing)])

@@ -31,6 +31,7 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -232,12 +233,28 @@ def _child(file: str, source: str, tests: Sequence[str], limit_s: float, answer:
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
     sys.meta_path.insert(0, _Replaced(file.removesuffix(".py").replace("/", "."), str(ROOT / file), source))
-    said = io.StringIO()
+    failures, said = _Failures(), io.StringIO()
     with TemporaryDirectory() as folder, redirect_stdout(said), redirect_stderr(said):
         options = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", f"--basetemp={folder}/tests"]
-        status = pytest.main([*options, *tests])
-    failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", said.getvalue(), flags=re.MULTILINE)
-    answer.send((int(status), failed[0] if failed else tests[0] if status else "", time.process_time()))
+        status = pytest.main([*options, *tests], plugins=[failures])
+    answer.send((int(status), [*failures.names, tests[0]][0] if status else "", time.process_time()))
+
+
+class _Failures:
+    """A plugin of pytest that notes what failed: tests, or files that could not be read."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self._note(report)
+
+    def pytest_collectreport(self, report: Any) -> None:
+        self._note(report)
+
+    def _note(self, report: Any) -> None:
+        if report.failed:
+            self.names.append(report.nodeid)
 
 
 def run_tests(file: str, source: str, tests: Sequence[str], limit_s: float = LIMIT_S) -> tuple[str, str, float]:

@@ -108,3 +108,13 @@ def test_one_ring_covers_the_same_pixels(seed: int):
 
 def test_one_ring_of_nothing():
     assert one_ring([]).shape == (0, 2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_point_lies_on_the_line_between_its_neighbours(seed: int) -> None:
+    bitmap = np.random.default_rng(seed).random((12, 17)) < (0.3, 0.5, 0.7, 0.9)[seed]
+    rings = [ring for part in rle_to_polygons(encode(bitmap)) for ring in (part["exterior"], *part["holes"])]
+    assert rings
+    for ring in rings:
+        before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
+        assert (before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]).all()
