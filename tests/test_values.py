@@ -9,9 +9,10 @@ import maskrcnn
 STATE = {  # what grows while a thing is put together, each inside one file
     "maskrcnn.checkpoints.stand_ins": {"NumpyArray", "NumpyDtype", "Storage", "TorchTensor"},
     "maskrcnn.cli.infer": {"_Found"},
+    "maskrcnn.prediction.scene_judge": {"SceneJudge"},
     "maskrcnn.prediction.seams": {"_Group", "_Part"},
+    "maskrcnn.prediction.slide_job": {"SlideFound"},
     "maskrcnn.prediction.tiling": {"_Network"},
-    "maskrcnn.report.export.folder": {"ExportFolder"},
 }
 
 
@@ -22,4 +23,4 @@ def test_dataclasses_are_frozen() -> None:
             is_own = isinstance(value, type) and is_dataclass(value) and value.__module__ == info.name
             if is_own and not value.__dataclass_params__.frozen:
                 changeable.setdefault(info.name, set()).add(name)
-    assert changeable == STATE
+    assert changeable == STATE, "freeze it, or say in STATE that it changes"
