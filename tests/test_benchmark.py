@@ -8,8 +8,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from maskrcnn.structures.rle import encode_window
@@ -189,6 +191,13 @@ def test_measuring_equals_scikit_image(load: Load):
     assert "60 objects" in lines[0]
     assert "largest difference" in lines[-1]
     assert not [problem for problem in problems if "differs" in problem]
+
+
+def test_slides_are_counted_to_the_last_object(load: Load, tmp_path: Path):
+    slides = load("benchmarks.slides")
+    true = slides.write_slide(tmp_path / "a.tif", (700, 1100), 2)
+    image = tifffile.imread(tmp_path / "a.tif")
+    assert cv2.connectedComponents(np.ascontiguousarray(image[..., 0]))[0] - 1 == true == 7 * 7 + 7 * 1
 
 
 def test_seams_lose_and_double_nothing(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

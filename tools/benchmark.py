@@ -19,22 +19,23 @@ from benchmarks.peers import CPU_ONLY, CUDA_ONLY, PEERS, with_kept
 from benchmarks.processes import use_threads
 from benchmarks.rounds import Measured, measure
 from benchmarks.seams import seams
+from benchmarks.slides import slides
 from benchmarks.table import machine, report
 from benchmarks.workloads import WORKLOADS
 
-TASKS = ("masks", "masks-large", "drawing", "measuring", "folder", "seams")
+TASKS = ("masks", "masks-large", "drawing", "measuring", "folder", "seams", "slides")
 TRIALS = ("tiny", "tiny-masks", "tiny-folder")
 """To see whether the tool works; not among the defaults."""
 
 
 def main() -> int:
     """Run the command."""
-    everything = [name for name in (*WORKLOADS, *TASKS) if name not in (*TRIALS, "seams")]
+    everything = [name for name in (*WORKLOADS, *TASKS) if name not in (*TRIALS, "seams", "slides")]
     parser = argparse.ArgumentParser(
         description=__doc__, epilog="example: %(prog)s --workloads r50 masks --out figures"
     )
     add = parser.add_argument
-    names = [*everything, "seams", *TRIALS]
+    names = [*everything, "seams", "slides", *TRIALS]
     add(
         "--workloads",
         nargs="+",
@@ -111,6 +112,8 @@ def _task(name: str, args: argparse.Namespace) -> tuple[list[str], list[str]]:
         return drawing(args.rounds, args.threads), []
     if name == "seams":
         return seams(args.annotations)
+    if name == "slides":
+        return slides()
     if name in ("folder", "tiny-folder"):
         return folder(args.threads, args.device, is_small=name == "tiny-folder"), []
     return masks(args.rounds, args.threads, is_small=name == "tiny-masks")

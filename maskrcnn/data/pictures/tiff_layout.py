@@ -167,6 +167,9 @@ def _pixel_size(tiff: Any, series: Any) -> tuple[float, float] | None:
                 float(pixels[f"PhysicalSize{axis}"]) * _MICROMETRES[pixels.get(f"PhysicalSize{axis}Unit", "µm")]
                 for axis in "YX"
             ]
+        elif tiff.is_svs:
+            fields = (part.partition("=") for part in series.keyframe.description.split("|"))
+            sides = 2 * [next(float(value) for name, _, value in fields if name.strip() == "MPP")]
         else:
             unit = _MICROMETRES.get(str((tiff.imagej_metadata or {}).get("unit"))) if tiff.is_imagej else None
             tags = series.keyframe.tags
@@ -175,7 +178,7 @@ def _pixel_size(tiff: Any, series: Any) -> tuple[float, float] | None:
             sides = [unit * tags[tag].value[1] / tags[tag].value[0] for tag in (283, 282)]
             if not is_said and any(_is_of_print(25400.0 / side) for side in sides):
                 return None
-    except (KeyError, TypeError, ValueError, ZeroDivisionError, IndexError, AttributeError):
+    except (KeyError, TypeError, ValueError, ZeroDivisionError, IndexError, AttributeError, StopIteration):
         return None
     return (sides[0], sides[1]) if all(0 < side < 1e9 for side in sides) else None
 

@@ -230,3 +230,36 @@ def test_a_tile_cannot_unpack_to_more_than_its_pixels_need(opened: Any, monkeypa
     monkeypatch.setattr(segments, "SLACK", 0)
     with pytest.raises(ImageError, match="a tile of 76800 bytes takes 76800 in the file"):
         opened(np.zeros((*SIZE, 3), np.uint8), photometric="rgb", tile=(160, 160))  # 76,800 bytes, more than 65,536
+
+
+@pytest.mark.extra
+def test_jpeg_tiles_of_a_slide_scanner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file as Aperio writes it: JPEG tiles, a thumbnail, an overview, and the size of a pixel in its description."""
+    pytest.importorskip("imagecodecs")
+    monkeypatch.setattr(pages, "SLIDE_PIXELS", 1000)
+    yy, xx = np.mgrid[:512, :768]
+    rgb = np.stack([yy // 3, xx // 4, (yy + xx) // 6], axis=2).astype(np.uint8)
+    about = "Aperio Image Library v11.2.1\r\n768x512 [0,0 768x512] (256x256) JPEG/RGB Q=90|AppMag = 20|MPP = 0.499"
+    how: dict[str, Any] = {"photometric": "rgb", "compression": "jpeg", "metadata": None}
+    with tifffile.TiffWriter(tmp_path / "a.svs") as file:
+        file.write(rgb, tile=(256, 256), description=about, compressionargs={"level": 95}, **how)
+        file.write(rgb[::4, ::4], description=about, **how)  # the thumbnail
+        file.write(rgb[::2, ::2], tile=(256, 256), description=about, subfiletype=1, **how)
+    with open_pages(tmp_path / "a.svs") as opened:
+        slide = opened.slide()
+        assert slide is not None
+        assert slide.source.size == (512, 768)
+        got = slide.source.window((100, 200, 400, 700)).astype(int)
+        assert np.abs(got - rgb[100:400, 200:700]).mean() < 2
+        assert slide.pixel_size_um == (0.499, 0.499)
+
+
+def test_a_codec_that_is_not_there_is_named_with_its_extra(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    slide = opened(noise((*SIZE, 3)), photometric="rgb", tile=(64, 64), compression="zlib")
+
+    def decode(*_: object, **__: object) -> None:
+        raise ValueError("<COMPRESSION.JPEG: 7> requires the 'imagecodecs' package")
+
+    slide.source._directories[0, 0]._decode = decode
+    with pytest.raises(ImageError, match=r"need the extra slides \(pip install 'maskrcnn\[slides\]'\)"):
+        slide.source.window((100, 100, 120, 120))
