@@ -12,7 +12,7 @@ import numpy as np
 from maskrcnn.data.pictures.limits import ImageError
 from maskrcnn.data.slides.source import Window
 
-CACHE_BYTES = 512 << 20
+CACHE_BYTES = 256 << 20
 """Decoded tiles and strips that a slide keeps: windows side by side, and those of the next row, share them."""
 SEGMENT_BYTES = 256 << 20
 """A tile or strip of more, decoded, cannot be read by windows."""
