@@ -18,6 +18,8 @@ TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".maskrcnn-", ".part"
 LOCK_NAME = ".maskrcnn-lock"
 NO_LOCKS_HERE = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What some network file systems answer; the folder is then used without a lock."""
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""A folder of a stranger may hold a link where the lock is."""
 
 _held: set[int] = set()
 """Descriptors of the locks of this process."""
@@ -63,6 +65,7 @@ def folder_lock(path: str | Path, what: str) -> Iterator[None]:
 
     Raises:
         FolderInUseError: another process (or another block of this one) holds it; names what, and the process.
+        ValueError: a link is where the lock would be.
     """
     folder = Path(path)
     is_new = not folder.exists()
@@ -90,7 +93,12 @@ def folder_lock(path: str | Path, what: str) -> Iterator[None]:
 def _locked(file: Path, what: str) -> int:
     """Descriptor of `file`, locked."""
     while True:
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            handle = os.open(file, os.O_RDWR | os.O_CREAT | NO_LINK, 0o644)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise ValueError(f"{file}: this is a link, and the file it leads to would be overwritten") from None
         try:
             _lock(handle)
         except OSError as error:

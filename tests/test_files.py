@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from maskrcnn.files import FolderInUseError, atomic_path, clear_temporaries, folder_lock
+from maskrcnn.files import LOCK_NAME, FolderInUseError, atomic_path, clear_temporaries, folder_lock
 
 
 def test_takes_its_name_when_all_went_well(tmp_path: Path):
@@ -144,3 +144,14 @@ def test_a_child_does_not_keep_the_folder(tmp_path: Path):
     finally:
         os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
         process.communicate()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links of POSIX")
+def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path):
+    """What it leads to would be emptied, in a folder that a stranger made."""
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / LOCK_NAME).symlink_to(tmp_path / "mine")
+    with pytest.raises(ValueError, match="this is a link"), folder_lock(tmp_path / "theirs", "infer"):
+        pass
+    assert (tmp_path / "mine").read_text() == "precious"

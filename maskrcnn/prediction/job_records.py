@@ -333,7 +333,8 @@ class Records:
         return self._folder / f"{uuid.uuid4().hex}.jsonl"
 
     def _sources(self) -> list[Path]:
-        return sorted(self._folder.glob("*.jsonl")) if self._folder is not None else []
+        files = sorted(self._folder.glob("*.jsonl")) if self._folder is not None else []
+        return [file for file in files if file.is_file()]  # a pipe would be waited for
 
 
 def state_of(file: Path) -> FileState:

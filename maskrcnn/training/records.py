@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -118,13 +119,15 @@ def _write_rows(path: Path, columns: Sequence[str], rows: Sequence[Sequence[obje
 
 def _drop_after(path: Path, step: int) -> None:
     """Remove the rows of steps that a resumed run will do again, and what a kill left half written."""
-    if not path.exists():
+    if not path.is_file():
+        if os.path.lexists(path):
+            raise ValueError(f"{path}: expected a table of this run, got something that is no file")
         return
-    header, *rows = path.read_text(encoding="utf-8").splitlines() or [""]
+    header, *rows = path.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
     if not header:
         path.unlink()
         return
     whole = [row for row in rows if row.count(",") == header.count(",")]
-    kept = [row for row in whole if int(row.split(",", 1)[0]) <= step]
+    kept = [row for row in whole if row.split(",", 1)[0].isdecimal() and int(row.split(",", 1)[0]) <= step]
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")

@@ -324,3 +324,11 @@ def test_scores_that_are_no_numbers_fail_their_picture_only(
     rows = table(files)
     assert rows["1.png"]["status"].startswith("failed: scores of object 0 are no finite numbers")
     assert [rows[f"{i}.png"]["total"] for i in (0, 2, 3)] == ["20"] * 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_a_pipe_among_the_records_is_not_waited_for(predictor: maskrcnn.Predictor, files: list[Path]) -> None:
+    run(predictor, files)
+    os.mkfifo(files[0].parents[1] / "out" / ".done" / "a.jsonl")
+    _, said = run(predictor, files)
+    assert said[0] == "done before: 4 of 4 images (redo does them again)"

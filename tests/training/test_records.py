@@ -1,6 +1,7 @@
 """The CSV files of a run after a kill and a resume."""
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,22 @@ class TestLosses:
         path.touch()
         record(path, 0, 2)
         assert [row["step"] for row in read(path)] == ["1", "2"]
+
+    def test_rows_that_are_none_are_dropped(self, tmp_path: Path):
+        path = tmp_path / "losses.csv"
+        record(path, 0, 2)
+        columns = path.read_text().splitlines()[0].count(",")
+        path.write_bytes(path.read_bytes() + b"many\xff" + b"," * columns + b"\n-1" + b"," * columns + b"\n")
+        record(path, 2, 1)
+        assert [row["step"] for row in read(path)] == ["1", "2", "3"]
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+    def test_a_pipe_in_its_place_is_one_sentence(self, tmp_path: Path):
+        os.mkfifo(tmp_path / "losses.csv")
+        with pytest.raises(
+            ValueError, match=r"losses\.csv: expected a table of this run, got something that is no file"
+        ):
+            record(tmp_path / "losses.csv", 0, 2)
 
 
 class TestMetrics:

@@ -16,8 +16,9 @@ PEAK_BYTES_PER_PIXEL = BYTES_PER_PIXEL + 4
 """What reading takes at most: the stored numbers, RGB, and one byte more on the way; 2 GB for 200 million pixels."""
 DECODER_BYTES_PER_PIXEL = {"WEBP": 16, "JPEG2000": 18, "AVIF": 12}
 """What reading takes of formats whose decoder keeps copies of its own."""
-READ_WHOLE = ("WEBP", "AVIF")
-"""Formats of which Pillow reads the whole file to see its size; it may take as much as the numbers of a picture."""
+MAX_SMALL_READS = 5_000_000
+"""Of a few bytes each, by which Pillow skips what it does not know, a byte at a time: about 5 s. A GIF of a gigabyte
+takes so many."""
 DEEP_PNG_COPIES = 2
 """Of the whole file, which OpenCV keeps beside the numbers when it decodes 16-bit colour."""
 MACHINE_SHARE = 0.4
@@ -67,9 +68,12 @@ def allowed_pixels(max_pixels: int | None = None) -> int:
 
 
 def expect_file_within(name: str, file_bytes: int, max_pixels: int | None, format: str) -> None:
-    """Accept the size of a file, of any `format`, before it is opened, or say that it is too large."""
+    """Accept the size of a file before it is opened, or say that it has more bytes than the numbers of an image may.
+
+    Of some formats (WebP, AVIF) Pillow reads all to see what it is, of others it looks through what may be zeros.
+    """
     limit = BYTES_PER_PIXEL * allowed_pixels(max_pixels)
-    if format in READ_WHOLE and file_bytes > limit:
+    if file_bytes > limit:
         raise ImageTooLargeError(
             f"{name}: the file has {_millions(file_bytes)} MB, more than the {_millions(limit)} allowed for {format}"
         )

@@ -3,13 +3,20 @@
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from maskrcnn.data.pictures.limits import DEEP_PNG_COPIES, MAX_JPEG_SCANS, ImageError, expect_file_within, expect_within
+from maskrcnn.data.pictures.limits import (
+    DEEP_PNG_COPIES,
+    MAX_JPEG_SCANS,
+    MAX_SMALL_READS,
+    ImageError,
+    expect_file_within,
+    expect_within,
+)
 from maskrcnn.data.pictures.pixels import Stored, strips
 
 DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
@@ -17,6 +24,7 @@ ROWS = 1024
 """Pillow's pixels become an array in strips, since each way between them takes copies."""
 BLOCK_BYTES = 1 << 20
 """Of a file that is looked through."""
+SMALL_BYTES = 8
 
 _BYTES = {"1": 1, "L": 1, "P": 1, "LA": 2, "PA": 2, "La": 2, "RGB": 3} | dict.fromkeys(DEEP_MODES[2:], 2)
 _EXIF_ORIENTATION = 0x0112
@@ -36,7 +44,7 @@ def open_raster(file: BinaryIO, format: str, name: str, max_pixels: int | None) 
     file.seek(0)
     expect_file_within(name, file_bytes, max_pixels, format)
     with _unlimited_pillow():
-        image = Image.open(file, formats=[format])
+        image = Image.open(_FewReads(file, name), formats=[format])  # pyright: ignore[reportArgumentType]
     is_deep = _loses_depth(image)
     bytes_per_pixel = _stored_bits(image) / 8 * (2 if is_deep else 1)
     held_bytes = DEEP_PNG_COPIES * file_bytes if is_deep else 0
@@ -47,6 +55,23 @@ def open_raster(file: BinaryIO, format: str, name: str, max_pixels: int | None) 
             raise ImageError(f"{name}: {num_scans} scans in a progressive JPEG, more than the {MAX_JPEG_SCANS} allowed")
     file.seek(0)
     return image
+
+
+class _FewReads:
+    """A file that is read a few bytes at a time only so often; see `MAX_SMALL_READS`."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file, self._name, self._num_small = file, name, 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        if 0 <= size <= SMALL_BYTES:
+            self._num_small += 1
+            if self._num_small > MAX_SMALL_READS:
+                raise ImageError(f"{self._name}: what lies between the parts of this file is no image; it is damaged")
+        return self._file.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def _num_scans(file: BinaryIO) -> int:

@@ -5,6 +5,7 @@ and Q pages of unknown meaning, others.
 """
 
 import math
+import re
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -97,6 +98,8 @@ def pictures_of(tiff: Any, name: str) -> tuple[list[tuple[Any, TiffLayout]], int
         raise ImageError(f"{name}: there is no image in this TIFF")
     if tiff.pages[0].is_dng or int(tiff.pages[0].photometric) in (32803, 34892):  # a colour filter array, linear raw
         raise ImageError(f"{name}: not an image that can be read: it is {CAMERA_RAW}")
+    if tiff.is_ome:
+        _expect_few_claims(tiff.ome_metadata or "", name)
     full = [series for series in tiff.series if not (series.keyframe.is_reduced or series.keyframe.is_mask)]
     series = full or list(tiff.series)[:1]
     is_slide = any(getattr(tiff, f"is_{kind}", False) for kind in ("svs", "ndpi", "scn", "bif", "philips", "qpi"))
@@ -106,6 +109,18 @@ def pictures_of(tiff: Any, name: str) -> tuple[list[tuple[Any, TiffLayout]], int
     if num_pages > MAX_PAGES:
         raise ImageError(f"{name}: {num_pages:,} pages, planes and channels, more than the {MAX_PAGES:,} allowed")
     return found, len(series) - len(kept)
+
+
+def _expect_few_claims(xml: str, name: str) -> None:
+    """Refuse OME metadata of more pages than a file has: tifffile makes a list of all, whether they are there or not.
+
+    Raises:
+        ImageError: says how many they claim.
+    """
+    for pixels in re.findall(r"<(?:\w+:)?Pixels\b[^>]*", xml):
+        num = math.prod(int(digits) for digits in re.findall(r"\bSize[ZCT]\s*=\s*[\"'](\d{1,18})", pixels))
+        if num > MAX_PAGES:
+            raise ImageError(f"{name}: its metadata claim {num:,} pages, more than the {MAX_PAGES:,} allowed")
 
 
 def _layout(tiff: Any, series: Any) -> TiffLayout:
