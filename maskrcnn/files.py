@@ -41,6 +41,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o644)
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is None:  # a full disk, which does not say what was being written
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """A file is either whole or not there; a folder has one writer."""
 
+import errno
 import os
 import signal
 import stat
@@ -155,3 +156,12 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path):
     with pytest.raises(ValueError, match="this is a link"), folder_lock(tmp_path / "theirs", "infer"):
         pass
     assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path):
+    with (
+        pytest.raises(OSError, match=r"No space left on device: '.*report\.html'"),
+        atomic_path(tmp_path / "report.html"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []

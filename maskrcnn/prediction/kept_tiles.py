@@ -1,5 +1,6 @@
 """Results of the tiles of a picture that is not done yet, a small file each: a killed job goes on at its tile."""
 
+import errno
 import hashlib
 import json
 import pickle
@@ -35,8 +36,12 @@ class TileFiles:
         Raises:
             OSError: it cannot be written.
         """
-        with atomic_path(self._path(grid, number)) as temporary:
-            torch.save(found.to_dict(), temporary)
+        path = self._path(grid, number)
+        with atomic_path(path) as temporary:
+            try:
+                torch.save(found.to_dict(), temporary)
+            except RuntimeError as error:  # what torch makes of a full disk
+                raise OSError(errno.ENOSPC, "a tile cannot be kept; is the disk full?", str(path)) from error
 
     def remove(self) -> None:
         """When the picture is done."""

@@ -1,5 +1,6 @@
 """last.pt: everything that a run needs to go on, checked before any of it is believed."""
 
+import errno
 import hashlib
 import logging
 import zipfile
@@ -33,7 +34,12 @@ def save_run_state(state: Mapping[str, Any], folder: Path) -> None:
     """Write `state`, which has `KEYS`, to `folder`; its sum comes behind the archive, whose readers do not mind."""
     assert tuple(state) == KEYS
     with atomic_path(folder / NAME) as temporary:
-        torch.save(dict(state), temporary)
+        try:
+            torch.save(dict(state), temporary)
+        except RuntimeError as error:  # what torch makes of a full disk, in words of its own source
+            raise OSError(
+                errno.ENOSPC, "the checkpoint cannot be written; is the disk full?", str(folder / NAME)
+            ) from error
         total = hashlib.sha256()
         with temporary.open("r+b") as file:
             while block := file.read(BLOCK):

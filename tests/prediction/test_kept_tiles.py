@@ -82,3 +82,14 @@ def test_other_settings_another_file_or_damage_count_for_nothing(slide: Path, tm
     assert TileFiles(tmp_path, "settings", state_of(slide)).load(GRID, 3) is None
     files.remove()
     assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_a_full_disk_is_no_fault_of_a_tile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
+
+    (tmp_path / "a.png").touch()
+    found = Instances.empty((32, 32), ("a",))
+    monkeypatch.setattr("torch.save", fail)
+    with pytest.raises(OSError, match=r"a tile cannot be kept; is the disk full\?"):
+        TileFiles(tmp_path, "key", state_of(tmp_path / "a.png")).save(GRID, 0, found)

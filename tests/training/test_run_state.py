@@ -106,3 +106,13 @@ def test_a_whole_one_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     save_run_state(state(), tmp_path)
     load_run_state(tmp_path, CPU)
     assert caplog.text == ""
+
+
+def test_a_full_disk_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: Any) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 215424 vs 215312")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match=r"the checkpoint cannot be written; is the disk full\?: '.*last\.pt'"):
+        save_run_state(state(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
