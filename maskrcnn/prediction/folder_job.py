@@ -161,6 +161,8 @@ def infer_files(
 
         def prepare() -> tuple[list[JobPage], list[int]]:
             stack.enter_context(folder_lock(out, "infer"))
+            if (out / RECORDS).is_symlink():  # its old records and tiles would be removed, whoever's folder that is
+                raise ValueError(f"{out / RECORDS}: this is a link; expected a folder of ours, or nothing")
             clear_temporaries(out)
             if redo:
                 shutil.rmtree(tiles, ignore_errors=True)

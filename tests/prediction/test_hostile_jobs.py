@@ -332,3 +332,18 @@ def test_a_pipe_among_the_records_is_not_waited_for(predictor: maskrcnn.Predicto
     os.mkfifo(files[0].parents[1] / "out" / ".done" / "a.jsonl")
     _, said = run(predictor, files)
     assert said[0] == "done before: 4 of 4 images (redo does them again)"
+
+
+def test_a_link_in_the_place_of_the_records_is_not_followed(predictor: maskrcnn.Predictor, files: list[Path]) -> None:
+    """Where it leads, records and tiles would be removed."""
+    theirs, out = files[0].parents[1] / "mine", files[0].parents[1] / "out"
+    for folder in (theirs / "tiles", out):
+        folder.mkdir(parents=True)
+    (theirs / "a.jsonl").write_text("precious")
+    try:
+        (out / ".done").symlink_to(theirs)
+    except OSError:
+        pytest.skip("this file system has no links")
+    with pytest.raises(ValueError, match=r"\.done: this is a link"):
+        run(predictor, files, redo=True)
+    assert sorted(path.name for path in theirs.iterdir()) == ["a.jsonl", "tiles"]
