@@ -16,6 +16,8 @@ PEAK_BYTES_PER_PIXEL = BYTES_PER_PIXEL + 4
 """What reading takes at most: the stored numbers, RGB, and one byte more on the way; 2 GB for 200 million pixels."""
 DECODER_BYTES_PER_PIXEL = {"WEBP": 16, "JPEG2000": 18, "AVIF": 12}
 """What reading takes of formats whose decoder keeps copies of its own."""
+SMALL_FILE_BYTES = 64 << 20
+"""Files up to this size are opened to see how many pixels they claim."""
 MAX_SMALL_READS = 5_000_000
 """Of a few bytes each, by which Pillow skips what it does not know, a byte at a time: about 5 s. A GIF of a gigabyte
 takes so many."""
@@ -72,7 +74,7 @@ def expect_file_within(name: str, file_bytes: int, max_pixels: int | None, forma
 
     Of some formats (WebP, AVIF) Pillow reads all to see what it is, of others it looks through what may be zeros.
     """
-    limit = BYTES_PER_PIXEL * allowed_pixels(max_pixels)
+    limit = max(SMALL_FILE_BYTES, BYTES_PER_PIXEL * allowed_pixels(max_pixels))
     if file_bytes > limit:
         raise ImageTooLargeError(
             f"{name}: the file has {_millions(file_bytes)} MB, more than the {_millions(limit)} allowed for {format}"
