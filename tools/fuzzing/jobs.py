@@ -47,7 +47,7 @@ def _read_records(folder: Path) -> str:
 
 @cache
 def _trainer() -> tuple[Trainer, bytes, str]:
-    """A run after no step, its last.pt, and what `_state` says of it."""
+    """A run after one step, its last.pt, and what `_state` says of it."""
     model = model_settings(
         resize={"mode": "scale", "scale": 1.0},
         backbone={"depth": 18, "stem_channels": 4},
@@ -65,6 +65,7 @@ def _trainer() -> tuple[Trainer, bytes, str]:
             (Path(folder) / f"{i}.png").write_bytes(photo(i))
         trainer = Trainer(config, load_annotations(Path(folder) / "set.json", folder).light(), None, folder)
         _step(trainer)  # the optimiser has buffers then
+        trainer.progress = trainer.progress.model_copy(update={"step": 1})
         trainer.save()
         return trainer, (Path(folder) / "last.pt").read_bytes(), _state(trainer)
 

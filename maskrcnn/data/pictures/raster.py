@@ -73,6 +73,9 @@ class _FewReads:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
+    def __repr__(self) -> str:  # which Pillow puts into messages
+        return repr(self._name)
+
 
 def _num_scans(file: BinaryIO) -> int:
     """Marks of a scan in a JPEG file."""
