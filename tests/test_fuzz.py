@@ -15,7 +15,7 @@ from fuzzing.children import Limits, SilentDifferenceError, Target, run_cases
 from fuzzing.images import IMAGE_TARGETS
 from fuzzing.jobs import JOB_TARGETS
 
-MANY = {"image": 60, "checkpoint": 60, "pickle": 60}
+MANY = {"image": 60, "checkpoint": 60, "pickle": 60, "run-config": 40}
 FEW = {f"page-{name}": 1 for name in SETS} | {"run-state": 10}
 TARGETS = [*IMAGE_TARGETS, *ANNOTATION_TARGETS, *CHECKPOINT_TARGETS, *JOB_TARGETS]
 CASES = {target.name: (MANY | FEW).get(target.name, 12) for target in TARGETS}

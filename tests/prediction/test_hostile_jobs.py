@@ -311,15 +311,16 @@ def test_a_file_replaced_with_equal_size_and_time_is_done_again(
 def test_scores_that_are_no_numbers_fail_their_picture_only(
     predictor: maskrcnn.Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = pipeline.coco_dict
+    original, bad = maskrcnn.Predictor.__call__, np.roll(PICTURE, 1, axis=1)
 
-    def spoilt(results, *rest):
-        (name, found), *_ = results
-        if name.endswith("1.png"):
-            found.scores[0] = float("nan")
-        return original([(name, found)], *rest)
+    def spoilt(self: maskrcnn.Predictor, images: list[np.ndarray]):
+        results = original(self, images)
+        for image, found in zip(images, results, strict=True):
+            if np.array_equal(image, bad):
+                found.scores[0] = float("nan")
+        return results
 
-    monkeypatch.setattr(pipeline, "coco_dict", spoilt)
+    monkeypatch.setattr(maskrcnn.Predictor, "__call__", spoilt)
     run(predictor, files, is_drawn=False)
     rows = table(files)
     assert rows["1.png"]["status"].startswith("failed: scores of object 0 are no finite numbers")

@@ -70,4 +70,5 @@ def _expect_finite(file_name: str, instances: Instances) -> None:
         values = getattr(instances, name)
         bad = (~values.isfinite()).nonzero()[:, 0].tolist()
         if bad:
-            raise ValueError(f"{file_name}: {name} of object {bad[0]} are no finite numbers: {values[bad[0]].tolist()}")
+            where = f"{file_name}: " if file_name else ""
+            raise ValueError(f"{where}{name} of object {bad[0]} are no finite numbers: {values[bad[0]].tolist()}")
