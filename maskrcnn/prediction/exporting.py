@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from maskrcnn.data.annotations import Annotations
-from maskrcnn.data.images import read_image
 from maskrcnn.data.pictures.geo import geo_reference
 from maskrcnn.prediction.job_records import JobPage, Records
 from maskrcnn.report.export.picture import FoundObject, FoundPicture, GeoReference, stems
@@ -47,7 +46,7 @@ def pictures_of_annotations(table: Annotations, *, is_read: bool = True) -> Iter
 
     `is_read`: the files of the pictures are in the table's folder.
     """
-    names = [(name, table.coco["images"][i].get("page")) for i, name in enumerate(table.file_names)]
+    names = [(name, table.page(i)) for i, name in enumerate(table.file_names)]
     class_of = dict(zip(table.category_ids, table.class_names, strict=True))
     for i, stem in enumerate(stems(names)):
         objects: list[FoundObject] = []
@@ -62,9 +61,14 @@ def pictures_of_annotations(table: Annotations, *, is_read: bool = True) -> Iter
                 x, y, width, height = table.mask_boxes_xywh[row].tolist()
             known = {"category_id": table.category_ids[table.labels[row]], "segmentation": table.rle(row)}
             numbers = {key: record[key] for key in ("score", "track_id") if isinstance(record.get(key), int | float)}
-            objects.append(_found(known | numbers | {"bbox": [x, y, width, height]}, class_of, None))
+            found = _found(known | numbers | {"bbox": [x, y, width, height]}, class_of, None)
+            objects.append(replace(found, number=record.get("number")))
+        own = [one.number for one in objects]
+        are_numbers = all(type(number) is int and 0 < number < 1 << 31 for number in own)
+        if not are_numbers or len(set(own)) < len(own):  # only infer's own are known to be good
+            objects = [replace(one, number=None) for one in objects]
         path = table.image_path(i)
-        pixels, geo = (partial(read_image, path), _geo(path)) if is_read else (None, None)
+        pixels, geo = (partial(table.read, i), _geo(path)) if is_read else (None, None)
         yield FoundPicture(*names[i][:1], stem, table.size(i), objects, names[i][1], pixels, geo, num_empty)
 
 
