@@ -33,4 +33,4 @@ def membership(points: np.ndarray, regions: Sequence[Region]) -> np.ndarray:
 
 def names_of(is_in: np.ndarray, regions: Sequence[Region]) -> list[str]:
     """The names of the regions that each object is in, from `membership`, such as "left; whole"; "" for none."""
-    return ["; ".join(regions[i].name for i in np.flatnonzero(row)) for row in is_in]
+    return ["; ".join(regions[i].name for i in np.flatnonzero(row).tolist()) for row in is_in]

@@ -51,7 +51,8 @@ class TiffSource:
         looked_at: Sequence[int],
         measured: Sequence[int],
     ) -> None:
-        self._pages, self._page, self._planes, self._name = pages, page, planes, name
+        self._pages, self._page, self._name = pages, page, name
+        self._planes: Planes | None = planes
         self._looked_at, self._measured = looked_at, measured
         self._file, self._cache = SharedFile(file, name), SegmentCache(CACHE_BYTES)
         self._directories: dict[tuple[int, int], Directory] = {}
