@@ -42,7 +42,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        if error.filename is None:  # a full disk, which does not say what was being written
+        if error.filename is None and error.errno is not None:  # a full disk does not say what was being written
             error.filename = str(path)
         raise
     finally:

@@ -138,7 +138,7 @@ def time_loading(trainer: Trainer) -> list[Row]:
     settings = trainer.config.train
     transforms = build_transforms(settings.augment, trainer.model.resize)
     places: dict[str, list[tuple[Any, str]]] = {
-        "read the image": [(annotations, "read_image")],
+        "read the image": [(annotations, "read_by")],
         "read the masks": [(Annotations, "targets")],
         **{type(transform).__name__: [(type(transform), "__call__")] for transform in transforms},
         "paste objects": [(loading, "paste_objects")],

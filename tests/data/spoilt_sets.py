@@ -4,6 +4,7 @@ The numbers are those of the list of user pains: 7 degenerate boxes, 8 empty ima
 RLE, 15 EXIF, 16 odd files, 27 polygons, 28 one object counted twice; 0 is what no pain names.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -161,6 +162,13 @@ def pain_11_a_name_with_backslashes(spoilt: CocoSet) -> None:
     (spoilt.folder / "images").mkdir()
     (spoilt.folder / "1.png").rename(spoilt.folder / "images" / "1.png")
     spoilt.coco["images"][0]["file_name"] = "images\\1.png"
+
+
+@names("file-name-bytes", "is not UTF-8")
+def a_name_of_other_bytes(spoilt: CocoSet) -> None:
+    name = os.fsdecode(b"1\xff.png")
+    (spoilt.folder / "1.png").rename(spoilt.folder / name)
+    spoilt.coco["images"][0]["file_name"] = name
 
 
 @names("point-pairs", "pairs", 1)

@@ -155,7 +155,7 @@ def test_a_page_that_is_cut_off_is_said_and_the_rest_counted(
 def test_a_file_that_is_written_anew_meanwhile(tmp_path: Path, frames: list[np.ndarray]) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.stack(frames), photometric="rgb")
-    reader = PageReader(Reading())
+    reader = PageReader(Reading(), lambda size: False)
     state, page = reader.read(JobPage(path, 1, NUM))
     assert np.array_equal(page.image, frames[1])
     tifffile.imwrite(path, np.stack(frames[::-1] + frames[:1]), photometric="rgb")

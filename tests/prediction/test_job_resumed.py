@@ -223,7 +223,7 @@ def test_a_disk_that_is_full_costs_nothing_that_was_done(job: Job, monkeypatch: 
 
 
 def test_a_process_that_died_leaves_nothing_merged(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = iter(("files", "settings", "todo", "failures", "end"))
+    steps = iter(("files", "settings", "todo", "slides", "failures", "end"))
 
     def gather(value: object) -> list[object]:
         if next(steps) in ("failures", "end"):

@@ -241,7 +241,7 @@ def test_the_best_weights_are_kept(
         return fake_figures(best_by, value)
 
     monkeypatch.setattr(validation_module, "NUM_PICTURES", 0)
-    monkeypatch.setattr(validation_module, "detect_all", lambda *_: {})
+    monkeypatch.setattr(validation_module, "detect_all", lambda *_, **__: {})
     monkeypatch.setattr(validation_module, "evaluate", fake_evaluation)
     monkeypatch.setattr(validation_module, "write_evaluation", lambda *_: None)
     run = config(steps=4, evaluate_every=1, best_by=best_by, val_loss=False)
@@ -364,8 +364,8 @@ def test_a_run_without_progress_stops_early(
 ) -> None:
     left = iter([0.3, 0.2, 0.1, 0.4])
     monkeypatch.setattr(validation_module, "NUM_PICTURES", 0)
-    monkeypatch.setattr(validation_module, "detect_all", lambda *_: {})
-    monkeypatch.setattr(validation_module, "evaluate", lambda *_: fake_figures("mask_ap", next(left)))
+    monkeypatch.setattr(validation_module, "detect_all", lambda *_, **__: {})
+    monkeypatch.setattr(validation_module, "evaluate", lambda *_, **__: fake_figures("mask_ap", next(left)))
     monkeypatch.setattr(validation_module, "write_evaluation", lambda *_: None)
     run = config(steps=4, evaluate_every=1, patience=2, val_loss=False)
     trainer = Trainer(run, train, val, tmp_path)
