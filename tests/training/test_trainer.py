@@ -236,7 +236,7 @@ def test_the_best_weights_are_kept(
 ) -> None:
     left = iter(values)
 
-    def fake_evaluation(*_: object) -> SimpleNamespace:
+    def fake_evaluation(*_: object, **__: object) -> SimpleNamespace:
         value = next(left)
         return fake_figures(best_by, value)
 
