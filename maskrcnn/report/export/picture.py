@@ -119,7 +119,7 @@ def stems(pictures: Sequence[tuple[str, int | None]]) -> list[str]:
 def _safe(path: PurePosixPath, page: int | None) -> str:
     parts = [part for part in path.parts if part not in ("/", ".", "..")] or ["picture"]
     if page is not None:
-        parts[-1] = f"{parts[-1]}_page{page + 1}"
+        parts[-1] = f"{parts[-1]}_page{page}"
     return "/".join(safe_name(part) for part in parts)
 
 

@@ -99,7 +99,7 @@ def test_stems_are_different_in_any_case_and_keep_folders():
     given = [("a/b.png", None), ("a/b.tif", None), ("A/B.PNG", None), ("c.tif", 0), ("c.tif", 1), ("d.png", None)]
     made = stems(given)
     assert len({stem.lower() for stem in made}) == len(given)
-    assert made[3:] == ["c_page1", "c_page2", "d"]
+    assert made[3:] == ["c_page0", "c_page1", "d"]
     assert made[0] == "a/b_png"
 
 
