@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -161,6 +161,18 @@ def size_problem(path: Path, size: tuple[int, int], expected: tuple[int, int], s
     kind = "swapped-size" if size == expected[::-1] else "wrong-size"
     says = f"{source} {expected[0]} x {expected[1]}"
     return found(kind, f"the image is {size[0]} x {size[1]} (height x width), {says}; left out", path)
+
+
+def read_splits(
+    path: Path, images: Path | None, holds: Any, read_split: Callable[[Path, Path | None], Reading]
+) -> dict[str, Reading]:
+    """What `read_split` makes of each part of `path` that `holds` something, with the folder of its pictures (None: not
+    given); images beside them that nobody annotated are told."""
+    readings = {
+        split: read_split(part, folder_of_split(images, part, split)) for split, part in parts_with(path, holds).items()
+    }
+    next(iter(readings.values())).problems.extend(unannotated(readings))
+    return readings
 
 
 def unannotated(readings: Mapping[str, Reading]) -> list[Problem]:

@@ -30,14 +30,12 @@ def read(path: Path, images: Path | None) -> dict[str, Annotations]:
 
     Coordinates are pixels; of a file with a `crs` they are those of the map, and its picture has to be a GeoTIFF.
     """
-    parts = finding.parts_with(path, _files_in)
-    readings = {}
-    for split, part in parts.items():
-        given = finding.folder_of_split(images, part, split)
+
+    def read_split(part: Path, given: Path | None) -> Reading:
         files = [part] if part.is_file() else sorted(f for end in ENDINGS for f in part.glob(f"*{end}"))
-        readings[split] = _read_split(files, given)
-    next(iter(readings.values())).problems.extend(finding.unannotated(readings))
-    return assemble(readings, path, images)
+        return _read_split(files, given)
+
+    return assemble(finding.read_splits(path, images, _files_in, read_split), path, images)
 
 
 def _files_in(path: Path) -> list[Path]:

@@ -41,12 +41,9 @@ def read(path: Path, images: Path | None) -> dict[str, Annotations]:
         MissingPackageError: roifile is not installed.
     """
     roifile = needed("roifile", "imagej", "ROIs of ImageJ")
-    parts = finding.parts_with(path, _files_in)
-    readings = {}
-    for split, part in parts.items():
-        given = finding.folder_of_split(images, part, split)
-        readings[split] = _read_split(roifile, _files_in(part), given)
-    next(iter(readings.values())).problems.extend(finding.unannotated(readings))
+    readings = finding.read_splits(
+        path, images, _files_in, lambda part, given: _read_split(roifile, _files_in(part), given)
+    )
     return assemble(readings, path, images)
 
 

@@ -33,15 +33,14 @@ def read(path: Path, images: Path | None) -> dict[str, Annotations]:
 
     Pictures are found by the last part of their address, beside the file, in images/, or in `images`.
     """
-    parts = finding.parts_with(path, _files_in)
-    readings = {}
-    for split, part in parts.items():
-        given = finding.folder_of_split(images, part, split)
-        readings[split] = Reading()
-        for file in _files_in(part):
-            _read_tasks(file, [given] if given else [file.parent, file.parent / "images"], readings[split])
-    next(iter(readings.values())).problems.extend(finding.unannotated(readings))
-    return assemble(readings, path, images)
+    return assemble(finding.read_splits(path, images, _files_in, _read_split), path, images)
+
+
+def _read_split(part: Path, images: Path | None) -> Reading:
+    reading = Reading()
+    for file in _files_in(part):
+        _read_tasks(file, [images] if images else [file.parent, file.parent / "images"], reading)
+    return reading
 
 
 def _files_in(path: Path) -> list[Path]:

@@ -36,11 +36,7 @@ def read(path: Path, images: Path | None) -> dict[str, Annotations]:
 
     Pictures are where imagePath says, or beside the file, or in `images`.
     """
-    readings = {
-        split: _read_split(part, finding.folder_of_split(images, part, split))
-        for split, part in finding.parts_with(path, lambda part: finding.json_files(part, "labelme")).items()
-    }
-    next(iter(readings.values())).problems.extend(finding.unannotated(readings))
+    readings = finding.read_splits(path, images, lambda part: finding.json_files(part, "labelme"), _read_split)
     return assemble(readings, path, images)
 
 
