@@ -1,6 +1,7 @@
 """What a job found, or what a file of annotations holds, on its way into the formats of other tools."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,12 +10,17 @@ from typing import Any
 import numpy as np
 
 from maskrcnn.data.annotations import Annotations
+from maskrcnn.data.pages import Page, Reading
 from maskrcnn.data.pictures.geo import geo_reference
+from maskrcnn.prediction.job_pages import PageReader
 from maskrcnn.prediction.job_records import JobPage, Records
+from maskrcnn.report.export.formats import write_formats
 from maskrcnn.report.export.picture import FoundObject, FoundPicture, GeoReference, stems
 from maskrcnn.structures.polygons import Polygon
 
 Ring = list[float]
+EXPORTS = "exports"
+"""Folder in the output folder for files of other tools."""
 
 
 def pictures_of_job(
@@ -105,3 +111,31 @@ def _found(annotation: Mapping[str, Any], class_of: Mapping[int, str], outline: 
 def _geo(path: Path) -> GeoReference | None:
     found = geo_reference(path)
     return GeoReference(*found) if found is not None else None
+
+
+def export_job(
+    out: Path,
+    exports: Sequence[str],
+    records: Records,
+    names: Mapping[JobPage, str],
+    class_names: Sequence[str],
+    category_ids: Sequence[int] | None,
+    reading: Reading,
+    overwrite: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Write the objects of the pages that are done in the formats `exports`, and `say` what each loses."""
+    if not exports:
+        return
+    class_of = dict(zip(category_ids or range(1, len(class_names) + 1), class_names, strict=True))
+    with closing(PageReader(reading, lambda size: False)) as reader:
+        pictures = pictures_of_job(records, names, class_of, lambda page: _image(reader, page))
+        done = write_formats(out / EXPORTS, exports, pictures, class_names, overwrite=overwrite, outlines_said=say)
+    for one in done:
+        say(str(one))
+
+
+def _image(reader: PageReader, page: JobPage) -> np.ndarray:
+    content = reader.read(page)[1]
+    assert isinstance(content, Page)  # since nothing is to be done in tiles
+    return content.image

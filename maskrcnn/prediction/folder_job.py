@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -15,12 +14,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from maskrcnn.data.pages import Page, Planes, Reading
+from maskrcnn.data.pages import Planes, Reading
 from maskrcnn.distributed import gather, is_first, rank, world_size
 from maskrcnn.files import clear_temporaries, folder_lock
 from maskrcnn.names import printable
-from maskrcnn.prediction.exporting import pictures_of_job
-from maskrcnn.prediction.job_names import common_folder, drawing_names, full_drawing, page_drawing, relative_names
+from maskrcnn.prediction.exporting import export_job
+from maskrcnn.prediction.job_names import (
+    common_folder,
+    drawing_paths,
+    expect_no_source,
+    expect_ours,
+    full_drawing,
+    page_drawing,
+    relative_names,
+)
 from maskrcnn.prediction.job_pages import PageReader, num_pages, pages_of
 from maskrcnn.prediction.job_predictor import JobPredictor, finds_classes
 from maskrcnn.prediction.job_records import FileState, JobPage, Records, settings_key
@@ -45,18 +52,15 @@ from maskrcnn.prediction.pipeline import OutputError, PictureError, finished
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.scene_files import PANOPTIC, SceneFiles
 from maskrcnn.prediction.slide_job import share_tiles
-from maskrcnn.report.export.formats import write_formats
 from maskrcnn.report.labels import LabelMode
 from maskrcnn.report.selection import Selection
 from maskrcnn.report.semantic_files import MAP_ENDING
-from maskrcnn.report.written import DRAWING_ENDING, is_ours
+from maskrcnn.report.written import DRAWING_ENDING
 from maskrcnn.spelling import did_you_mean
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.regions import Region
 
 LOGGER = logging.getLogger("maskrcnn")
-EXPORTS = "exports"
-"""Folder in the output folder for files of other tools."""
 RECORDS = ".done"
 """Folder in the output folder for what is known of pictures that are done."""
 MAX_SERIES_SAID = 5
@@ -136,7 +140,7 @@ def infer_files(
     root = common_folder(file.parent for file in files) if root is None else root
     names = relative_names(files, root)
     ending = MAP_ENDING if finds_classes(predictor) else DRAWING_ENDING
-    drawings = _drawings(names, "" if root is None else root.absolute().name, out, ending)
+    drawings = drawing_paths(names, "" if root is None else root.absolute().name, out, ending)
     scenes = SceneFiles(predictor.scenes, is_drawn) if predictor.scenes is not None else None
     _expect_same_files(files)
     is_alone = len(files) == 1 and num_pages(files[0], reading) == 1
@@ -174,13 +178,13 @@ def infer_files(
             places = [place for page in pages if (place := drawing_of(page)) is not None]
             if scenes is not None:
                 places += [path for page in pages for path in scenes.paths(place_of(page))]
-            _expect_no_source(out, places, files)
+            expect_no_source(out, places, files)
             if not overwrite:
                 tables = [COUNTS, INSTANCES, MEASUREMENTS, *[REGIONS] * bool(regions), *[HISTOGRAMS] * histograms]
                 tables += [PANOPTIC] * (scenes is not None)
                 tables = [SHARES, CLASSES] if finds_classes(predictor) else tables
                 whole = [full_drawing(place) for place in places] if full else []
-                _expect_ours([*(out / name for name in tables), *places, *whole])
+                expect_ours([*(out / name for name in tables), *places, *whole])
             _say_pages(pages, len(records.done), say)
             return pages, [i for i, page in enumerate(pages) if page not in records.done]
 
@@ -265,7 +269,7 @@ def infer_files(
                     if scenes is not None:
                         done = [page for page in pages if page in records.done]
                         scenes.write_json(out, ((names[p.file], place_of(p), records.done[p].image_size) for p in done))
-                    _export(out, exports, records, page_names, all_names, category_ids, reading, overwrite, say)
+                    export_job(out, exports, records, page_names, all_names, category_ids, reading, overwrite, say)
             except OSError as error:
                 raise _unwritable(out, error, progress()) from error
             shutil.rmtree(tiles, ignore_errors=True)  # also what was left under other settings
@@ -286,33 +290,6 @@ def _write_scene(
     scenes.write(place_of(page), image, found)
 
 
-def _export(
-    out: Path,
-    exports: Sequence[str],
-    records: Records,
-    names: Mapping[JobPage, str],
-    class_names: Sequence[str],
-    category_ids: Sequence[int] | None,
-    reading: Reading,
-    overwrite: bool,
-    say: Callable[[str], None],
-) -> None:
-    if not exports:
-        return
-    class_of = dict(zip(category_ids or range(1, len(class_names) + 1), class_names, strict=True))
-    with closing(PageReader(reading, lambda size: False)) as reader:
-        pictures = pictures_of_job(records, names, class_of, lambda page: _image(reader, page))
-        done = write_formats(out / EXPORTS, exports, pictures, class_names, overwrite=overwrite, outlines_said=say)
-    for one in done:
-        say(str(one))
-
-
-def _image(reader: PageReader, page: JobPage) -> np.ndarray:
-    content = reader.read(page)[1]
-    assert isinstance(content, Page)  # since nothing is to be done in tiles
-    return content.image
-
-
 def _share_slides(
     predictor: Predictor,
     pages: Sequence[JobPage],
@@ -330,34 +307,6 @@ def _share_slides(
                     share_tiles(predictor, opened.slide.source, kept(page, state))
     with suppress(RuntimeError):  # of a process that died the others do the part
         gather(None)
-
-
-def _drawings(names: Mapping[Path, str], root_name: str, out: Path, ending: str) -> dict[Path, Path]:
-    """Where each file is drawn.
-
-    Raises:
-        ValueError: in the place of one of the files.
-    """
-    chosen = drawing_names(list(names.values()), root_name, ending)
-    drawings = {file: out / chosen[name] for file, name in names.items()}
-    _expect_no_source(out, list(drawings.values()), list(names))
-    return drawings
-
-
-def _expect_no_source(out: Path, drawings: Sequence[Path], files: Sequence[Path]) -> None:
-    sources = {os.path.realpath(file): file for file in files}
-    for drawing in drawings:
-        file = sources.get(os.path.realpath(drawing))
-        if file is not None:
-            raise ValueError(f"{out}: a drawing would replace the image {file}; choose another folder")
-
-
-def _expect_ours(paths: Sequence[Path]) -> None:
-    others = [path for path in paths if os.path.lexists(path) and not is_ours(path)]
-    if others:
-        which = ", ".join(map(str, others[:3])) + ", ..." * (len(others) > 3)
-        what = "a file" if len(others) == 1 else f"{len(others)} files"
-        raise FileExistsError(f"{which}: {what} that no earlier job wrote would be overwritten")
 
 
 def _unwritable(out: Path, error: OSError, progress: str) -> OSError:

@@ -4,12 +4,12 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
 from maskrcnn.names import printable
 from maskrcnn.report.semantic_files import MAP_ENDING
-from maskrcnn.report.written import DRAWING_ENDING
+from maskrcnn.report.written import DRAWING_ENDING, is_ours
 
 MAX_NAME_BYTES = 200
 """Of a drawing's name; file systems take 255, some network ones less."""
@@ -98,3 +98,31 @@ def _with_hash(name: str, taken: set[str]) -> str:
     digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
     lengths = range(_HASH_DIGITS, len(digest) + 1)
     return next(spelling for n in lengths if (spelling := f"{cut}_{digest[:n]}").lower() not in taken)
+
+
+def drawing_paths(names: Mapping[Path, str], root_name: str, out: Path, ending: str) -> dict[Path, Path]:
+    """Where each file is drawn.
+
+    Raises:
+        ValueError: in the place of one of the files.
+    """
+    chosen = drawing_names(list(names.values()), root_name, ending)
+    drawings = {file: out / chosen[name] for file, name in names.items()}
+    expect_no_source(out, list(drawings.values()), list(names))
+    return drawings
+
+
+def expect_no_source(out: Path, drawings: Sequence[Path], files: Sequence[Path]) -> None:
+    sources = {os.path.realpath(file): file for file in files}
+    for drawing in drawings:
+        file = sources.get(os.path.realpath(drawing))
+        if file is not None:
+            raise ValueError(f"{out}: a drawing would replace the image {file}; choose another folder")
+
+
+def expect_ours(paths: Sequence[Path]) -> None:
+    others = [path for path in paths if os.path.lexists(path) and not is_ours(path)]
+    if others:
+        which = ", ".join(map(str, others[:3])) + ", ..." * (len(others) > 3)
+        what = "a file" if len(others) == 1 else f"{len(others)} files"
+        raise FileExistsError(f"{which}: {what} that no earlier job wrote would be overwritten")
