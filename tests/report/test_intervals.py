@@ -26,6 +26,7 @@ def test_on_paper():
     assert intervals.of(np.array([20]), np.array([2.0, 2.0]), 0.9) == [(2, 38)] * 2
     assert intervals.of(np.array([5]), np.array([1.0, 1.0]), 0.9) == [(0, 14)] * 2, "never below nothing"
     assert intervals.of(np.array([5]), np.array([1.05, 1.05]), 0.9) == [(0, 14)] * 2, "14.45 objects are at most 14"
+    assert intervals.of(np.array([20]), np.array([1.05, 1.05]), 0.9) == [(11, 29)] * 2, "10.55 are at least 11"
 
 
 def test_too_few_images_give_none():
@@ -107,7 +108,22 @@ def test_checking_images_by_hand_halves_the_interval():
         return interval[1] - interval[0]
 
     assert width(number) <= width(0) / 2 < width(number - 1)
-    assert spread[order[:10]].mean() > spread[order[-10:]].mean(), "the less sure come first"
+    # One image of spread 9 among 90 of spread 1 is drawn first with a probability of 9 / 99, and early on average.
+    places = [int(np.flatnonzero(check_order(np.r_[np.ones(i), 9.0, np.ones(90 - i)]) == i)[0]) for i in range(91)]
+    assert np.mean(places) < 20, "the less sure come first, about 9 of 90; at random it would be 45"
+
+
+def test_images_checked_by_hand_tell_about_the_others():
+    intervals = CountIntervals.fit(["cell"], 0.5, *counted(200, np.random.default_rng(6)))
+    rest = np.ones(MAX_DRAWN + 500)
+
+    def width(num_checked: int) -> int:
+        interval = intervals.of_sum(10**6, rest, LEVEL, num_checked)
+        assert interval is not None
+        return interval[1] - interval[0]
+
+    # The mean error of n images has a variance of 1 / n; those held back and checked count together, 1500 are the rest.
+    assert width(600) == pytest.approx(width(0) * np.sqrt((1 / 800 + 1 / 1500) / (1 / 200 + 1 / 1500)), rel=0.15)
 
 
 def test_stored_and_read_again():
