@@ -113,6 +113,12 @@ class PictureFile:
                     raise ImageError(f"{name}: {self.num_pages:,} frames, more than the {MAX_PAGES:,} allowed")
 
     @property
+    def frame_s(self) -> float | None:
+        """How long the frame that was read last is shown, in seconds; None where the file does not say it."""
+        shown_ms = self._image.info.get("duration") if self._image is not None else None
+        return shown_ms / 1000 if isinstance(shown_ms, int | float) and shown_ms > 0 else None
+
+    @property
     def held(self) -> str:
         """What there is besides the first page, in words, such as "4 pages (axes TYX of 4 x 40 x 52)"; "" for none."""
         if self.num_pages == 1:
