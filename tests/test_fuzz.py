@@ -9,16 +9,19 @@ import pytest
 if sys.platform == "win32":
     pytest.skip("children are forked", allow_module_level=True)
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-from fuzzing.annotations import ANNOTATION_TARGETS, SETS
+from fuzzing.annotation_sets import SETS
+from fuzzing.annotations import ANNOTATION_TARGETS
 from fuzzing.checkpoints import CHECKPOINT_TARGETS
 from fuzzing.children import Limits, SilentDifferenceError, Target, run_cases
+from fuzzing.exports import EXPORT_TARGETS
 from fuzzing.images import IMAGE_TARGETS
 from fuzzing.jobs import JOB_TARGETS
+from fuzzing.regions import REGION_TARGETS
 
 MANY = {"image": 60, "checkpoint": 60, "pickle": 60, "run-config": 40}
 FEW = {f"page-{name}": 1 for name in SETS} | {"run-state": 10}
-TARGETS = [*IMAGE_TARGETS, *ANNOTATION_TARGETS, *CHECKPOINT_TARGETS, *JOB_TARGETS]
-CASES = {target.name: (MANY | FEW).get(target.name, 12) for target in TARGETS}
+TARGETS = [*IMAGE_TARGETS, *ANNOTATION_TARGETS, *REGION_TARGETS, *EXPORT_TARGETS, *CHECKPOINT_TARGETS, *JOB_TARGETS]
+CASES = {target.name: (MANY | FEW).get(target.name, 10) for target in TARGETS}
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)

@@ -1,9 +1,10 @@
 """Damaged and hostile files, thousands of them, through every reader: each ends in a result or in one sentence.
 
 Real small files are made here, then bytes are changed and structures are given values that do not belong there; a seed
-gives the same cases. Each case runs in a child process with limits on time and memory. Every finding can be kept with
---keep and run again with --only. The status is 1 where there is any. (The generator is our own and small:
-hypothesis, under the MPL, shrinks better but takes several times as long for a case.)
+gives the same cases. Each case runs in a child process with limits on memory and time: the time is that of the
+processor, so that a busy machine makes no case slow; a wide limit by the clock ends what waits without computing.
+Every finding can be kept with --keep and run again with --only. The status is 1 where there is any. (The generator is
+our own and small: hypothesis, under the MPL, shrinks better but takes several times as long for a case.)
 """
 
 import argparse
@@ -17,10 +18,16 @@ from pathlib import Path
 from fuzzing.annotations import ANNOTATION_TARGETS
 from fuzzing.checkpoints import CHECKPOINT_TARGETS
 from fuzzing.children import Limits, Outcome, run_cases
+from fuzzing.exports import EXPORT_TARGETS
 from fuzzing.images import IMAGE_TARGETS
 from fuzzing.jobs import JOB_TARGETS
+from fuzzing.regions import REGION_TARGETS
 
-TARGETS = {target.name: target for target in (*IMAGE_TARGETS, *ANNOTATION_TARGETS, *CHECKPOINT_TARGETS, *JOB_TARGETS)}
+ALL = (
+    *(*IMAGE_TARGETS, *ANNOTATION_TARGETS, *REGION_TARGETS, *EXPORT_TARGETS),
+    *(*CHECKPOINT_TARGETS, *JOB_TARGETS),
+)
+TARGETS = {target.name: target for target in ALL}
 BAD = ("traceback", "crash", "slow", "memory", "differs", "wordy")
 
 
@@ -36,7 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0)
     add("--targets", nargs="+", choices=TARGETS, default=list(TARGETS), metavar="NAME", help=", ".join(TARGETS))
     add("--only", type=int, metavar="INDEX", help="one case of each target, by its number")
-    add("--seconds", type=float, default=10.0, help="limit of a case, processor time")
+    add("--seconds", type=float, default=10.0, help="limit of a case, of the child's processor time")
+    add("--wall-seconds", type=float, default=120.0, help="the same by the clock, for what waits without computing")
     add("--gigabytes", type=float, default=2.0, help="limit of a case, above what the libraries take")
     add("--keep", type=Path, metavar="FOLDER", help="copy the files of every finding there")
     add("--log", type=Path, metavar="FILE.csv", help="a line for each case; those that are in it are not run again")
@@ -46,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     args = build_parser().parse_args(argv)
-    limits = Limits(args.seconds, int(args.gigabytes * 2**30))
+    limits = Limits(args.seconds, int(args.gigabytes * 2**30), args.wall_seconds)
     per_share = args.cases / sum(TARGETS[name].share for name in args.targets)
     num_bad = 0
     totals: Counter[str] = Counter()

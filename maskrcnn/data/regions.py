@@ -15,6 +15,8 @@ from maskrcnn.structures.regions import Region
 MAX_BYTES = 64 << 20
 """Of a file of regions, and of what a zip archive becomes: more is no set of polygons that somebody drew."""
 MAX_REGIONS = 10_000
+MAX_RINGS = 10_000
+"""Of all polygons with their holes: which lies in which is looked at for each pair."""
 MAX_POINTS = 1_000_000
 """Of all polygons: each is compared with every object."""
 _EXPECTED = "expected polygons as GeoJSON, as LabelMe JSON, or as ImageJ's .roi or .zip"
@@ -57,8 +59,9 @@ def read_regions(path: str | Path) -> list[Region]:
         raise RegionError(f"{path}: {_EXPECTED}; it is damaged or none of these ({_reason(error)})") from error
     if not named:
         raise RegionError(f"{path}: there is no area in it; {_EXPECTED}")
-    if len(named) > MAX_REGIONS or sum(len(ring) for _, rings in named for ring in rings) > MAX_POINTS:
-        raise RegionError(f"{path}: more than {MAX_REGIONS:,} regions or {MAX_POINTS:,} points")
+    lengths = [len(ring) for _, rings in named for ring in rings]
+    if len(named) > MAX_REGIONS or len(lengths) > MAX_RINGS or sum(lengths) > MAX_POINTS:
+        raise RegionError(f"{path}: more than {MAX_REGIONS:,} regions, {MAX_RINGS:,} outlines or {MAX_POINTS:,} points")
     seen: Counter[str] = Counter()
     regions = []
     for number, (name, rings) in enumerate(named, start=1):

@@ -115,7 +115,7 @@ def test_what_is_not_there_and_limits(tmp_path: Path, monkeypatch: pytest.Monkey
         read_regions(tmp_path)
     path = write(tmp_path / "a.json", {"shapes": [{"points": SQUARE}] * 3})
     monkeypatch.setattr(regions, "MAX_POINTS", 11)
-    with pytest.raises(RegionError, match="more than 10,000 regions or 11 points"):
+    with pytest.raises(RegionError, match="more than 10,000 regions, 10,000 outlines or 11 points"):
         read_regions(path)
     monkeypatch.setattr(regions, "MAX_BYTES", 10)
     with pytest.raises(RegionError, match="bytes, more than the 10 allowed"):

@@ -17,10 +17,10 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_elements_come_whole(tmp_path: Path):
-    path = write(tmp_path, '<a><b n="1"><c>t&amp;x</c></b><d/><b n="2"/></a>')
+    path = write(tmp_path, '<a><b n="1">text<c d="t&amp;x">text</c></b><d/><b n="2"/></a>')
     found = list(plain_xml(path, "b"))
     assert [one.get("n") for one in found] == ["1", "2"]
-    assert found[0].findtext("c") == "t&x"
+    assert [(one.tag, dict(one.attrib)) for one in found[0]] == [("c", {"d": "t&x"})]
 
 
 @pytest.mark.parametrize("text", [BOMB, OTHER_FILE])

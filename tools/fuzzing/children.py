@@ -134,7 +134,10 @@ def _be_quiet() -> None:
 def _run_case(target: Target, index: int, seed: int, parent: Path) -> Outcome:
     folder = Path(tempfile.mkdtemp(dir=parent))
     try:
-        target.make(folder, _random(target, seed, index))
+        try:
+            target.make(folder, _random(target, seed, index))
+        except Exception:
+            return Outcome(index, "crash", f"the case could not be made: {traceback.format_exc(limit=-4)}")
         start = time.process_time()
         kind, detail = _read_twice(target, folder)
         return Outcome(index, kind, detail, time.process_time() - start)

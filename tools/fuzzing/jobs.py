@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from fuzzing.annotations import PICTURES, SETS, photo
+from fuzzing.annotation_sets import SETS, write_set
 from fuzzing.children import SilentDifferenceError, Target
 from fuzzing.mutations import damaged_bytes, damaged_tree
 from maskrcnn.config import Config, model_settings, validate
@@ -59,10 +59,7 @@ def _trainer() -> tuple[Trainer, bytes, str]:
     train = {"steps": 3, "batch_size": 1, "warmup_steps": 1, "workers": 0, "average_decay": 0.9}
     config = validate(Config, {"model": model, "train": train}, "the fuzzer")
     with tempfile.TemporaryDirectory() as folder:
-        for path, content in SETS["coco"]().items():
-            (Path(folder) / path).write_text(json.dumps(content))
-        for i in PICTURES:
-            (Path(folder) / f"{i}.png").write_bytes(photo(i))
+        write_set(Path(folder), SETS["coco"]())
         trainer = Trainer(config, load_annotations(Path(folder) / "set.json", folder).light(), None, folder)
         _step(trainer)  # the optimiser has buffers then
         trainer.progress = trainer.progress.model_copy(update={"step": 1})

@@ -1,7 +1,10 @@
-"""Damage: to bytes, to text, and to trees of plain values."""
+"""Damage: to bytes, to text, to trees of plain values, to XML and to archives."""
 
 import copy
+import io
 import random
+import xml.etree.ElementTree as ET
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -63,7 +66,16 @@ def _digits(data: bytearray, rng: random.Random) -> None:
     if places:
         at = rng.choice(places)
         data[at : at + 1] = rng.choice(
-            (b"-1", b"1e30", b"NaN", b"99999999999999999999", b"0", b"1e-30", b'"1"', b"null")
+            (
+                *(b"-1", b"1e30", b"1e400", b"-Infinity", b"NaN", b"99999999999999999999", b"0", b"1e-30", b'"1"'),
+                *(
+                    b"null",
+                    b"9" * 5000,
+                    b"[" * 200 + b"]" * 200,
+                    b"[" * 900 + b"]" * 900,
+                    b'{"a":' * 900 + b"1" + b"}" * 900,
+                ),
+            )
         )
 
 
@@ -147,3 +159,84 @@ def damaged_tree(tree: Any, rng: random.Random) -> Any:
             case _:
                 holder[key] = odd_value(rng)
     return whole[0]
+
+
+_XML_TEXTS = (
+    "",
+    "x",
+    "-1",
+    "0",
+    "1e30",
+    "1e400",
+    "nan",
+    "inf",
+    "99999999999999999999",
+    "1,2",
+    "1,2;3,4;",
+    "1 2",
+    "é" * 300,
+)
+_DOCTYPES = (
+    b'<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>',
+    b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]>',
+    b'<!DOCTYPE a SYSTEM "http://localhost/a.dtd">',
+)
+
+
+def damaged_xml(data: bytes, rng: random.Random) -> bytes:
+    """`data` with one to three elements or attributes changed, removed, doubled or nested; or with a document type."""
+    root = ET.fromstring(data)
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        parents = [parent for parent in root.iter() if len(parent)]
+        parent = rng.choice(parents) if parents else root
+        element = rng.choice(list(parent)) if len(parent) else root
+        name = rng.choice(sorted(element.attrib)) if element.attrib else ""
+        match rng.randrange(8):
+            case 0 if element is not root:
+                parent.remove(element)
+            case 1:
+                parent.append(copy.deepcopy(rng.choice(list(root.iter()))))
+            case 2:
+                element.tag = rng.choice(("image", "polygon", "mask", "box", "ellipse", "track", "skeleton", "x"))
+            case 3 if name:
+                del element.attrib[name]
+            case 4:
+                for _ in range(rng.choice((5, 60))):
+                    element = ET.SubElement(element, "image")
+            case _ if name:
+                text = element.attrib[name]
+                element.attrib[name] = rng.choice(
+                    (*_XML_TEXTS, text * 3000, text[: len(text) // 2], f"-{text}", f"{text}0")
+                )
+            case _:
+                element.text = rng.choice(_XML_TEXTS)
+    changed = b'<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root)
+    if rng.random() < 0.05:
+        changed = changed.replace(b"<image ", b"<image>" * 30_000 + b"<image ", 1)
+    if rng.random() < 0.1:
+        changed = changed.replace(b"?>\n", b"?>" + rng.choice(_DOCTYPES) + b"\n", 1)
+    return (
+        changed
+        if rng.random() < 0.9
+        else changed.replace(b"utf-8", rng.choice((b"latin-1", b"utf-16", b"cp037", b"x")), 1)
+    )
+
+
+def damaged_zip(data: bytes, rng: random.Random) -> bytes:
+    """The archive written again with one member damaged, doubled, renamed, or as many zeros as fit in few bytes."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = [(name, archive.read(name)) for name in archive.namelist()]
+    at = rng.randrange(len(members))
+    name, content = members[at]
+    match rng.randrange(8):
+        case 0:
+            members.append((rng.choice(("../x.roi", "a/b.roi", "\x1b[2J.roi", "x" * 300 + ".roi", "é.roi")), content))
+        case 1:
+            members[at] = (name, bytes(rng.choice((0, 64, 1 << 24, 1 << 25))))
+        case _:
+            members[at] = (name, damaged_bytes(content, rng))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()

@@ -13,6 +13,7 @@ from maskrcnn.data.formats.assembling import Picture, Reading, Shape, assemble
 from maskrcnn.data.formats.outlines import ellipse, numbers, rectangle, turned
 from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
 from maskrcnn.structures.rle import Rle, encode_window
+from maskrcnn.untrusted.excerpt import excerpt
 from maskrcnn.untrusted.plain_xml import plain_xml
 
 LOOKED_FOR = "an XML file of CVAT for images (<annotations> with <image>)"
@@ -115,15 +116,17 @@ def _segmentation(element: ET.Element, size: tuple[int, int]) -> list[list[float
 def _mask(element: ET.Element, size: tuple[int, int]) -> Rle:
     """Runs of 0s and 1s, row by row in a window, which may leave the picture."""
     left, top, width, height = (int(_number(element, name)) for name in ("left", "top", "width", "height"))
-    runs = np.array([int(_value(text, "rle")) for text in element.get("rle", "").split(",")], np.int64)
+    counts = [int(_value(text, "rle")) for text in element.get("rle", "").split(",")]
     inside_width, inside_height = min(size[1], left + width) - max(0, left), min(size[0], top + height) - max(0, top)
     if inside_width <= 0 or inside_height <= 0:
         raise AnnotationError(
             "mask-outside-image", f"the mask begins at x {left}, y {top}, outside {size[0]} x {size[1]}"
         )
-    if width > 2 * size[1] or height > 2 * size[0] or (runs < 0).any() or runs.sum() != width * height:
-        raise AnnotationError("rle-counts", f"expected runs that fill {height} x {width}, got a sum of {runs.sum()}")
-    bitmap = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
+    if width > 2 * size[1] or height > 2 * size[0] or min(counts) < 0 or sum(counts) != width * height:
+        raise AnnotationError(
+            "rle-counts", f"expected runs that fill {height} x {width}, got a sum of {excerpt(sum(counts))}"
+        )
+    bitmap = np.repeat(np.arange(len(counts)) % 2 == 1, np.array(counts, np.int64)).reshape(height, width)
     y, x = max(0, -top), max(0, -left)
     return encode_window(bitmap[y : y + inside_height, x : x + inside_width], max(0, left), max(0, top), size)
 
@@ -133,6 +136,6 @@ def _number(element: ET.Element, name: str, otherwise: str = "") -> float:
 
 
 def _value(text: str, name: str) -> float:
-    if not _NUMBER.fullmatch(text.strip()):
+    if not _NUMBER.fullmatch(text.strip()) or not math.isfinite(value := float(text)):
         raise ValueError(f"{name}: expected a number, got {text[:40]!r}")
-    return float(text)
+    return value

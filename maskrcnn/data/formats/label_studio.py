@@ -93,7 +93,9 @@ def _picture(address: str, folders: list[Path]) -> Path:
 
 def _results(task: Mapping[str, Any]) -> list[Any]:
     for key in ("annotations", "predictions"):
-        made = [one for one in task.get(key) or [] if isinstance(one, dict) and not one.get("was_cancelled")]
+        given = task.get(key)
+        made = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+        made = [one for one in made if not one.get("was_cancelled")]
         if made:
             result = made[-1].get("result")
             return result if isinstance(result, list) else []
@@ -106,7 +108,7 @@ def _read_results(
     shapes = []
     for number, region in enumerate(_results(task)):
         kind = region.get("type") if isinstance(region, dict) else None
-        if kind not in TYPES:  # a choice, a text, a relation
+        if not isinstance(kind, str) or kind not in TYPES:  # a choice, a text, a relation
             continue
         place = f"{picture}, region {number}"
         try:

@@ -43,12 +43,14 @@ def entries_of_3(project: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _shape(xy: list[Any]) -> dict[str, Any]:
     sort, *numbers = xy
+    if not isinstance(sort, int):
+        return {"name": "unknown"}
     if sort in _POINT_LISTS:
         return {"name": _POINT_LISTS[sort], "all_points_x": numbers[::2], "all_points_y": numbers[1::2]}
     if sort in _SHAPES:
         name, keys = _SHAPES[sort]
         return {"name": name, **dict(zip(keys, numbers, strict=False))}
-    return {"name": _OTHERS.get(sort, f"shape {sort!r:.20}") if isinstance(sort, int) else "unknown"}
+    return {"name": _OTHERS.get(sort, f"shape {sort!r:.20}")}
 
 
 def _values(given: Any, attributes: dict[str, Any]) -> dict[str, Any]:
