@@ -36,7 +36,7 @@ def damaged_file(path: str, content: Any, rng: random.Random) -> bytes:
     if not isinstance(content, bytes):
         tree = damaged_tree(content, rng) if rng.random() < 0.6 else content
         data = json.dumps(tree).encode("utf-8", "surrogatepass")
-        return damaged_bytes(data, rng) if tree is content or rng.random() < 0.2 else data
+        return damaged_bytes(data, rng) if rng.random() < (0.6 if tree is content else 0.2) else data
     if path.endswith(".xml") and rng.random() < 0.7:
         return damaged_xml(content, rng)
     if path.endswith(".zip") and rng.random() < 0.7:
