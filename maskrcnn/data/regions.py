@@ -145,10 +145,13 @@ def _of_imagej(data: bytes, path: Path) -> Iterator[tuple[str, list[Any]]]:
         raise RegionError("ROIs of ImageJ need the package roifile (pip install 'maskrcnn[imagej]')") from None
     areas = (ROI_TYPE.POLYGON, ROI_TYPE.RECT, ROI_TYPE.OVAL, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED)
     for stem, content in _rois(data, path):
-        roi = ImagejRoi.frombytes(content)
-        if roi.roitype not in areas:
-            continue
-        rings = roi.coordinates(multi=True)
+        try:
+            roi = ImagejRoi.frombytes(content)
+            if roi.roitype not in areas:
+                continue
+            rings = roi.coordinates(multi=True)
+        except Exception as error:  # damaged bytes raise whatever they lead to
+            raise ValueError(_reason(error)) from None
         yield roi.name or stem, list(rings) if isinstance(rings, list) else [rings]
 
 
@@ -161,7 +164,11 @@ def _rois(data: bytes, path: Path) -> Iterator[tuple[str, bytes]]:
         if sum(info.file_size for info in inside) > MAX_BYTES or len(inside) > MAX_REGIONS:
             raise RegionError(f"more than {MAX_BYTES:,} bytes or {MAX_REGIONS:,} regions in the archive")
         for info in inside:
-            yield Path(info.filename).stem, archive.read(info)
+            try:
+                content = archive.read(info)
+            except Exception as error:  # damage and unknown compression raise nearly anything
+                raise ValueError(_reason(error)) from None
+            yield Path(info.filename).stem, content
 
 
 def _reason(error: Exception) -> str:
