@@ -1,14 +1,19 @@
-"""The options of `infer` about formats of other tools, and what is said of them."""
+"""The options of `infer` about its page and the formats of other tools, and what is said of them."""
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
+from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS
 from maskrcnn.names import printable
+from maskrcnn.prediction.job_predictor import JobPredictor
+from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.export.formats import FORMATS, Exported
 
 
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--export` and `--outlines`."""
+    """`--no-report`, `--export` and `--outlines`."""
+    parser.add_argument("--no-report", action="store_true", help="do not write report.html, the page about all images")
     parser.add_argument(
         "--export",
         nargs="+",
@@ -24,6 +29,14 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
         help="of --export: along the edges of the pixels, or between them where the network's mask crosses 0.5 "
         "(default: %(default)s)",
     )
+
+
+def about_weights(args: argparse.Namespace, predictor: JobPredictor) -> dict[str, str]:
+    """What the page says of the weights: their file, and what they carry about themselves."""
+    if not isinstance(predictor, Predictor):
+        return {} if args.weights is None else {"weights": Path(args.weights).name}
+    words = {name: text for name, text in predictor.card.items() if isinstance(text, str)}
+    return {"weights": Path(args.weights or DEFAULT_WEIGHTS).name, **words}
 
 
 def say_exported(exported: Sequence[Exported]) -> None:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from maskrcnn.checkpoints.semantic_weights import load_semantic
 from maskrcnn.cli.default_weights import DEFAULT_IS_FOR, warn_of_photographs
 from maskrcnn.cli.errors import report
-from maskrcnn.cli.export_arguments import add_export_arguments
+from maskrcnn.cli.export_arguments import about_weights, add_export_arguments
 from maskrcnn.cli.measure_arguments import add_measure_arguments
 from maskrcnn.cli.method_arguments import add_method_arguments, method_predictor
 from maskrcnn.cli.model_arguments import add_model_arguments, add_tile_arguments, load_predictor
@@ -160,6 +160,8 @@ def execute(args: argparse.Namespace) -> int:
                     pixel_size_um=args.pixel_size,
                     exports=args.export,
                     smooth_outlines=args.outlines == "smooth",
+                    has_report=not args.no_report,
+                    about=about_weights(args, predictor),
                     regions=regions,
                     histograms=args.histograms,
                     labels=args.labels,
@@ -322,6 +324,7 @@ def _print_summary(
             f"{summary.root or '/'}"
         )
     tables = "regions.csv, " * (args.region is not None) + "measurements.png, " * args.histograms
+    tables += "report.html, " * (not args.no_report)
     tables += "panoptic.json and its PNGs, " * knows_stuff
     written = f"{'drawings, ' * (not args.no_draw)}{tables}counts.csv, measurements.csv and instances.json"
     if has_maps:

@@ -1,13 +1,11 @@
 """Many picture files through a predictor: drawings, counts and COCO JSON in one folder, whatever interrupts it."""
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,9 +26,11 @@ from maskrcnn.prediction.job_names import (
     page_drawing,
     relative_names,
 )
-from maskrcnn.prediction.job_pages import PageReader, num_pages, pages_of
+from maskrcnn.prediction.job_pages import num_pages, pages_of
 from maskrcnn.prediction.job_predictor import JobPredictor, finds_classes
+from maskrcnn.prediction.job_processes import expect_same_files, from_first, share_slides, wait_for_all
 from maskrcnn.prediction.job_records import FileState, JobPage, Records, settings_key
+from maskrcnn.prediction.job_report import REPORT, facts_of, write_report
 from maskrcnn.prediction.job_results import (
     CLASSES,
     COUNTS,
@@ -51,7 +51,6 @@ from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.pipeline import OutputError, PictureError, finished
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.scene_files import PANOPTIC, SceneFiles
-from maskrcnn.prediction.slide_job import share_tiles
 from maskrcnn.report.labels import LabelMode
 from maskrcnn.report.selection import Selection
 from maskrcnn.report.semantic_files import MAP_ENDING
@@ -90,6 +89,8 @@ def infer_files(
     exports: Sequence[str] = (),
     smooth_outlines: bool = False,
     draws_full: bool = False,
+    has_report: bool = True,
+    about: Mapping[str, str] | None = None,
     say: Callable[[str], None] = LOGGER.info,
     on_failure: Callable[[Exception], None] | None = None,
 ) -> JobSummary:
@@ -122,6 +123,8 @@ def infer_files(
         labels: what is written at objects that are drawn, of `maskrcnn.draw`.
         draws_full: write also `<stem>_instances.tif` for each slide, a pyramidal TIFF of its full size. A slide is an
             image of more than 20 megapixels that is done in tiles; it is drawn as an overview.
+        has_report: write report.html, a page to look at the folder; not of weights that give a class for every pixel.
+        about: what that page says of the weights, a text by its name, before the settings.
         say: takes one line for each page that was done; the logger "maskrcnn" where none is given.
         on_failure: takes the error of each page that could not be done; its text names the file. None logs a warning.
 
@@ -142,13 +145,14 @@ def infer_files(
     ending = MAP_ENDING if finds_classes(predictor) else DRAWING_ENDING
     drawings = drawing_paths(names, "" if root is None else root.absolute().name, out, ending)
     scenes = SceneFiles(predictor.scenes, is_drawn) if predictor.scenes is not None else None
-    _expect_same_files(files)
+    expect_same_files(files)
+    has_report = has_report and not finds_classes(predictor)
     is_alone = len(files) == 1 and num_pages(files[0], reading) == 1
     folder = None if is_alone or not files else out / RECORDS
     smooth = smooth_outlines and bool(exports)
     make_key = cache(lambda: settings_key(predictor, kept_labels.tolist(), reading, selection, labels, smooth=smooth))
     full = " full" * (draws_full and is_drawn)
-    settings = _from_first(lambda: make_key() + full if folder else "")
+    settings = from_first(lambda: make_key() + full if folder else "")
     tiles = out / RECORDS / TILES
 
     def place_of(page: JobPage) -> Path:
@@ -171,8 +175,9 @@ def infer_files(
             if redo:
                 shutil.rmtree(tiles, ignore_errors=True)
             _load(records, files, drawing_of, redo, say)
-            if scenes is not None:
-                for page in [page for page in records.done if not scenes.are_there(place_of(page))]:
+            for page, done in list(records.done.items()):
+                is_drawn_too = scenes is None or scenes.are_there(place_of(page))
+                if not is_drawn_too or (has_report and not done.has_preview):
                     del records.done[page]
             pages = pages_of(files, {page.file: page.num for page in records.done}, reading)
             places = [place for page in pages if (place := drawing_of(page)) is not None]
@@ -181,7 +186,7 @@ def infer_files(
             expect_no_source(out, places, files)
             if not overwrite:
                 tables = [COUNTS, INSTANCES, MEASUREMENTS, *[REGIONS] * bool(regions), *[HISTOGRAMS] * histograms]
-                tables += [PANOPTIC] * (scenes is not None)
+                tables += [REPORT] * has_report + [PANOPTIC] * (scenes is not None)
                 tables = [SHARES, CLASSES] if finds_classes(predictor) else tables
                 whole = [full_drawing(place) for place in places] if full else []
                 expect_ours([*(out / name for name in tables), *places, *whole])
@@ -194,9 +199,9 @@ def infer_files(
 
         pages: list[JobPage]
         todo: list[int]
-        pages, todo = _from_first(prepare)
+        pages, todo = from_first(prepare)
         if world_size() > 1 and isinstance(predictor, Predictor):
-            _share_slides(predictor, [pages[i] for i in todo], reading, kept)
+            share_slides(predictor, [pages[i] for i in todo], reading, kept)
         own = [pages[i] for i in todo[rank() :: world_size()]]
         failures: dict[JobPage, str] = {}
         try:
@@ -217,6 +222,7 @@ def infer_files(
                         smooth,
                         partial(_write_scene, scenes, place_of) if scenes is not None else None,
                         is_full=bool(full),
+                        has_preview=has_report,
                         pixel_size_um=pixel_size_um,
                     )
                 ) as results,
@@ -239,7 +245,7 @@ def infer_files(
             raise
         except OutputError as error:
             raise _unwritable(out, error, progress()) from error
-        failures = _wait_for_all(failures)
+        failures = wait_for_all(failures)
         try:
             if not is_first():
                 return JobSummary(root)
@@ -269,6 +275,22 @@ def infer_files(
                     if scenes is not None:
                         done = [page for page in pages if page in records.done]
                         scenes.write_json(out, ((names[p.file], place_of(p), records.done[p].image_size) for p in done))
+                    if has_report:
+                        facts = facts_of(predictor, reading, selection, pixel_size_um, about or {})
+                        rows = count_rows(records, page_names, failures)
+                        write_report(
+                            out,
+                            root,
+                            facts,
+                            all_names,
+                            category_ids,
+                            rows,
+                            records,
+                            page_names,
+                            drawing_of,
+                            pixel_size_um,
+                            regions,
+                        )
                     export_job(out, exports, records, page_names, all_names, category_ids, reading, overwrite, say)
             except OSError as error:
                 raise _unwritable(out, error, progress()) from error
@@ -288,25 +310,6 @@ def _write_scene(
     scenes: SceneFiles, place_of: Callable[[JobPage], Path], page: JobPage, image: np.ndarray, found: Instances
 ) -> None:
     scenes.write(place_of(page), image, found)
-
-
-def _share_slides(
-    predictor: Predictor,
-    pages: Sequence[JobPage],
-    reading: Reading,
-    kept: Callable[[JobPage, FileState], TileFiles],
-) -> None:
-    """Do this process's part of the tiles of every slide, until all have done theirs."""
-    reader = PageReader(reading, predictor.needs_tiles)
-    for page in pages:
-        with suppress(Exception):  # whoever counts the page says what is wrong with it, and does what is missing
-            large = reader.large(page)
-            if large is not None:
-                state, opened = large
-                with closing(opened):
-                    share_tiles(predictor, opened.slide.source, kept(page, state))
-    with suppress(RuntimeError):  # of a process that died the others do the part
-        gather(None)
 
 
 def _unwritable(out: Path, error: OSError, progress: str) -> OSError:
@@ -352,36 +355,6 @@ def _say_pages(pages: Sequence[JobPage], num_done: int, say: Callable[[str], Non
             say(f"{printable(str(file))}: {num} pages, each counted by itself")
     else:
         say(f"{len(series)} files have {sum(series.values())} pages, each counted by itself")
-
-
-def _from_first(make: Callable[[], Any]) -> Any:
-    """What `make` gives in the first process, known to all, or raises."""
-    value, failure = None, None
-    if is_first():
-        try:
-            value = make()
-        except (OSError, ValueError) as error:
-            failure = error
-    value, failure = gather((value, failure))[0]
-    if failure is not None:
-        raise failure
-    return value
-
-
-def _expect_same_files(files: Sequence[Path]) -> None:
-    names = "\0".join(map(str, files)).encode(errors="surrogatepass")
-    if len(set(gather(hashlib.sha256(names).hexdigest()))) > 1:
-        raise ValueError("the processes see different files; each needs all of them, under the same paths")
-
-
-def _wait_for_all(failures: dict[JobPage, str]) -> dict[JobPage, str]:
-    """The pages that any process could not do; where one died, the first has to do with its own."""
-    try:
-        return {page: status for part in gather(failures) for page, status in part.items()}
-    except RuntimeError:  # a process that dies closes its connections
-        if not is_first():
-            raise
-        return failures
 
 
 def _expect_all_done(records: Records, pages: Sequence[JobPage], failures: Mapping[JobPage, str]) -> None:

@@ -42,6 +42,29 @@ class Part(Strict):
     measured: dict[str, list[int | float | None]]
 
 
+class Preview(Strict):
+    """As `maskrcnn.report.preview` makes it."""
+
+    picture: str
+    shaded: str = ""
+    size: Annotated[list[int], Field(min_length=2, max_length=2)]
+    labels: list[int]
+    scores: list[float]
+    paths: list[str]
+    unsure: list["UnsureObject"]
+
+
+class UnsureObject(Strict):
+    """One of the objects of which the network is least sure."""
+
+    number: int
+    label: int
+    score: float
+    picture: str
+    size: Annotated[list[int], Field(min_length=2, max_length=2)]
+    path: str
+
+
 class PartsFile:
     """The objects of a slide in a temporary file, for their number knows no bound; `close` it after use.
 

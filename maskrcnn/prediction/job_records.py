@@ -23,7 +23,16 @@ from pydantic import Field
 import maskrcnn
 from maskrcnn.data.pages import Reading
 from maskrcnn.files import atomic_path
-from maskrcnn.prediction.job_parts import Annotation, PartsFile, Strict, checked_line, is_part, parse_part, text_of
+from maskrcnn.prediction.job_parts import (
+    Annotation,
+    PartsFile,
+    Preview,
+    Strict,
+    checked_line,
+    is_part,
+    parse_part,
+    text_of,
+)
 from maskrcnn.prediction.job_predictor import JobPredictor
 from maskrcnn.report.selection import Selection
 
@@ -84,6 +93,8 @@ class _Record(Strict):
     outlines: list[list[list[list[float]]]] = Field(default_factory=list)
     """Of each annotation the parts, of each part its rings, outer first, x y x y ...; [] where they were not asked
     for, or the pixels are all that is known."""
+    preview: Preview | None = None
+    """For report.html; None where that was not asked for."""
     parts: Number = 0
     """Lines before this one that hold the annotations and measurements of a slide, a part each."""
     part_bytes: Number = 0
@@ -112,6 +123,7 @@ class Done:
     source: Path | IO[bytes]
     offset: int
     """Where the record begins in `source`, bytes."""
+    has_preview: bool
     num_parts: int
     part_bytes: int
     """Of the lines before it that belong to it."""
@@ -149,6 +161,7 @@ class Records:
         place: Mapping[str, int] | None = None,
         pixel_size_um: tuple[float, float] | None = None,
         outlines: Sequence[Any] = (),
+        preview: Mapping[str, Any] | None = None,
         parts: PartsFile | None = None,
     ) -> None:
         """Record that `page`, whose file was in that `state_of` when it was read, is done and drawn in `drawing`.
@@ -175,6 +188,7 @@ class Records:
             "annotations": annotations,
             "measured": measured or {},
             "outlines": outlines,
+            "preview": preview,
         }
         if parts is not None:
             measured = {name: [] for name in parts.columns}
@@ -289,6 +303,15 @@ class Records:
             RuntimeError: the record was changed meanwhile.
         """
         return self._record(page).outlines
+
+    def preview(self, page: JobPage) -> dict[str, Any]:
+        """What `maskrcnn.report.preview` made of a page that is done, if that was recorded, or {}.
+
+        Raises:
+            RuntimeError: the record was changed meanwhile.
+        """
+        preview = self._record(page).preview
+        return {} if preview is None else preview.model_dump()
 
     def compact(self) -> None:
         """Leave on disk only what is done, in one file; this object is of no use any more."""
@@ -427,6 +450,7 @@ def _done(record: _Record, source: Path | IO[bytes], offset: int) -> Done:
         pixel_size_um=(record.pixel_um[0], record.pixel_um[1]) if record.pixel_um else None,
         source=source,
         offset=offset,
+        has_preview=record.preview is not None,
         num_parts=record.parts,
         part_bytes=record.part_bytes,
     )

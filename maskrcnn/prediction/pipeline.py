@@ -1,13 +1,13 @@
 """Pictures on their way: read by other threads, through the network in the caller's, drawn and recorded by others."""
 
 import errno
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,6 +40,7 @@ from maskrcnn.report.draw import figure
 from maskrcnn.report.draw_semantic import semantic_figure
 from maskrcnn.report.labels import LabelMode
 from maskrcnn.report.measure import measure
+from maskrcnn.report.preview import preview
 from maskrcnn.report.selection import Selection
 from maskrcnn.report.semantic_files import MAP_ENDING, OVERLAY_ENDING, write_class_map
 from maskrcnn.report.written import write_drawing
@@ -109,6 +110,7 @@ def finished(
     write_scene: Callable[[JobPage, np.ndarray, Instances], None] | None = None,
     *,
     is_full: bool = False,
+    has_preview: bool = False,
     pixel_size_um: float | None = None,
 ) -> Generator[tuple[JobPage, dict[str, int] | PictureError], None, None]:
     """Each page and the counts of `labels` in it, in order, when it is drawn and on record; or why it is not.
@@ -118,7 +120,8 @@ def finished(
     `selection` says which objects count, `label_mode` what is written at those that are drawn. `kept` gives the tiles
     that are done of a page whose file is in a state. With `smooth` smooth outlines are recorded, too.
     `write_scene` takes a page, its image and its result.
-    `folder` takes temporary files. `is_full` draws slides at full size, too; `pixel_size_um` is in place of the files'.
+    `folder` takes temporary files. `is_full` draws slides at full size, too; `has_preview` records what report.html
+    shows of each page; `pixel_size_um` is in place of the files'.
 
     Raises:
         OutputError: a drawing or a record cannot be written.
@@ -156,7 +159,9 @@ def finished(
             if write_scene is not None:
                 write = partial(write_scene, picture.page, picture.content.image, instances)
                 _writing(path or picture.page.file, write)
-            counts = _record(records, picture, path, instances, predictor.category_ids or None, smooth=smooth)
+            small = preview(picture.content.image, instances) if has_preview else None
+            ids = predictor.category_ids or None
+            counts = _record(records, picture, path, instances, ids, small, smooth=smooth)
             if predictor.needs_tiles(instances.image_size):
                 kept(picture.page, picture.state).remove()
             return picture.page, counts
@@ -180,7 +185,7 @@ def finished(
     def detect_slide(picture: _Picture, opened: OpenSlide) -> SlideFound:
         assert isinstance(predictor, Predictor)
         tiles, is_drawn = kept(picture.page, picture.state), drawing_of(picture.page) is not None
-        return find_on_slide(predictor, opened.slide, labels, selection, tiles, folder, is_drawn)
+        return find_on_slide(predictor, opened.slide, labels, selection, tiles, folder, is_drawn, has_preview)
 
     reader = PageReader(reading, predictor.needs_tiles)
     readers, finishers = ThreadPoolExecutor(num_threads), ThreadPoolExecutor(num_threads)
@@ -303,6 +308,7 @@ def _record_slide(records: Records, picture: _Picture, slide: Slide, path: Path 
             None,
             slide.place,
             slide.pixel_size_um,
+            preview=found.preview,
             parts=found.parts,
         )
     except OSError as error:
@@ -315,6 +321,7 @@ def _record(
     path: Path | None,
     instances: Instances,
     category_ids: Sequence[int] | None,
+    small: Mapping[str, Any] | None,
     *,
     smooth: bool,
 ) -> dict[str, int]:
@@ -337,6 +344,7 @@ def _record(
             content.place,
             content.pixel_size_um,
             rings_of(instances.polygons(smooth=True)) if smooth and instances.pixels is None else (),
+            small,
         )
     except OSError as error:
         raise OutputError(*error.args) from error

@@ -31,6 +31,7 @@ from maskrcnn.report.export.coco import coco_dict
 from maskrcnn.report.measure import measure, touches_border
 from maskrcnn.report.overview import OVERVIEW_PX, Overview
 from maskrcnn.report.palette import palette_for
+from maskrcnn.report.preview import SLIDE_SIDE_PX, Unsure, slide_preview
 from maskrcnn.report.pyramid import write_pyramid
 from maskrcnn.report.selection import Selection
 from maskrcnn.structures.instances import Instances
@@ -57,6 +58,7 @@ class SlideFound:
     ceilings: tuple[str, ...]
     notes: tuple[str, ...]
     overview: Overview | None
+    preview: dict[str, Any] | None = None
 
 
 def find_on_slide(
@@ -67,6 +69,7 @@ def find_on_slide(
     kept: TileFiles,
     folder: Path,
     is_drawn: bool,
+    has_preview: bool,
 ) -> SlideFound:
     """Every object of a slide that is of one of `labels` and that `selection` takes, row by row of tiles.
 
@@ -80,7 +83,9 @@ def find_on_slide(
     source = slide.source
     tiling = predictor.tiling_of(source.size)
     reached = Counter[str]()
-    overview = Overview(source.overview(OVERVIEW_PX), source.size) if is_drawn else None
+    side_px = OVERVIEW_PX if is_drawn else SLIDE_SIDE_PX
+    overview = Overview(source.overview(side_px), source.size) if is_drawn or has_preview else None
+    unsure = Unsure(source.size)
     columns = _columns(predictor, slide)
     found = SlideFound(PartsFile(folder), [], [], Counter(), 0, (), (), overview)
     num_found = num_joined = 0
@@ -118,6 +123,10 @@ def find_on_slide(
                 found.bottoms.append(part.rows[1])
                 if overview is not None:
                     overview.add(part.instances)
+                if has_preview:
+                    unsure.add(part.instances)
+        if overview is not None and has_preview:
+            found.preview = slide_preview(*overview.shaded(), unsure.shown(source.window))
     except BaseException:
         found.parts.close()
         raise

@@ -59,6 +59,15 @@ class Overview:
                 points = [((ring + 0.5) * self._scale - 0.5) * (1 << _SHIFT) for ring in contours]
                 self._outlines += [np.rint(ring).astype(np.int32) for ring in points]
 
+    def shaded(self) -> tuple[np.ndarray, np.ndarray]:
+        """The slide in small, and the same with the density map on it."""
+        density = self._density()
+        densest = float(density.max())
+        return self._canvas, _tinted(self._canvas, density / densest) if densest > 0 else self._canvas
+
+    def _density(self) -> np.ndarray:
+        return cv2.GaussianBlur(self._grid, (0, 0), 1.0, borderType=cv2.BORDER_REFLECT)
+
     def page(
         self, counts: Mapping[str, int], ceilings: Sequence[str] = (), pixel_size_um: tuple[float, float] | None = None
     ) -> np.ndarray:
@@ -76,7 +85,7 @@ class Overview:
         words += [(f"and {len(found) - MAX_CLASSES} more classes", INK, None)] * (len(found) > MAX_CLASSES)
         lines: list[Sequence[tuple[str, Color, Color | None]]] = [words]
         lines += [[(word, WARNING, None) for word in sentence.split()] for sentence in ceilings]
-        density = cv2.GaussianBlur(self._grid, (0, 0), 1.0, borderType=cv2.BORDER_REFLECT)
+        density = self._density()
         densest = float(density.max())
         bar = self._bar(densest, pixel_size_um, font_px, width) if densest > 0 else np.empty((0, width, 3), np.uint8)
         page, room = page_above_strip((height, width), lines, font_px)

@@ -12,6 +12,7 @@ import numpy as np
 
 from maskrcnn.files import atomic_path
 from maskrcnn.report.export.coco import DESCRIPTION
+from maskrcnn.report.job_page import MARK as PAGE_MARK
 from maskrcnn.report.pyramid import is_our_pyramid
 
 MAX_HEADER_BYTES = 1 << 20
@@ -72,7 +73,7 @@ def write_marked_png(path: str | Path, data: bytes | memoryview) -> None:
 
 
 def is_ours(path: str | Path) -> bool:
-    """Whether a file is a marked PNG or TIFF, one of the tables of a job, or COCO JSON of `coco_dict`."""
+    """Whether a file is a marked PNG or TIFF, a table or the page of a job, or COCO JSON of `coco_dict`."""
     path = Path(path)
     try:
         if not path.is_file():
@@ -80,6 +81,8 @@ def is_ours(path: str | Path) -> bool:
         if path.suffix == ".tif":
             return is_our_pyramid(path)
         with path.open("rb") as file:
+            if path.suffix == ".html":
+                return file.read(200).startswith(f"<!DOCTYPE html>\n{PAGE_MARK}".encode())
             if path.suffix == ".csv":
                 header = next(csv.reader([file.readline(MAX_HEADER_BYTES).decode()]), [])
                 is_of_files = header[:1] == ["file"] and header[-2:] in (["total", "status"], list(SHARES_LAST))

@@ -51,7 +51,7 @@ def test_files_folders_and_patterns(tool: Tool, weights: Path, pictures: Path) -
             assert row["status"].startswith("limit reached: ")
         assert ("total of" in said.out) == (len(files) > 1)
         assert [image["file_name"] for image in json.loads(Path("found/instances.json").read_text())["images"]] == files
-        assert "drawings, counts.csv, measurements.csv and instances.json are in found\n" in said.out
+        assert "drawings, report.html, counts.csv, measurements.csv and instances.json are in found\n" in said.out
         shared = f"file names are relative to the folder they share: {pictures}\n"
         assert (shared in said.out) == (len(paths) > 1)
     assert {path.name for path in Path("found").glob("*.png")} == {
@@ -79,7 +79,7 @@ def test_what_is_said(tool: Tool, weights: Path, pictures: Path) -> None:
     assert lines[4].endswith("60")
     limit = "limit reached in 3 images: more than 20 detections, the best 20 kept (detection.max_detections)"
     assert f"{limit}; --max-detections changes it" in lines[5:]
-    assert lines[-1] == "counts.csv, measurements.csv and instances.json are in out"
+    assert lines[-1] == "report.html, counts.csv, measurements.csv and instances.json are in out"
     assert not list(Path("out").glob("*.png"))
     assert said.err == ""
 
@@ -95,6 +95,7 @@ def test_without_a_path_a_sample_is_drawn(tool: Tool, weights: Path) -> None:
         "counts.csv",
         "instances.json",
         "measurements.csv",
+        "report.html",
         "sample.png",
         "sample_instances.png",
     ]

@@ -74,6 +74,7 @@ def test_files_are_done_and_bad_ones_skipped(predictor: maskrcnn.Predictor, file
             "counts.csv",
             "instances.json",
             "measurements.csv",
+            "report.html",
         ]
     )
     assert Image.open(out / "c_instances.png").width >= 80
@@ -130,6 +131,7 @@ def test_a_file_that_cannot_be_read_is_in_the_table(
         "counts.csv",
         "instances.json",
         "measurements.csv",
+        "report.html",
     ]
     assert (tmp_path / "out" / "counts.csv").read_text().splitlines()[1].startswith("text.jpg,,,,,unreadable: not an")
     assert caplog.messages[0].startswith(f"{files[1]}: not an image")

@@ -315,7 +315,7 @@ def test_two_processes_write_what_one_writes(files: list[Path], weights: Path, t
     }
     said = {name: process.communicate() for name, process in running.items()}
     one, two = (Job(None, files, tmp_path / name).written() for name in launchers)  # pyright: ignore[reportArgumentType]
-    tables = {"counts.csv", "instances.json", "measurements.csv"}
+    tables = {"counts.csv", "instances.json", "measurements.csv", "report.html"}
     assert set(one) == {*tables, *(f"{i}_instances.png" for i in (0, 1, 3, 4, 5))}, said["one"]
     assert two == one, said["two"]
     assert running["one"].returncode == running["two"].returncode == 1  # one file is no picture
