@@ -26,6 +26,7 @@ FLOORS = {
     "checkpoints": 3,
     "prediction": 4,
     "training": 5,  # it predicts on its val part
+    "serve": 5,
     "cli": 6,
     "tools": 7,  # many are the command line by another name
 }

@@ -24,6 +24,7 @@ COMMANDS = {
     "convert_dataset": "convert annotations (VIA, LabelMe, YOLO, VOC, masks) to COCO JSON, split into train and val",
     "convert": "write what was found, or any annotations, in the format of another tool",
     "convert_weights": "convert another package's checkpoint to a file of this package",
+    "serve": "a page in the browser and an HTTP interface for a model",
     "zoo": "list the public checkpoints that --weights knows by name",
 }
 
