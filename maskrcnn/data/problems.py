@@ -7,7 +7,9 @@ from typing import Literal
 from maskrcnn.names import printable
 
 MAX_NAME = 1000
-"""Letters of a file or an id in a table; a stranger's may have any number."""
+"""Letters of a file, an id or a reason in a table; a stranger's may have any number."""
+MAX_TOLD = 250
+"""Of a reason in a sentence that names several."""
 
 Severity = Literal["error", "warning", "fixed"]
 
@@ -170,11 +172,11 @@ def found(
     kind: str, reason: str, file: object = "", annotation_id: object = "", *, row: int = -1, image: int = -1
 ) -> Problem:
     """A problem of one of `KINDS`, with that kind's verdict."""
-    return Problem(KINDS[kind].severity, kind, reason, _cut(str(file)), _cut(str(annotation_id)), row, image)
+    return Problem(KINDS[kind].severity, kind, _cut(reason), _cut(str(file)), _cut(str(annotation_id)), row, image)
 
 
-def _cut(name: str) -> str:
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 3]}..."
+def _cut(text: str, limit: int = MAX_NAME) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def blocking(problems: Iterable[Problem], allowed: Collection[str] = ()) -> list[Problem]:
@@ -188,13 +190,17 @@ def blocking(problems: Iterable[Problem], allowed: Collection[str] = ()) -> list
 
 def named(problems: Sequence[Problem], limit: int) -> str:
     """The first `limit` in one line, and the number of the others."""
-    lines = [f"{_where(problem)}: {problem.reason} ({problem.kind})" for problem in problems[:limit]]
+    lines = [f"{_where(problem)}: {_cut(problem.reason, MAX_TOLD)} ({problem.kind})" for problem in problems[:limit]]
     more = [f"and {len(problems) - limit} more"] if len(problems) > limit else []
     return "; ".join([*lines, *more])
 
 
 def _where(problem: Problem) -> str:
-    return f"annotation {problem.annotation_id} in {problem.file}" if problem.annotation_id else problem.file
+    return (
+        f"annotation {_cut(problem.annotation_id, MAX_TOLD)} in {problem.file}"
+        if problem.annotation_id
+        else problem.file
+    )
 
 
 class AnnotationError(ValueError):

@@ -236,11 +236,11 @@ def _read_labels(file: Path, names: tuple[str, ...], size: tuple[int, int], prob
 
 
 def _read_line(fields: list[str], num_classes: int, size: tuple[int, int]) -> tuple[int, list[float]]:
-    label, *shares = (float(field) for field in fields)
+    label, *shares = map(_number, fields)
     if not all(math.isfinite(value) for value in (label, *shares)):
         raise ValueError("expected finite numbers")
     if label % 1 or not 0 <= label < num_classes:
-        raise AnnotationError("unknown-category", f"expected a class from 0 to {num_classes - 1}, got {fields[0]}")
+        raise AnnotationError("unknown-category", f"expected a class from 0 to {num_classes - 1}, got {excerpt(label)}")
     if len(shares) % 2 or len(shares) < 4:
         raise ValueError(f"expected a class and pairs x y, got {len(fields)} numbers")
     if max(map(abs, shares)) > MAX_SHARE:
@@ -251,6 +251,13 @@ def _read_line(fields: list[str], num_classes: int, size: tuple[int, int]) -> tu
         x, y, w, h = points
         return int(label), rectangle(x - w / 2, y - h / 2, x + w / 2, y + h / 2)
     return int(label), points
+
+
+def _number(field: str) -> float:
+    try:
+        return float(field)
+    except ValueError:
+        raise ValueError(f"expected numbers, got {excerpt(field)}") from None
 
 
 def _without_picture(readings: Mapping[str, Reading]) -> list[Problem]:
