@@ -19,6 +19,7 @@ from maskrcnn.data.slides.source import ArraySource, Source
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.model.preprocess import Resize
 from maskrcnn.prediction.ahead import ahead
+from maskrcnn.prediction.execution import release_freed_memory
 from maskrcnn.prediction.seams import join_tiles
 from maskrcnn.prediction.tiles import Grid, Tile
 from maskrcnn.structures.instances import Instances
@@ -31,6 +32,8 @@ MAX_DETECTIONS = "detection.max_detections"
 """As sentences about limits name it."""
 MIN_TILE_PX = 32
 """Side of the smallest tile that may be chosen."""
+RELEASE_EVERY = 32
+"""Batches of tiles after which freed memory is given back; that takes a tenth of a second."""
 LEAST_INPUT_PX = 256
 """Side below which a tile that reached a limit is not divided again."""
 
@@ -217,7 +220,9 @@ def _each_tile(
 
     batches = [numbers[first : first + batch_size] for first in range(0, len(numbers), batch_size)]
     with ThreadPoolExecutor(1) as reader:
-        for fetched in ahead(fetch, batches, reader, lambda: 1):
+        for i, fetched in enumerate(ahead(fetch, batches, reader, lambda: 1), start=1):
+            if i % RELEASE_EVERY == 0:
+                release_freed_memory()
             todo = {number: pixels for number, pixels in fetched.items() if isinstance(pixels, np.ndarray)}
             results = dict(zip(todo, _finished(network, list(todo.values()), tiling), strict=True))
             for number, before in fetched.items():

@@ -18,6 +18,7 @@ from maskrcnn.prediction.execution import (
     choose_execution,
     keep_freed_memory,
     multiplies_bf16,
+    release_freed_memory,
 )
 from tests.conditioning import condition
 from tests.tiny import scene, tiny_model, tiny_settings
@@ -108,9 +109,32 @@ def test_freed_memory_stays_with_the_process_and_without_the_setting_it_goes():
     assert left("keep") > 200e6
 
 
+HOLES = """
+import numpy
+from maskrcnn.prediction.execution import release_freed_memory
+resident = lambda: int(open("/proc/self/statm").read().split()[1]) * 4096
+before = resident()
+pairs = [(numpy.ones(60_000, numpy.uint8), numpy.ones(2000, numpy.uint8)) for _ in range(3000)]
+kept = [small for _, small in pairs]
+del pairs  # 180 MB, with something that lives on after each hole
+left = resident() - before
+release_freed_memory()
+print(left, resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
+def test_holes_between_what_lives_on_go_back_to_the_system():
+    out = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, check=True).stdout
+    left, after = map(int, out.split())
+    assert left > 150e6
+    assert after < 50e6
+
+
 def test_where_the_c_library_is_another_nothing_is_set(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     assert keep_freed_memory() is False
+    release_freed_memory()
 
 
 def test_a_device_may_be_a_name_a_number_or_torchs_own(monkeypatch: pytest.MonkeyPatch):

@@ -156,6 +156,16 @@ class Kept:
         self.results[number] = found.to_dict()
 
 
+def test_freed_memory_goes_back_to_the_system_now_and_then(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = []
+    monkeypatch.setattr(tiling, "release_freed_memory", lambda: released.append(1))
+    monkeypatch.setattr(tiling, "RELEASE_EVERY", 4)
+    predictor, network = make(tile=128)
+    predictor(squares((280, 280))[0])
+    assert len(network.seen) == 9
+    assert len(released) == 2
+
+
 def test_tiles_that_are_done_are_not_done_again(make: Make) -> None:
     image, num = squares((300, 500))
     predictor, network = make(tile=128)
