@@ -39,6 +39,8 @@ class Checkpoint:
     """How it was made, its licence, what it reached; `imported` says what a file of another package was taken for."""
     untrained: tuple[str, ...] = ()
     """Entries of `tensors` that are still as they were drawn at random: nothing can be found with them."""
+    path: Path | None = None
+    """The file it was read from."""
 
     def build(self) -> MaskRCNN:
         """The model with these weights, in eval mode, on the CPU.
@@ -130,7 +132,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if damage:
         raise ValueError(f"{path}: {damage}")
     tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    return Checkpoint(validate(ModelSettings, settings, f"{path}: settings"), tensors, card, untrained)
+    return Checkpoint(validate(ModelSettings, settings, f"{path}: settings"), tensors, card, untrained, path)
 
 
 def checksum_of(tensors: Mapping[str, Tensor], text: str) -> str:

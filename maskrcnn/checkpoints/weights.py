@@ -61,7 +61,7 @@ def load_weights(
             raise ValueError(
                 f"{path}: the weights do not fit the model; partial loading takes what does\n{fit.table()}"
             )
-    return Checkpoint(imported.settings, imported.tensors, {"imported": imported.sentence})
+    return Checkpoint(imported.settings, imported.tensors, {"imported": imported.sentence}, path=path)
 
 
 def weights_path(name: str | Path | None = None) -> Path:

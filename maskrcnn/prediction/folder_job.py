@@ -27,7 +27,7 @@ from maskrcnn.prediction.job_names import (
     relative_names,
 )
 from maskrcnn.prediction.job_pages import num_pages, pages_of
-from maskrcnn.prediction.job_predictor import JobPredictor, finds_classes
+from maskrcnn.prediction.job_predictor import JobPredictor, finds_classes, info_of
 from maskrcnn.prediction.job_processes import expect_same_files, from_first, share_slides, wait_for_all
 from maskrcnn.prediction.job_records import FileState, JobPage, Records, settings_key
 from maskrcnn.prediction.job_report import REPORT, facts_of, write_report
@@ -154,6 +154,7 @@ def infer_files(
     full = " full" * (draws_full and is_drawn)
     settings = from_first(lambda: make_key() + full if folder else "")
     tiles = out / RECORDS / TILES
+    info = info_of(predictor, class_names, reading, selection)
 
     def place_of(page: JobPage) -> Path:
         drawing = drawings[page.file]
@@ -266,6 +267,7 @@ def infer_files(
                         class_names,
                         records,
                         page_names,
+                        info,
                         all_names,
                         category_ids,
                         pixel_size_um,
@@ -274,7 +276,8 @@ def infer_files(
                     )
                     if scenes is not None:
                         done = [page for page in pages if page in records.done]
-                        scenes.write_json(out, ((names[p.file], place_of(p), records.done[p].image_size) for p in done))
+                        about_done = ((names[p.file], place_of(p), records.done[p].image_size) for p in done)
+                        scenes.write_json(out, info, about_done)
                     if has_report:
                         facts = facts_of(predictor, reading, selection, pixel_size_um, about or {})
                         rows = count_rows(records, page_names, failures)

@@ -1,5 +1,6 @@
 """Tables of what a job measured, made from its records: of each object, of each region; and their histograms."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -60,11 +61,15 @@ def region_rows(
     """The lines of regions.csv: of each region of each page the objects of each class that was `counted`."""
     yield [*REGIONS_FIRST, *map(table_cell, counted), "total"]
     for page, name in names.items():
-        is_in = membership(_centroids(records.measured(page)), regions)
-        classes = np.array([class_of[one["category_id"]] for one in records.annotations(page)], object)
+        counts = [Counter[str]() for _ in regions]
+        for annotations, columns in records.objects(page):  # those of a slide are never held at once
+            is_in = membership(_centroids(columns), regions)
+            for annotation, row in zip(annotations, is_in, strict=True):
+                for i in np.flatnonzero(row).tolist():
+                    counts[i][class_of[annotation["category_id"]]] += 1
         number = "" if page.number is None else page.number
-        for i, region in enumerate(regions):
-            numbers = [int((classes[is_in[:, i]] == one).sum()) for one in counted]
+        for region, found in zip(regions, counts, strict=True):
+            numbers = [found[one] for one in counted]
             yield [table_cell(name), number, table_cell(region.name), cell(region.area_px), *numbers, sum(numbers)]
 
 
@@ -81,12 +86,14 @@ def write_histograms(
     parts: dict[str, list[np.ndarray]] = {}
     classes: list[str] = []
     for page, side in zip(names, sizes, strict=True):
-        columns = {
-            key: np.array(values, float)
-            for key, values in records.measured(page).items()
-            if key in PLOTTED or key.startswith("mean_intensity")
-        }
-        own = [class_of[one["category_id"]] for one in records.annotations(page)]
+        pieces: dict[str, list[np.ndarray]] = {}
+        own: list[str] = []
+        for annotations, measured in records.objects(page):
+            own += [class_of[one["category_id"]] for one in annotations]
+            for key, values in measured.items():
+                if key in PLOTTED or key.startswith("mean_intensity"):
+                    pieces.setdefault(key, []).append(np.array(values, float))
+        columns = {key: np.concatenate(values) for key, values in pieces.items()}
         if is_metric and side is not None and "area_px" in columns:
             columns["area_um2"] = columns.pop("area_px") * side**2
         for key in (*columns, *(key for key in parts if key not in columns)):

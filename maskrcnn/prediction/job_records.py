@@ -278,15 +278,6 @@ class Records:
         """
         return [one for annotations, _ in self.objects(page) for one in annotations]
 
-    def measured(self, page: JobPage) -> dict[str, list[int | float | None]]:
-        """What was measured of a page that is done, by name; a number for each of its annotations.
-
-        Raises:
-            RuntimeError: the record was changed meanwhile.
-        """
-        parts = [measured for _, measured in self.objects(page)]
-        return {name: [value for part in parts for value in part[name]] for name in self.done[page].measured}
-
     def _record(self, page: JobPage) -> _Record:
         record = _parse(self._line(self.done[page]))
         if record is None:

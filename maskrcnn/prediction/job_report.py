@@ -1,5 +1,6 @@
 """report.html of a job, made from its records: the same page whatever interrupted the job."""
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,13 +70,13 @@ def write_report(
     numeric = range(columns.index("score"), len(columns) - bool(regions))
     places = [columns.index(name) for name in ("area_px", "score") if name in columns]
     first: list[list[str]] = []
-    values: tuple[list[float], ...] = ([], [])
+    values = array("d"), array("d")  # of a slide there may be millions
     for row in table:
         for own, place in zip(values, places, strict=False):
             own.append(float(str(row[place]) or "nan"))
         if len(first) < MAX_ROWS:
             first.append([_short(str(cell)) if i in numeric else str(cell) for i, cell in enumerate(row)])
-    areas, scores = values if len(places) == 2 else ([], values[0])
+    areas, scores = values if len(places) == 2 else (array("d"), values[0])
     title = f"{'' if root is None else root.absolute().name or root}: what was found"
     with atomic_path(out / REPORT) as temporary, temporary.open("w", encoding="utf-8", newline="") as page:
         images = _images(rows, records, names, drawing_of)

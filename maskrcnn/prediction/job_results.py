@@ -130,6 +130,7 @@ def write_results(
     counted: Sequence[str],
     records: Records,
     names: Mapping[JobPage, str],
+    info: Mapping[str, Any],
     class_names: Sequence[str],
     category_ids: Sequence[int] | None,
     pixel_size_um: float | None,
@@ -139,12 +140,12 @@ def write_results(
     """Write counts.csv of `rows` with a column for each class that was `counted`, measurements.csv and instances.json
     of the pages that are done, one after the other in memory. All name and order the pages as `names` does.
 
-    `pixel_size_um` takes the place of what the files say of the size of a pixel. With `regions` there is regions.csv,
-    with `histograms` measurements.png.
+    `info` is that of instances.json. `pixel_size_um` takes the place of what the files say of the size of a pixel. With
+    `regions` there is regions.csv, with `histograms` measurements.png.
     """
     done = [page for page in names if page in records.done]
     document = coco_dict([], class_names, category_ids)
-    document |= {"images": _images(records, done, names), "annotations": _annotations(records, done)}
+    document |= {"info": info, "images": _images(records, done, names), "annotations": _annotations(records, done)}
     with atomic_path(out / INSTANCES) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
         before = "{"
         for key, value in document.items():
@@ -179,7 +180,8 @@ def _images(records: Records, done: Sequence[JobPage], names: Mapping[JobPage, s
         about = {"id": image_id, "file_name": utf8(names[page]), "width": width, "height": height}
         if page.number is not None:
             about |= {"page": page.number, **({"place": place} if (place := records.done[page].place) else {})}
-        yield about
+        told = {"notes": records.done[page].notes, "limits": records.done[page].ceilings}
+        yield about | {key: list(sentences) for key, sentences in told.items() if sentences}
 
 
 def _annotations(records: Records, done: Sequence[JobPage]) -> Iterator[dict[str, Any]]:

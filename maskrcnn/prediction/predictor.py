@@ -37,8 +37,8 @@ class Predictor:
     """Finds the objects in images: `predictor("cells.png")` gives `Instances`, a list of pictures a list of them.
 
     What it was made of is in `settings` (as in the weights, but for what the arguments change), `class_names`, `card`
-    (what the weights say about themselves), `description` (the same in words), `execution`, `device` and `precision`;
-    `model` is the network. One predictor is for one thread at a time.
+    (what the weights say about themselves), `description` (the same in words), `path` (their file), `execution`,
+    `device` and `precision`; `model` is the network. One predictor is for one thread at a time.
 
     Args:
         weights: a shipped name such as "nuclei", a name of the zoo such as "coco", a checkpoint of ours or of
@@ -117,7 +117,7 @@ class Predictor:
         if resize is not None:
             update["resize"] = _resize_settings(checkpoint.settings.resize, resize)
         self.settings = checkpoint.settings.model_copy(update=update)
-        self.card = checkpoint.card
+        self.card, self.path = checkpoint.card, checkpoint.path
         self.description = describe_weights(checkpoint)
         self.class_names = self.settings.class_names
         self.execution = choose_execution(device, precision)

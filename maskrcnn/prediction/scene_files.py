@@ -1,8 +1,9 @@
 """The scenes of a job as files: one drawn, one of segment ids, and at the end one JSON of all."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,6 @@ from maskrcnn.files import atomic_path
 from maskrcnn.names import utf8
 from maskrcnn.prediction.scenes import Scenes
 from maskrcnn.report.draw_panoptic import panoptic_figure
-from maskrcnn.report.export.coco import DESCRIPTION
 from maskrcnn.report.export.coco_panoptic import (
     PANOPTIC_ENDING,
     panoptic_categories,
@@ -51,8 +51,8 @@ class SceneFiles:
             write_drawing(path, panoptic_figure(image, scene))
         write_panoptic_png(ids, scene, segments_info(scene, self.scenes.category_of))
 
-    def write_json(self, out: Path, done: Iterable[tuple[str, Path, tuple[int, int]]]) -> None:
-        """panoptic.json in `out`: of every image its name, the place of its drawing, and (height, width)."""
+    def write_json(self, out: Path, info: Mapping[str, Any], done: Iterable[tuple[str, Path, tuple[int, int]]]) -> None:
+        """panoptic.json in `out` with that `info`: of every image its name, its drawing, and (height, width)."""
         images, annotations = [], []
         for image_id, (name, drawing, (height, width)) in enumerate(done, start=1):
             ids = self.paths(drawing)[0]
@@ -62,6 +62,6 @@ class SceneFiles:
         settings = self.scenes.settings
         categories = panoptic_categories(settings.class_names, self.scenes.stuff_names, self.scenes.category_of)
         with atomic_path(out / PANOPTIC) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
-            text.write('{"info":' + json_text({"description": DESCRIPTION}))
+            text.write('{"info":' + json_text(info))
             text.write(f',"images":[{",".join(images)}],"annotations":[{",".join(annotations)}]')
             text.write(f',"categories":{json_text(categories)}}}')

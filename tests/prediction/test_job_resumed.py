@@ -14,11 +14,12 @@ import pytest
 from PIL import Image
 
 import maskrcnn
-from maskrcnn.data.pages import Page
+from maskrcnn.data.pages import Page, Reading
 from maskrcnn.prediction import folder_job, pipeline
 from maskrcnn.prediction.folder_job import infer_files
 from maskrcnn.prediction.job_pages import PageReader
 from maskrcnn.prediction.job_parts import PartsFile
+from maskrcnn.prediction.job_predictor import info_of
 from maskrcnn.prediction.job_records import FileState, JobPage, Records, state_of
 from maskrcnn.prediction.job_results import JobSummary
 from maskrcnn.report.count import add_counts
@@ -101,7 +102,12 @@ def test_the_json_is_what_coco_dict_makes(job: Job) -> None:
     summary = job.run()
     predictor = job.predictor
     results = [(file.name, predictor(file)) for file in job.files if file != job.files[BAD]]
-    write_json(job.out / "expected.json", coco_dict(results, predictor.class_names, predictor.settings.category_ids))
+    expected = coco_dict(results, predictor.class_names, predictor.settings.category_ids)
+    expected["info"] = info_of(predictor, predictor.class_names, Reading(), None)
+    for image, (_, found) in zip(expected["images"], results, strict=True):
+        told = {"notes": found.notes, "limits": found.ceilings}
+        image |= {key: list(sentences) for key, sentences in told.items() if sentences}
+    write_json(job.out / "expected.json", expected)
     assert (job.out / "instances.json").read_bytes() == (job.out / "expected.json").read_bytes()
     counts = [(str(file), maskrcnn.count(found)) for file, found in results]
     assert [name for name, _ in summary.counts] == [str(file) for file in job.files if file != job.files[BAD]]

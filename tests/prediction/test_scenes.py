@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import maskrcnn
 from maskrcnn.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from maskrcnn.cli.main import main
 from maskrcnn.data.formats.recognise import read_dataset
@@ -105,6 +106,8 @@ def test_a_job_writes_coco_panoptic_that_is_read_back(predictor: Predictor, phot
     infer_files(predictor, photos, out)
     scenes = predictor.panoptic(list(photos))
     document = json.loads((out / "panoptic.json").read_text())
+    assert document["info"] == json.loads((out / "instances.json").read_text())["info"]
+    assert document["info"]["maskrcnn"]["version"] == maskrcnn.__version__
     assert [image["file_name"] for image in document["images"]] == ["0.png", "1.png"]
     assert [one["id"] for one in document["categories"]] == [*THING_IDS, *STUFF_IDS]
     for record, scene in zip(document["annotations"], scenes, strict=True):
