@@ -56,7 +56,7 @@ def read_regions(path: str | Path) -> list[Region]:
     except RegionError as error:
         raise RegionError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError, zipfile.BadZipFile) as error:
-        raise RegionError(f"{path}: {_EXPECTED}; it is damaged or none of these ({_reason(error)})") from error
+        raise RegionError(f"{path}: {_EXPECTED}; it is damaged or none of these{_reason(error)}") from error
     if not named:
         raise RegionError(f"{path}: there is no area in it; {_EXPECTED}")
     lengths = [len(ring) for _, rings in named for ring in rings]
@@ -151,7 +151,7 @@ def _of_imagej(data: bytes, path: Path) -> Iterator[tuple[str, list[Any]]]:
                 continue
             rings = roi.coordinates(multi=True)
         except Exception as error:  # damaged bytes raise whatever they lead to
-            raise ValueError(_reason(error)) from None
+            raise ValueError(f"a ROI cannot be read: {error}") from None
         yield roi.name or stem, list(rings) if isinstance(rings, list) else [rings]
 
 
@@ -167,10 +167,13 @@ def _rois(data: bytes, path: Path) -> Iterator[tuple[str, bytes]]:
             try:
                 content = archive.read(info)
             except Exception as error:  # damage and unknown compression raise nearly anything
-                raise ValueError(_reason(error)) from None
+                raise ValueError(f"it cannot be unpacked: {error}") from None
             yield Path(info.filename).stem, content
 
 
 def _reason(error: Exception) -> str:
+    """In brackets what a reader says of the file; what Python says of its own values helps nobody."""
+    if isinstance(error, UnicodeDecodeError) or not isinstance(error, ValueError | zipfile.BadZipFile):
+        return ""
     text = " ".join(str(error).split())[:200]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f" ({text})" if text else ""

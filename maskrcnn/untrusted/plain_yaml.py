@@ -51,6 +51,10 @@ def plain_yaml(text: str) -> Any:
         raise
     except RecursionError:
         raise PlainYAMLError("not valid YAML: nested too deeply") from None
+    except yaml.MarkedYAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark is not None else ""
+        told = " ".join(part for part in (error.context, error.problem) if part)
+        raise PlainYAMLError(f"not valid YAML{line}: {' '.join(told[:500].split())}") from None
     except (yaml.YAMLError, ValueError, TypeError, LookupError, OverflowError, AttributeError) as error:
         # Not all are YAMLErrors: a date such as 2020-13-13, a number of 5000 digits, `!!bool x`.
         raise PlainYAMLError(f"not valid YAML: {' '.join(str(error)[:500].split())}") from None

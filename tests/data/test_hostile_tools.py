@@ -226,6 +226,16 @@ def test_more_outlines_than_are_compared(tmp_path: Path):
         read_regions(tmp_path / "a.geojson")
 
 
+@pytest.mark.parametrize(
+    "content", [b"\x89PNG\r\n", b"[1, 2]", b'{"type": 5}', b'{"shapes": {"a": 1}}', b"null", b"[" * 900]
+)
+def test_what_python_says_of_its_values_is_not_told(tmp_path: Path, content: bytes):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(RegionError, match="expected polygons as GeoJSON") as refused:
+        read_regions(tmp_path / "a.json")
+    assert not any(word in str(refused.value) for word in ("Error", "object", "codec", "\n"))
+
+
 def test_zips_that_lie(tmp_path: Path):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

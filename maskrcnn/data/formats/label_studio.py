@@ -16,6 +16,7 @@ from maskrcnn.data.formats.outlines import ellipse, flat, numbers, rectangle, tu
 from maskrcnn.data.pictures.finding import IMAGE_EXTENSIONS
 from maskrcnn.data.problems import AnnotationError, Problem, found, refusal
 from maskrcnn.structures.rle import Rle, encode
+from maskrcnn.untrusted.excerpt import excerpt
 
 LOOKED_FOR = "a JSON file of Label Studio (a list of tasks with data and annotations)"
 TYPES = {"polygonlabels", "brushlabels", "rectanglelabels", "ellipselabels", "keypointlabels"}
@@ -131,7 +132,7 @@ def _segmentation(region: Mapping[str, Any], kind: str, size: tuple[int, int]) -
     says = region.get("original_height", height), region.get("original_width", width)
     if tuple(says) != size:
         raise AnnotationError(
-            "wrong-size", f"the picture is {height} x {width} (height x width), the region says {says}"
+            "wrong-size", f"the picture is {height} x {width} (height x width), the region says {excerpt(says)}"
         )
     if region.get("image_rotation"):
         raise ValueError("the picture was turned in Label Studio, which is not undone here")

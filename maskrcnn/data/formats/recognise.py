@@ -19,8 +19,11 @@ from maskrcnn.data.formats import (
     voc,
     yolo,
 )
+from maskrcnn.data.formats.finding import load_json
 from maskrcnn.data.pages import Planes
+from maskrcnn.data.pictures.finding import IMAGE_EXTENSIONS
 from maskrcnn.data.pictures.limits import pixels_allowed
+from maskrcnn.untrusted.excerpt import excerpt
 
 FORMATS: dict[str, ModuleType] = {
     "coco": coco,
@@ -47,6 +50,10 @@ def recognise(path: Path) -> str:
     """
     _look_for(path)
     names = [name for name, module in FORMATS.items() if module.is_format(path)]
+    if not names and path.is_file():
+        raise ValueError(
+            f"{path} is no annotation format that is known here{_what_it_is(path)}; looked for {', '.join(FORMATS)}"
+        )
     if not names:
         looked_for = "; ".join(f"{name}: {module.LOOKED_FOR}" for name, module in FORMATS.items())
         raise ValueError(f"{path} is no annotation format that is known here; looked for {looked_for}")
@@ -89,6 +96,28 @@ def read_dataset(
     return {
         split: replace(table, max_pixels=max_pixels, channel=channel, planes=planes) for split, table in splits.items()
     }
+
+
+def _what_it_is(file: Path) -> str:
+    """Behind a comma what a file is instead, where that is seen at once."""
+    if file.suffix.lower() in IMAGE_EXTENSIONS:
+        return ", but an image"
+    if file.suffix.lower() not in (".json", ".geojson"):
+        return ""
+    try:
+        content = load_json(file)
+    except ValueError as error:
+        return f", since it {str(error).removeprefix(f'{file} ')}"
+    first = content[0] if isinstance(content, list) and content else None
+    if isinstance(first, dict) and {"image_id", "category_id"} <= first.keys():
+        return ", but a list of detections, which says nothing of the images"
+    if isinstance(content, dict):
+        return (
+            f", but JSON with {', '.join(excerpt(key) for key in list(content)[:5])}"
+            if content
+            else ", but an empty {}"
+        )
+    return f", but JSON of {excerpt(content)}"
 
 
 def _look_for(path: Path) -> None:

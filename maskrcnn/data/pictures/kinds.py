@@ -83,6 +83,10 @@ def recognise(start: bytes, extension: str) -> tuple[str | None, str]:
         name = _box_brand(start)
     elif start[128:132] == b"DICM":
         name = _DICOM
+    elif start.startswith(b"PK") and start[30:].startswith(b"[Content_Types].xml"):
+        name = "a document of Word, Excel or PowerPoint; save the images in it as files"
+    elif start[8:10] == b'{"' or (start.startswith(b"PK") and b"/data.pkl" in start):
+        name = "the weights of a model"
     elif name == "TIFF" and extension.lower() in _RAW_EXTENSIONS:
         name = CAMERA_RAW
     elif not name and extension.lower() == ".tga":

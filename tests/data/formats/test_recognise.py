@@ -176,6 +176,26 @@ def test_nothing_known_says_what_was_looked_for(tmp_path: Path):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.json", "{", "here, since it is not JSON: Expecting property name"),
+        ("a.json", "{}", "here, but an empty {}; looked for coco, via"),
+        ("a.json", '{"images": [], "x": 1}', "here, but JSON with 'images', 'x'; looked for"),
+        ("a.json", "[1, 2]", r"here, but JSON of \[1, 2\]; looked for"),
+        ("a.json", '[{"image_id": 1, "category_id": 1, "score": 1}]', "but a list of detections"),
+        ("a.png", "x", "here, but an image; looked for"),
+        ("a.csv", "x", "known here; looked for"),
+    ],
+)
+def test_a_file_of_no_format_is_called_what_it_is(tmp_path: Path, name: str, content: str, sentence: str):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=sentence) as raised:
+        recognise(tmp_path / name)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 500
+
+
 def test_several_formats_are_a_question_that_can_be_answered(tmp_path: Path):
     write_via(tmp_path)
     write_coco(tmp_path)
