@@ -13,7 +13,7 @@ from maskrcnn.checkpoints.manifest import find, load_manifest, shipped_sums
 from maskrcnn.config import PRESETS
 from maskrcnn.model.build import build_model
 from maskrcnn.model.state import compare_state
-from maskrcnn.spelling import did_you_mean
+from maskrcnn.untrusted.spelling import did_you_mean
 
 DEFAULT_WEIGHTS = "nuclei"
 

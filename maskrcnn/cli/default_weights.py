@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from maskrcnn.data.images import read_image
-from maskrcnn.names import printable
+from maskrcnn.untrusted.names import printable
 
 DEFAULT_IS_FOR = (
     "the default model finds cell nuclei in micrographs; its counts in any other image mean nothing. For everyday "

@@ -7,7 +7,7 @@ import traceback
 
 from tqdm import tqdm
 
-from maskrcnn.names import printable_lines
+from maskrcnn.untrusted.names import printable_lines
 
 HINTS = (
     ("partial", r"; partial loading takes", "--partial does that"),
@@ -21,7 +21,7 @@ HINTS = (
     ("exclusive", r"^detection\.exclusive_classes: ", "they come from --exclusive"),
     ("split", r" has the splits .*; say which one$", "choose it with --split"),
     ("format", r"holds annotations in several formats ", "choose one with --format"),
-    ("images", r"; name their folder$", "name it with --images"),
+    ("images", r"; name their folder$", "--images does that"),
     ("images", r" images of .* are not in ", "name their folder with --images"),
     ("val_fraction", r"^group_key needs val_fraction", "add --val-fraction"),
     ("split", r"^the data is already split ", "choose it with --split"),

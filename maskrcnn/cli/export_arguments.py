@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS
-from maskrcnn.names import printable
 from maskrcnn.prediction.job_predictor import JobPredictor
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.export.formats import FORMATS, Exported
+from maskrcnn.untrusted.names import printable
 
 
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:

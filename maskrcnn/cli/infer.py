@@ -26,7 +26,6 @@ from maskrcnn.data.pictures.finding import find_images
 from maskrcnn.data.regions import read_regions
 from maskrcnn.data.sample_picture import draw_sample
 from maskrcnn.distributed import is_first, join, leave, share_cores
-from maskrcnn.names import printable
 from maskrcnn.prediction.execution import choose_device
 from maskrcnn.prediction.folder_job import infer_files
 from maskrcnn.prediction.job_names import common_folder
@@ -42,6 +41,7 @@ from maskrcnn.report.export.coco_panoptic import PANOPTIC_ENDING
 from maskrcnn.report.selection import Selection
 from maskrcnn.report.semantic_files import MAP_ENDING, OVERLAY_ENDING
 from maskrcnn.report.written import DRAWING_ENDING, FULL_ENDING, is_ours, write_image
+from maskrcnn.untrusted.names import printable
 
 OWN_ENDINGS = DRAWING_ENDING, FULL_ENDING, HISTOGRAMS, SCENE_ENDING, PANOPTIC_ENDING, MAP_ENDING, OVERLAY_ENDING
 """Of images that earlier runs drew."""

@@ -11,9 +11,9 @@ from typing import Any, TextIO
 
 import maskrcnn
 from maskrcnn.cli.errors import report
-from maskrcnn.names import printable_lines
 from maskrcnn.optional import MissingPackageError
-from maskrcnn.spelling import did_you_mean
+from maskrcnn.untrusted.names import printable_lines
+from maskrcnn.untrusted.spelling import did_you_mean
 
 COMMANDS = {
     "infer": "find, outline, count and draw every object in images",

@@ -8,9 +8,9 @@ from maskrcnn.config.base import Settings, validate
 from maskrcnn.config.model import ModelSettings
 from maskrcnn.config.presets import PRESETS
 from maskrcnn.config.training import AugmentSettings, DataSettings, TrainSettings
-from maskrcnn.spelling import did_you_mean
 from maskrcnn.untrusted.excerpt import excerpt
 from maskrcnn.untrusted.plain_yaml import read_plain_yaml
+from maskrcnn.untrusted.spelling import did_you_mean
 
 __all__ = [
     "PRESETS",

@@ -5,8 +5,8 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from maskrcnn.spelling import did_you_mean
 from maskrcnn.untrusted.excerpt import excerpt
+from maskrcnn.untrusted.spelling import did_you_mean
 
 MOST_MISTAKES = 10
 """That one message names."""

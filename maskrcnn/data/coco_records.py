@@ -10,7 +10,7 @@ from typing import Any
 
 from maskrcnn.data.image_facts import look_at_image
 from maskrcnn.data.problems import Problem, found
-from maskrcnn.names import printable
+from maskrcnn.untrusted.names import printable
 
 MAX_PIXELS = 2**31 - 1
 """Of an image record: pycocotools counts in 32 bits, and ends the process beyond."""

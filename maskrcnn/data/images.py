@@ -11,11 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from maskrcnn.data.pages import Page, PictureFile, Planes, Reading, open_pages
-from maskrcnn.data.pictures.finding import shown
 from maskrcnn.data.pictures.limits import ImageError, ImageTooLargeError, expect_within
 from maskrcnn.data.pictures.opening import one_sentence
 from maskrcnn.data.pictures.pixels import ValueRange, numbers_to_rgb, scale_to_uint8, stretch_to_uint8
 from maskrcnn.data.pictures.raster import pil_numbers
+from maskrcnn.untrusted.names import printable
 
 __all__ = [
     "ImageError",
@@ -74,7 +74,7 @@ def read_image(
 def read_by(path: str | Path, reading: Reading, page: int | None = None) -> np.ndarray:
     """`read_image` by a `Reading`."""
     with open_pages(path, reading) as file:
-        return _read(file, shown(Path(path)), reading, page).image
+        return _read(file, printable(str(path)), reading, page).image
 
 
 def to_rgb(
@@ -110,7 +110,7 @@ def to_rgb(
         if isinstance(image, bytes):
             return _read(PictureFile(io.BytesIO(image), "encoded image", "", reading), "encoded image", reading).image
         with open_pages(image, reading) as file:
-            return _read(file, shown(Path(image)), reading).image
+            return _read(file, printable(str(image)), reading).image
     expected = "expected an image path, encoded bytes, a PIL image or a (H, W, 3) uint8 RGB array or tensor"
     if not isinstance(image, np.ndarray | Tensor):
         raise ImageError(f"{expected}, got {type(image).__module__}.{type(image).__name__}")
@@ -139,7 +139,7 @@ def _numbers(image: Tensor) -> np.ndarray:
 
 
 def _pil_to_rgb(image: Image.Image, max_pixels: int | None) -> np.ndarray:
-    name = shown(getattr(image, "filename", "") or "PIL image")
+    name = printable(str(getattr(image, "filename", "") or "PIL image"))
     with one_sentence(name):
         expect_within(name, (image.height, image.width), len(image.getbands()), max_pixels, 0, "")
         return pil_numbers(image).rgb()

@@ -13,7 +13,6 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from maskrcnn.data.pictures.channels import choose_channel, column_names
-from maskrcnn.data.pictures.finding import shown
 from maskrcnn.data.pictures.limits import BYTES_PER_PIXEL, MAX_PAGES, ImageError, allowed_pixels
 from maskrcnn.data.pictures.opening import format_of, one_sentence, opened
 from maskrcnn.data.pictures.raster import num_frames, open_raster, read_raster
@@ -22,6 +21,7 @@ from maskrcnn.data.pictures.tiff_layout import Planes as Planes
 from maskrcnn.data.pictures.tiff_layout import TiffLayout, pictures_of
 from maskrcnn.data.slides.source import SLIDE_PIXELS, Source
 from maskrcnn.data.slides.tiff_source import TiffSource, why_no_windows
+from maskrcnn.untrusted.names import printable
 
 MAX_MEASURED = 64
 """Channels that are read to be measured; of a file with more only the one that is counted in."""
@@ -200,7 +200,7 @@ def open_pages(path: str | Path, reading: Reading = Reading()) -> Iterator[Pictu
         ImageError: not a regular file, or what `PictureFile` raises.
     """
     path = Path(path)
-    name = shown(path)
+    name = printable(str(path))
     with opened(path, name) as file:
         pages = PictureFile(file, name, path.suffix, reading)
         try:

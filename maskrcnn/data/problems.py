@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from maskrcnn.names import printable
+from maskrcnn.untrusted.names import printable
 
 MAX_NAME = 1000
 """Letters of a file, an id or a reason in a table; a stranger's may have any number."""

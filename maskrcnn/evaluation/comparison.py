@@ -12,12 +12,12 @@ import numpy as np
 from maskrcnn.evaluation.evaluation import ap_text, percent
 from maskrcnn.evaluation.ground_truth import GroundTruth
 from maskrcnn.files import atomic_path
-from maskrcnn.names import table_cell
 from maskrcnn.report.annotated import Outline, draw_annotations
 from maskrcnn.report.draw import draw
 from maskrcnn.report.html import page, paragraph, picture, table
 from maskrcnn.report.text import shorten
 from maskrcnn.structures.instances import Instances
+from maskrcnn.untrusted.names import table_cell
 
 SIDE_PX = 420
 """Longer side of a picture on the page: three stand beside one another."""

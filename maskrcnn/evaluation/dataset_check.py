@@ -18,7 +18,6 @@ from maskrcnn.data.pages import Planes
 from maskrcnn.data.problems import MEANINGS, Problem
 from maskrcnn.data.statistics import Statistics, statistics_of
 from maskrcnn.files import atomic_path
-from maskrcnn.names import table_cell
 from maskrcnn.report.annotated import Outline, draw_annotations
 from maskrcnn.report.dataset_page import (
     counts_section,
@@ -30,6 +29,7 @@ from maskrcnn.report.dataset_page import (
 )
 from maskrcnn.report.dataset_text import counts_text, problems_text, verdict_text
 from maskrcnn.report.html import page, paragraph
+from maskrcnn.untrusted.names import table_cell
 
 MAX_DUPLICATES = 10  # groups of equal pictures on the page
 

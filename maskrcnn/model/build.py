@@ -19,7 +19,7 @@ from maskrcnn.model.roi_pooler import RoIPooler
 from maskrcnn.model.roi_targets import SamplingRules
 from maskrcnn.model.rpn import RPN, AnchorRules, Anchors, ProposalRules
 from maskrcnn.model.semantic_head import SemanticHead
-from maskrcnn.spelling import did_you_mean
+from maskrcnn.untrusted.spelling import did_you_mean
 
 
 def build_model(settings: ModelSettings) -> MaskRCNN:

@@ -15,7 +15,6 @@ from tqdm import tqdm
 from maskrcnn.data.pages import Planes, Reading
 from maskrcnn.distributed import gather, is_first, rank, world_size
 from maskrcnn.files import clear_temporaries, folder_lock
-from maskrcnn.names import printable
 from maskrcnn.prediction.exporting import export_job
 from maskrcnn.prediction.job_names import (
     common_folder,
@@ -55,9 +54,10 @@ from maskrcnn.report.labels import LabelMode
 from maskrcnn.report.selection import Selection
 from maskrcnn.report.semantic_files import MAP_ENDING
 from maskrcnn.report.written import DRAWING_ENDING
-from maskrcnn.spelling import did_you_mean
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.regions import Region
+from maskrcnn.untrusted.names import printable
+from maskrcnn.untrusted.spelling import did_you_mean
 
 LOGGER = logging.getLogger("maskrcnn")
 RECORDS = ".done"

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from maskrcnn.model.box_head import Detections, to_instances
 from maskrcnn.model.mask_rcnn import MaskRCNN
-from maskrcnn.spelling import did_you_mean
 from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.instances import Instances
+from maskrcnn.untrusted.spelling import did_you_mean
 
 Boxes = np.ndarray | Tensor | Sequence[Sequence[float]]
 """(N, 4) x0 y0 x1 y1 in px of the image."""

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from maskrcnn.names import table_cell
 from maskrcnn.prediction.job_records import JobPage, Records
 from maskrcnn.report.histograms import PLOTTED, plot_histograms
 from maskrcnn.report.measure import METRIC, cell, in_micrometres
 from maskrcnn.report.regions import membership, names_of
 from maskrcnn.report.written import MEASURED_FIRST, REGIONS_FIRST
 from maskrcnn.structures.regions import Region
+from maskrcnn.untrusted.names import table_cell
 
 
 def measurement_rows(

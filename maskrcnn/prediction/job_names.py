@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
-from maskrcnn.names import printable
 from maskrcnn.report.semantic_files import MAP_ENDING
 from maskrcnn.report.written import DRAWING_ENDING, is_ours
+from maskrcnn.untrusted.names import printable
 
 MAX_NAME_BYTES = 200
 """Of a drawing's name; file systems take 255, some network ones less."""

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from maskrcnn.data.pages import Page, PictureFile, Reading, Slide, open_pages
-from maskrcnn.data.pictures.finding import shown
 from maskrcnn.data.pictures.limits import ImageError
 from maskrcnn.data.slides.source import ArraySource
 from maskrcnn.prediction.job_records import FileState, JobPage, state_of
+from maskrcnn.untrusted.names import printable
 
 
 class _Open(NamedTuple):
@@ -128,7 +128,7 @@ class PageReader:
 def _state(file: Path) -> FileState:
     if not file.is_file():
         with open_pages(file):  # says what it is
-            raise ImageError(f"{shown(file)}: expected a file")
+            raise ImageError(f"{printable(str(file))}: expected a file")
     return state_of(file)
 
 
@@ -140,5 +140,6 @@ def _is_changed(opened: _Open) -> bool:
 def _expect_as_many(page: JobPage, pages: PictureFile) -> None:
     if pages.num_pages != page.num:
         raise ImageError(
-            f"{shown(page.file)}: {pages.num_pages} pages, and {page.num} when the job began; the file was changed"
+            f"{printable(str(page.file))}: {pages.num_pages} pages, and {page.num} when the job began; "
+            "the file was changed"
         )

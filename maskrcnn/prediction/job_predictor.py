@@ -8,12 +8,12 @@ from typing import Any
 
 import maskrcnn
 from maskrcnn.data.pages import Reading
-from maskrcnn.names import utf8
 from maskrcnn.prediction.method_predictor import MethodPredictor
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.semantic_predictor import SemanticPredictor
 from maskrcnn.report.export.coco import DESCRIPTION
 from maskrcnn.report.selection import Selection
+from maskrcnn.untrusted.names import utf8
 
 JobPredictor = Predictor | MethodPredictor | SemanticPredictor
 """Each has `class_names`, `category_ids`, `batch_size`, `needs_tiles` and `identity`, and takes a list of images."""

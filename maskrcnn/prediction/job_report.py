@@ -7,7 +7,6 @@ from typing import Any
 
 from maskrcnn.data.pages import Reading
 from maskrcnn.files import atomic_path
-from maskrcnn.names import printable, utf8
 from maskrcnn.prediction.job_measurements import measurement_rows
 from maskrcnn.prediction.job_predictor import JobPredictor
 from maskrcnn.prediction.job_records import JobPage, Records
@@ -16,6 +15,7 @@ from maskrcnn.report.counts_table import CountRow
 from maskrcnn.report.job_page import MAX_ROWS, write_job_page
 from maskrcnn.report.selection import Selection
 from maskrcnn.structures.regions import Region
+from maskrcnn.untrusted.names import printable, utf8
 
 REPORT = "report.html"
 

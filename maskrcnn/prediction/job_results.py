@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from maskrcnn.files import atomic_path
-from maskrcnn.names import printable, utf8
 from maskrcnn.prediction.job_measurements import measurement_rows, region_rows, write_histograms
 from maskrcnn.prediction.job_records import JobPage, Records
 from maskrcnn.report.counts_table import CountRow, counts_csv
@@ -18,6 +17,7 @@ from maskrcnn.report.semantic_files import ShareRow, classes_csv, shares_csv
 from maskrcnn.report.written import json_text
 from maskrcnn.structures.regions import Region
 from maskrcnn.structures.semantic_map import SemanticMap, index_type
+from maskrcnn.untrusted.names import printable, utf8
 
 SHARES, CLASSES = "shares.csv", "classes.csv"
 """Of a class for every pixel."""

@@ -14,10 +14,8 @@ import torch
 from torch import Tensor
 
 from maskrcnn.data.pages import Page, Reading, Slide
-from maskrcnn.data.pictures.finding import shown
 from maskrcnn.data.pictures.limits import ImageError
 from maskrcnn.distributed import is_first, num_cores
-from maskrcnn.names import printable
 from maskrcnn.prediction.ahead import ahead
 from maskrcnn.prediction.exporting import rings_of
 from maskrcnn.prediction.job_names import full_drawing
@@ -46,6 +44,7 @@ from maskrcnn.report.semantic_files import MAP_ENDING, OVERLAY_ENDING, write_cla
 from maskrcnn.report.written import write_drawing
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.semantic_map import SemanticMap
+from maskrcnn.untrusted.names import printable
 
 MAX_THREADS = 4
 """Threads that read, and threads that draw: at most these, and no more than one for every two cores."""
@@ -67,7 +66,7 @@ class PictureError(RuntimeError):
 
     def __init__(self, page: JobPage, what: str, error: Exception) -> None:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        for name in (str(page.file), shown(page.file)):
+        for name in (str(page.file), printable(str(page.file))):
             reason = reason.removeprefix(f"{name}: ")
         reason = printable(" ".join(reason.split())[:MAX_REASON])
         if not isinstance(error, OSError | ValueError):

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from maskrcnn.files import atomic_path
-from maskrcnn.names import utf8
 from maskrcnn.prediction.scenes import Scenes
 from maskrcnn.report.draw_panoptic import panoptic_figure
 from maskrcnn.report.export.coco_panoptic import (
@@ -20,6 +19,7 @@ from maskrcnn.report.export.coco_panoptic import (
 )
 from maskrcnn.report.written import DRAWING_ENDING, is_ours, json_text, write_drawing
 from maskrcnn.structures.instances import Instances
+from maskrcnn.untrusted.names import utf8
 
 PANOPTIC = "panoptic.json"
 SCENE_ENDING = "_scene.png"

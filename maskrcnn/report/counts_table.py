@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskrcnn.files import atomic_path
-from maskrcnn.names import table_cell
+from maskrcnn.untrusted.names import table_cell
 
 
 @dataclass(frozen=True)

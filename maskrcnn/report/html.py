@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from maskrcnn.names import utf8
 from maskrcnn.report.text import NO_VALUE
+from maskrcnn.untrusted.names import utf8
 
 JPEG_QUALITY = 90
 PLOT_DPI = 100

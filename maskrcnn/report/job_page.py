@@ -10,8 +10,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from maskrcnn.names import printable, utf8
 from maskrcnn.report.palette import BRIGHT
+from maskrcnn.untrusted.names import printable, utf8
 
 MARK = "<!-- report of maskrcnn infer -->"
 """By which a later job knows its own page."""

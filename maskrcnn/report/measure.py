@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from maskrcnn.files import atomic_path
-from maskrcnn.names import table_cell
 from maskrcnn.report.shapes import convex_areas, ellipses, intensities, perimeters
 from maskrcnn.structures.instances import Instances
+from maskrcnn.untrusted.names import table_cell
 
 LENGTHS = ("equivalent_diameter", "perimeter", "major_axis", "minor_axis")
 """Columns that are lengths, without their unit."""

@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 
 from maskrcnn.files import atomic_path
-from maskrcnn.names import table_cell
 from maskrcnn.report.draw_semantic import VOID_COLOR, semantic_figure
 from maskrcnn.report.written import CLASSES_HEADER, SHARES_LAST, write_drawing, write_marked_png
 from maskrcnn.structures.semantic_map import SemanticMap
+from maskrcnn.untrusted.names import table_cell
 
 MAP_ENDING, OVERLAY_ENDING = "_semantic.png", "_overlay.png"
 """How the names of the two pictures of a map end."""

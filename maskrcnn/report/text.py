@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from maskrcnn.names import printable
+from maskrcnn.untrusted.names import printable
 
 Color = tuple[int, int, int]
 

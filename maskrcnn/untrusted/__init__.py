@@ -1,1 +1,1 @@
-"""What strangers wrote: read within limits, and shown in messages within limits."""
+"""What strangers wrote: read within limits, and shown in messages, names and tables so that it does nothing else."""

@@ -8,8 +8,8 @@ import numpy as np
 
 from maskrcnn.data.films.frame import FilmError
 from maskrcnn.data.pages import Reading, open_pages
-from maskrcnn.data.pictures.finding import shown
 from maskrcnn.data.pictures.limits import ImageError
+from maskrcnn.untrusted.names import printable
 
 SERIES_RATE = 10.0
 """Frames in a second of a series that has no times of its own."""
@@ -36,7 +36,7 @@ class PictureSeries:
             raise FilmError(f"frame rate: expected more than 0 frames in a second, got {frame_rate:g}")
         self._files, self._reading = [Path(file) for file in files], reading or Reading()
         parent = self._files[0].parent
-        self.name = shown(parent if parent.name else self._files[0].stem)
+        self.name = printable(str(parent if parent.name else self._files[0].stem))
         self.num_frames, self.frame_rate = len(files), frame_rate
         self._at = -1
         self._size: tuple[int, ...] | None = None
@@ -58,7 +58,7 @@ class PictureSeries:
         if image.shape != self._size:
             (height, width, _), (first_height, first_width, _) = image.shape, self._size
             expected = f"expected {first_width} x {first_height} px, as the first picture has"
-            self._broken.append(f"{shown(path)}: {expected}, got {width} x {height}")
+            self._broken.append(f"{printable(str(path))}: {expected}, got {width} x {height}")
             return None
         return image
 
@@ -84,7 +84,7 @@ class PageSeries:
     def __init__(self, path: str | Path, frame_rate: float = SERIES_RATE, reading: Reading | None = None) -> None:
         if not frame_rate > 0:
             raise FilmError(f"frame rate: expected more than 0 frames in a second, got {frame_rate:g}")
-        self.name = shown(path)
+        self.name = printable(str(path))
         self._stack = ExitStack()
         self._pages = self._stack.enter_context(open_pages(path, reading or Reading()))
         self.num_frames, self.frame_rate = self._pages.num_pages, frame_rate

@@ -11,8 +11,9 @@ import numpy as np
 
 from maskrcnn.data.films.frame import FilmError
 from maskrcnn.data.films.kinds import film_kind, is_sound, what_mp4_lacks
-from maskrcnn.data.pictures.finding import missing_file, shown
+from maskrcnn.data.pictures.finding import missing_file
 from maskrcnn.data.pictures.limits import allowed_pixels
+from maskrcnn.untrusted.names import printable
 
 MAX_ATTEMPTS = 200
 """To get a frame where the film is damaged; each skips a packet."""
@@ -40,7 +41,7 @@ class VideoFile:
 
     def __init__(self, path: str | Path, max_pixels: int | None = None) -> None:
         path = Path(path)
-        self.name = shown(path)
+        self.name = printable(str(path))
         if not path.is_file():
             if path.exists():
                 raise FilmError(f"{self.name}: expected a video file, got what is no file")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from maskrcnn.data.pictures.kinds import UNREAD_EXTENSIONS
+from maskrcnn.untrusted.names import printable
 
 # What `find_images` takes from a folder. A file that is named explicitly is taken whatever its extension.
 IMAGE_EXTENSIONS = frozenset(
@@ -50,25 +51,22 @@ def find_images(
     return list(found.values())
 
 
-def shown(path: str | Path) -> str:
-    r"""The path as text that can be printed and written anywhere: bytes that are not UTF-8 as \xe9."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def missing_file(path: Path, noun: str) -> OSError:
     """Why there is nothing at `path`, or what is wrong with the link there."""
     try:
         os.stat(path)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            return OSError(f"{shown(path)}: this link leads back to itself")
+            return OSError(f"{printable(str(path))}: this link leads back to itself")
         if error.errno in (errno.ENOENT, errno.ENOTDIR) and path.is_symlink():
-            return FileNotFoundError(f"{shown(path)}: this is a link to {shown(os.readlink(path))}, which is not there")
+            return FileNotFoundError(
+                f"{printable(str(path))}: this is a link to {printable(os.readlink(path))}, which is not there"
+            )
         if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-            return type(error)(f"{shown(path)}: cannot be opened ({error.strerror})")
+            return type(error)(f"{printable(str(path))}: cannot be opened ({error.strerror})")
     except ValueError as error:  # a zero byte
-        return OSError(f"{shown(path)}: cannot be the name of a file ({error})")
-    return FileNotFoundError(f"{shown(path)}: there is no such {noun}")
+        return OSError(f"{printable(str(path))}: cannot be the name of a file ({error})")
+    return FileNotFoundError(f"{printable(str(path))}: there is no such {noun}")
 
 
 def _raise(error: OSError) -> None:
@@ -91,7 +89,7 @@ def _expand(given: str | Path, on_error: OnError, on_unread: Callable[[str], Non
     if os.path.isdir(path):
         images, others, num_errors = _look_through([path], on_error)
         if not images and not num_errors:
-            raise ValueError(f"{shown(path)}: no images in this folder{_others(others)}")
+            raise ValueError(f"{printable(str(path))}: no images in this folder{_others(others)}")
     elif glob.has_magic(str(given)):
         matches = sorted(Path(match) for match in glob.glob(str(given), recursive=True))
         if not matches:
@@ -105,7 +103,7 @@ def _expand(given: str | Path, on_error: OnError, on_unread: Callable[[str], Non
     else:
         raise missing_file(path, "file or folder")
     for sentence in _unread(others):
-        on_unread(f"{shown(given)}: {sentence}")
+        on_unread(f"{printable(str(given))}: {sentence}")
     yield from sorted(images)
 
 
@@ -118,7 +116,7 @@ def _look_through(folders: Sequence[Path], on_error: OnError) -> tuple[list[Path
     def fail(error: OSError) -> None:
         nonlocal num_errors
         num_errors += 1
-        on_error(type(error)(f"{shown(error.filename)}: the folder cannot be listed ({error.strerror})"))
+        on_error(type(error)(f"{printable(str(error.filename))}: the folder cannot be listed ({error.strerror})"))
 
     for folder in folders:
         seen: set[str] = set()  # linked folders may lead back to where the walk has been

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from maskrcnn.names import utf8
 from maskrcnn.structures.instances import Instances
+from maskrcnn.untrusted.names import utf8
 
 DESCRIPTION = "Objects found by Mask R-CNN"
 

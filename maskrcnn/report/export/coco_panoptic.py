@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from maskrcnn.names import utf8
 from maskrcnn.report.export.coco import DESCRIPTION
 from maskrcnn.report.written import write_marked_png
 from maskrcnn.structures.panoptic import Panoptic, Segment, ids_to_rgb
+from maskrcnn.untrusted.names import utf8
 
 SEGMENTS_KEY = "Segments"
 """Of the text in such a PNG."""

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from maskrcnn.names import utf8
 from maskrcnn.report.export.coco import DESCRIPTION
 from maskrcnn.report.export.folder import ExportFolder, OpenList, write_list
 from maskrcnn.report.export.outlines import flat
 from maskrcnn.report.export.picture import FoundObject, FoundPicture
 from maskrcnn.report.written import json_text
+from maskrcnn.untrusted.names import utf8
 
 KEEPS = {"class", "score", "holes", "parts", "overlaps"}
 

@@ -4,11 +4,11 @@ import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from maskrcnn.names import table_cell
 from maskrcnn.report.export.folder import ExportFolder
 from maskrcnn.report.export.outlines import closed
 from maskrcnn.report.export.picture import FoundPicture
 from maskrcnn.structures.polygons import Polygon
+from maskrcnn.untrusted.names import table_cell
 
 KEEPS = {"class", "score", "holes", "parts", "overlaps"}
 COLUMNS = ("file", "page", "id", "class", "score", "box_x0", "box_y0", "box_x1", "box_y1", "area_px", "outline")

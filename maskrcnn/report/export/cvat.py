@@ -6,10 +6,10 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from maskrcnn.names import printable
 from maskrcnn.report.export.folder import ExportFolder
 from maskrcnn.report.export.outlines import points
 from maskrcnn.report.export.picture import FoundObject, FoundPicture
+from maskrcnn.untrusted.names import printable
 
 KEEPS = {"class", "score", "holes", "parts", "overlaps"}
 

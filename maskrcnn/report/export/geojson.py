@@ -7,12 +7,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from maskrcnn.names import utf8
 from maskrcnn.report.export.folder import ExportFolder, write_list
 from maskrcnn.report.export.outlines import closed
 from maskrcnn.report.export.picture import FoundObject, FoundPicture, GeoReference
 from maskrcnn.report.palette import BRIGHT
 from maskrcnn.report.written import json_text
+from maskrcnn.untrusted.names import utf8
 
 KEEPS = {"class", "score", "holes", "parts", "overlaps"}
 _SPACE = uuid.UUID("1f6b8d5e-3c55-5a0c-9a52-0f3c6f0f8a11")

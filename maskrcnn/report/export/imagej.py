@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from maskrcnn.names import printable
 from maskrcnn.optional import needed
 from maskrcnn.report.export.folder import ExportFolder
 from maskrcnn.report.export.picture import FoundObject, FoundPicture
+from maskrcnn.untrusted.names import printable
 
 KEEPS = {"class", "score", "holes", "parts", "overlaps"}
 _MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from maskrcnn.names import table_cell, utf8
 from maskrcnn.report.export.folder import ExportFolder
 from maskrcnn.report.export.picture import FoundPicture
+from maskrcnn.untrusted.names import table_cell, utf8
 
 KEEPS = {"holes", "parts"}
 _MOST_16_BITS = (1 << 16) - 1

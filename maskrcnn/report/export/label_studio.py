@@ -8,10 +8,10 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from maskrcnn.names import printable, utf8
 from maskrcnn.report.export.folder import ExportFolder, OpenList
 from maskrcnn.report.export.picture import FoundObject, FoundPicture
 from maskrcnn.structures.rle import decode
+from maskrcnn.untrusted.names import printable, utf8
 
 KEEPS = {"class", "score", "holes", "parts", "overlaps"}
 _SPACE = uuid.UUID("0b7ed8d0-0d7f-5b4b-9f63-7f9d1a1a4a52")

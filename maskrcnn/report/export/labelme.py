@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from maskrcnn.names import utf8
 from maskrcnn.report.export.folder import ExportFolder
 from maskrcnn.report.export.outlines import points
 from maskrcnn.report.export.picture import FoundObject, FoundPicture
 from maskrcnn.report.written import json_text
+from maskrcnn.untrusted.names import utf8
 
 KEEPS = {"class", "score", "holes", "parts", "overlaps"}
 VERSION = "5.4.1"

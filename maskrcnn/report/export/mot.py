@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 
-from maskrcnn.names import printable
 from maskrcnn.report.export.folder import ExportFolder
 from maskrcnn.report.export.picture import FoundPicture, stems
+from maskrcnn.untrusted.names import printable
 
 KEEPS = {"class", "score", "overlaps"}
 

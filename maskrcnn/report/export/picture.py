@@ -9,9 +9,9 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from maskrcnn.names import printable, utf8
 from maskrcnn.structures.polygons import Polygon, rle_to_polygons
 from maskrcnn.structures.rle import Rle, crop, rle_area
+from maskrcnn.untrusted.names import printable, utf8
 
 MAX_PART = 100
 """Letters of one folder or file in a name; file systems take 255 bytes."""

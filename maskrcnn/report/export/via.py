@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from maskrcnn.names import utf8
 from maskrcnn.report.export.folder import ExportFolder
 from maskrcnn.report.export.outlines import JOINED, flat, ring_of
 from maskrcnn.report.export.picture import FoundObject, FoundPicture
 from maskrcnn.report.written import json_text
+from maskrcnn.untrusted.names import utf8
 
 KEEPS = {"class", "score", "overlaps"}
 POLYGON = 7

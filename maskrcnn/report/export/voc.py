@@ -8,10 +8,10 @@ from xml.sax.saxutils import escape
 import numpy as np
 from PIL import Image
 
-from maskrcnn.names import printable
 from maskrcnn.report.export.folder import ExportFolder
 from maskrcnn.report.export.label_image import painted
 from maskrcnn.report.export.picture import FoundPicture
+from maskrcnn.untrusted.names import printable
 
 KEEPS = {"class", "holes", "parts"}
 VOID = 255

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from maskrcnn.names import printable
 from maskrcnn.report.export.folder import ExportFolder
 from maskrcnn.report.export.outlines import JOINED, ring_of
 from maskrcnn.report.export.picture import FoundPicture
 from maskrcnn.report.written import json_text
+from maskrcnn.untrusted.names import printable
 
 KEEPS = {"class", "overlaps"}
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from maskrcnn.data.pictures.finding import IMAGE_EXTENSIONS, find_images, shown
+from maskrcnn.data.pictures.finding import IMAGE_EXTENSIONS, find_images
 from maskrcnn.data.pictures.kinds import UNREAD_EXTENSIONS
+from maskrcnn.untrusted.names import printable
 
 LINKS = pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
 
@@ -121,8 +122,8 @@ def test_names_that_are_not_utf_8_are_listed_and_shown(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system takes only UTF-8")
     assert find_images(tmp_path) == [tmp_path / name]
-    assert shown(name) == r"caf\xe9.PNG"
-    assert shown("Zelle_ü.png") == "Zelle_ü.png"
+    assert printable(name) == r"caf\xe9.PNG"
+    assert printable("Zelle_ü.png") == "Zelle_ü.png"
 
 
 def test_images_that_cannot_be_read_beside_others_are_said(tmp_path: Path) -> None:
@@ -142,3 +143,9 @@ def test_images_that_cannot_be_read_beside_others_are_said(tmp_path: Path) -> No
 
 def test_what_is_read_is_not_among_what_is_not() -> None:
     assert not IMAGE_EXTENSIONS & UNREAD_EXTENSIONS.keys()
+
+
+def test_what_is_not_there_is_named_without_its_escape_codes(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as error:
+        find_images(tmp_path / "a\x1b[2J\n.png")
+    assert str(error.value) == rf"{tmp_path}/a\x1b[2J\n.png: there is no such file or folder"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from maskrcnn.names import printable, printable_lines, table_cell, utf8
+from maskrcnn.untrusted.names import printable, printable_lines, table_cell, utf8
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-from maskrcnn.spelling import did_you_mean
+from maskrcnn.untrusted.spelling import did_you_mean
 
 
 def test_the_nearest_name_is_asked_for() -> None:
