@@ -93,13 +93,13 @@ def _expand(given: str | Path, on_error: OnError, on_unread: Callable[[str], Non
     elif glob.has_magic(str(given)):
         matches = sorted(Path(match) for match in glob.glob(str(given), recursive=True))
         if not matches:
-            raise FileNotFoundError(f"{given}: nothing matches this pattern")
+            raise FileNotFoundError(f"{printable(str(given))}: nothing matches this pattern")
         files = [match for match in matches if not os.path.isdir(match)]
         images, others, num_errors = _look_through([match for match in matches if os.path.isdir(match)], on_error)
         images += [file for file in files if _is_image(file.name)]
         others += [file.name for file in files if not _is_image(file.name)]
         if not images and not num_errors:
-            raise ValueError(f"{given}: {len(matches)} matches, none of them an image{_others(others)}")
+            raise ValueError(f"{printable(str(given))}: {len(matches)} matches, none of them an image{_others(others)}")
     else:
         raise missing_file(path, "file or folder")
     for sentence in _unread(others):
