@@ -17,32 +17,35 @@ from benchmarks.measuring import measuring
 from benchmarks.pasting import drawing, large_masks, masks
 from benchmarks.peers import CPU_ONLY, CUDA_ONLY, PEERS, with_kept
 from benchmarks.processes import use_threads
+from benchmarks.report_page import report_page
 from benchmarks.rounds import Measured, measure
 from benchmarks.seams import seams
 from benchmarks.slides import slides
 from benchmarks.table import machine, report
 from benchmarks.workloads import WORKLOADS
 
-TASKS = ("masks", "masks-large", "drawing", "measuring", "folder", "seams", "slides")
+TASKS = ("masks", "masks-large", "drawing", "measuring", "folder", "seams", "slides", "report")
+ON_REQUEST = ("seams", "slides", "report")
+"""Not among the defaults: they need annotations, much time, or a browser."""
 TRIALS = ("tiny", "tiny-masks", "tiny-folder")
 """To see whether the tool works; not among the defaults."""
 
 
 def main() -> int:
     """Run the command."""
-    everything = [name for name in (*WORKLOADS, *TASKS) if name not in (*TRIALS, "seams", "slides")]
+    everything = [name for name in (*WORKLOADS, *TASKS) if name not in (*TRIALS, *ON_REQUEST)]
     parser = argparse.ArgumentParser(
         description=__doc__, epilog="example: %(prog)s --workloads r50 masks --out figures"
     )
     add = parser.add_argument
-    names = [*everything, "seams", "slides", *TRIALS]
+    names = [*everything, *ON_REQUEST, *TRIALS]
     add(
         "--workloads",
         nargs="+",
         choices=names,
         default=everything,
         metavar="NAME",
-        help=f"one or more of {', '.join(names)} (default: all but the tiny ones and seams, which needs --annotations)",
+        help=f"one or more of {', '.join(names)} (default: all but the tiny ones and {', '.join(ON_REQUEST)})",
     )
     add(
         "--peers",
@@ -114,6 +117,8 @@ def _task(name: str, args: argparse.Namespace) -> tuple[list[str], list[str]]:
         return seams(args.annotations)
     if name == "slides":
         return slides()
+    if name == "report":
+        return report_page()
     if name in ("folder", "tiny-folder"):
         return folder(args.threads, args.device, is_small=name == "tiny-folder"), []
     return masks(args.rounds, args.threads, is_small=name == "tiny-masks")

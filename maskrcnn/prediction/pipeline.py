@@ -27,7 +27,6 @@ from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.slide_job import (
     IN_ANNOTATION,
     SlideFound,
-    annotations,
     draw_full,
     find_on_slide,
     plain,
@@ -335,7 +334,7 @@ def _record(
             path,
             instances.image_size,
             counts,
-            annotations(instances, category_ids),
+            instances.to_coco(category_ids),
             instances.ceilings,
             num_doubles,
             (*content.notes, *instances.notes),

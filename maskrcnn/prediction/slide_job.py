@@ -27,7 +27,6 @@ from maskrcnn.prediction.tiling import joined_tiles, keep_tiles, limits_reached,
 from maskrcnn.report.count import count
 from maskrcnn.report.double_counts import double_counts
 from maskrcnn.report.draw import draw_mask
-from maskrcnn.report.export.coco import coco_dict
 from maskrcnn.report.measure import measure, touches_border
 from maskrcnn.report.overview import OVERVIEW_PX, Overview
 from maskrcnn.report.palette import palette_for
@@ -215,13 +214,7 @@ def _measured(slide: Slide, columns: Sequence[str], category_ids: Sequence[int] 
     nothing: list[int | float | None] = [None] * len(instances)
     measured = {name: plain(table[name]) if name in table else nothing for name in columns}
     counts = {name: number for name, number in count(instances).items() if number}
-    return _Part(instances, annotations(instances, category_ids), measured, counts, len(double_counts(local)), (y0, y1))
-
-
-def annotations(instances: Instances, category_ids: Sequence[int] | None) -> list[dict[str, Any]]:
-    """As `coco_dict` makes them, without the numbers that are given when all pictures are there."""
-    found: list[dict[str, Any]] = coco_dict([("", instances)], instances.class_names, category_ids)["annotations"]
-    return [{key: value for key, value in one.items() if key not in ("id", "image_id", "number")} for one in found]
+    return _Part(instances, instances.to_coco(category_ids), measured, counts, len(double_counts(local)), (y0, y1))
 
 
 def plain(values: np.ndarray) -> list[int | float | None]:

@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from maskrcnn.files import atomic_path
+from maskrcnn.optional import needed
 from maskrcnn.report.shapes import convex_areas, ellipses, intensities, perimeters
 from maskrcnn.structures.instances import Instances
 from maskrcnn.untrusted.names import table_cell
@@ -47,6 +49,14 @@ class Measurements:
         table.writerows([cell(value) for value in row] for row in zip(*columns, strict=True))
         with atomic_path(path) as temporary:
             temporary.write_bytes(text.getvalue().encode())
+
+    def to_pandas(self) -> Any:
+        """The same as a `pandas.DataFrame`.
+
+        Raises:
+            MissingPackageError: pandas is not installed; the extra `interop` has it.
+        """
+        return needed("pandas", "interop", "to_pandas").DataFrame(dict(self.columns))
 
 
 def measure(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from maskrcnn.structures.instances import Instances
+from maskrcnn.structures.svg import svg_path
 
 SIDE_PX = 320
 """Of the longer side: a gallery shows it at about half of that, so it is sharp on any screen."""
@@ -46,7 +47,7 @@ def preview(image: np.ndarray, instances: Instances) -> dict[str, Any]:
         "size": [small.shape[1], small.shape[0]],
         "labels": shown.labels.tolist(),
         "scores": [round(score, 4) for score in shown.scores.tolist()],
-        "paths": [_path(x0, y0, bitmap, scale) for x0, y0, bitmap in shown.crops()],
+        "paths": [svg_path(crop, scale) for crop in shown.crops()],
         "unsure": unsure.shown(lambda window: image[window[0] : window[2], window[1] : window[3]]),
     }
 
@@ -107,7 +108,7 @@ class Unsure:
                     "score": round(score, 4),
                     "picture": _webp(small),
                     "size": [small.shape[1], small.shape[0]],
-                    "path": _path(x0 - window[1], y0 - window[0], bitmap, scale),
+                    "path": svg_path((x0 - window[1], y0 - window[0], bitmap), scale),
                 }
             )
         return found
@@ -121,19 +122,6 @@ def _window(box: np.ndarray, image_size: tuple[int, int]) -> tuple[int, int, int
     left, top = min(max(0, round(x0 - margin)), width - 1), min(max(0, round(y0 - margin)), height - 1)
     right, low = min(max(left + 1, round(x1 + margin)), width), min(max(top + 1, round(y1 + margin)), height)
     return top, left, low, right
-
-
-def _path(x0: int, y0: int, bitmap: np.ndarray, scale: float) -> str:
-    """The outline of a mask whose first pixel is (x0, y0), through the middle of its outer pixels, in SVG's words."""
-    if not bitmap.size:
-        return ""
-    contours, _ = cv2.findContours(bitmap.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    rings = []
-    for contour in contours:
-        points = (cv2.approxPolyDP(contour, 0.5 / scale, True)[:, 0] + (x0 + 0.5, y0 + 0.5)) * scale
-        numbers = (f"{value:.1f}".removesuffix(".0") for value in points.ravel().tolist())
-        rings.append(f"M{' '.join(numbers)}z")
-    return "".join(rings)
 
 
 def _shrunk(image: np.ndarray, side_px: int) -> tuple[np.ndarray, float]:

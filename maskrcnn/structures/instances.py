@@ -3,6 +3,7 @@
 N instances, M mask cells on a side.
 """
 
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -12,12 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskrcnn.structures.conversions import to_coco, to_pandas, to_supervision
 from maskrcnn.structures.masks import PasteMode, masks_to_runs
 from maskrcnn.structures.polygons import Polygon, rle_to_polygons
 from maskrcnn.structures.rle import Rle
 from maskrcnn.structures.runs import Runs
 from maskrcnn.structures.semantic_map import SemanticMap, index_type
 from maskrcnn.structures.smooth_outlines import smooth_outlines
+from maskrcnn.structures.svg import outlines_svg
 
 NAMED_IN_REPR = 5
 """Classes, the most frequent ones."""
@@ -221,6 +224,46 @@ class Instances:
     def crops(self) -> list[tuple[int, int, np.ndarray]]:
         """For each mask (x0, y0, bool bitmap (h, w)), only as large as the object; an empty mask has shape (0, 0)."""
         return self.runs.crops()
+
+    def to_coco(self, category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
+        """An annotation of COCO for each object, without the ids that it has among many images.
+
+        Masks are compressed RLE, `area` counts their pixels, `bbox` is x y width height of the box, unrounded.
+        `maskrcnn infer` writes whole data sets.
+
+        Args:
+            category_ids: of each class, 1..K by default.
+
+        Raises:
+            ValueError: a score or a box that is no finite number, or not one distinct category id for each class.
+        """
+        return to_coco(self, category_ids)
+
+    def to_supervision(self, *, masks: bool = True) -> Any:
+        """`supervision.Detections` with boxes, masks, scores and labels; names of classes are in `data["class_name"]`,
+        as are extra fields, and `extra["track_ids"]` becomes `tracker_id`.
+
+        `masks` are dense, H x W bytes an object: without them boxes are all there is.
+
+        Raises:
+            MissingPackageError: supervision is not installed; the extra `interop` has it.
+        """
+        return to_supervision(self, masks=masks)
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame` with a row for each object: `id` from 1, `class`, `score`, `box_x0` to `box_y1`,
+        `area_px`, and the extra fields that are a number each. `maskrcnn.measure` gives more, and has `to_pandas`.
+
+        Raises:
+            MissingPackageError: pandas is not installed; the extra `interop` has it.
+        """
+        return to_pandas(self)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what `repr` says, and a picture of the outlines; `maskrcnn.draw` puts them on the image."""
+        labels = self.labels.tolist()
+        names = [f"{self.class_names[i]} {score:.2f}" for i, score in zip(labels, self.scores.tolist(), strict=True)]
+        return f"<p>{html.escape(repr(self))}</p>{outlines_svg(self.image_size, self.crops(), labels, names)}"
 
     def semantic_map(self, background: str = "background") -> SemanticMap:
         """The class of every pixel: `background` (0) where no object is, else 1 + the label of the best score's."""

@@ -34,28 +34,14 @@ def coco_dict(
     for image_id, (file_name, instances) in enumerate(results, start=1):
         if instances.class_names != class_names:
             raise ValueError(f"{file_name}: expected the classes {class_names}, got {instances.class_names}")
-        _expect_finite(file_name, instances)
         height, width = instances.image_size
         images.append({"id": image_id, "file_name": utf8(file_name), "width": width, "height": height})
-        boxes = instances.boxes.tolist()
-        labels = instances.labels.tolist()
-        scores = instances.scores.tolist()
-        measured = zip(boxes, labels, scores, instances.areas().tolist(), instances.rles(), strict=True)
-        for number, (box, label, score, area, rle) in enumerate(measured, start=1):
-            x0, y0, x1, y1 = box
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "number": number,
-                    "category_id": ids[label],
-                    "score": score,
-                    "bbox": [x0, y0, x1 - x0, y1 - y0],
-                    "area": area,
-                    "iscrowd": 0,
-                    "segmentation": rle,
-                }
-            )
+        try:
+            found = instances.to_coco(ids)
+        except ValueError as error:
+            raise ValueError(f"{file_name}: {error}" if file_name else str(error)) from None
+        for number, annotation in enumerate(found, start=1):
+            annotations.append({"id": len(annotations) + 1, "image_id": image_id, "number": number, **annotation})
     categories = [{"id": i, "name": utf8(name)} for i, name in zip(ids, class_names, strict=True)]
     return {
         "info": {"description": DESCRIPTION},
@@ -63,12 +49,3 @@ def coco_dict(
         "categories": categories,
         "annotations": annotations,
     }
-
-
-def _expect_finite(file_name: str, instances: Instances) -> None:
-    for name in ("scores", "boxes"):
-        values = getattr(instances, name)
-        bad = (~values.isfinite()).nonzero()[:, 0].tolist()
-        if bad:
-            where = f"{file_name}: " if file_name else ""
-            raise ValueError(f"{where}{name} of object {bad[0]} are no finite numbers: {values[bad[0]].tolist()}")
