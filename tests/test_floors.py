@@ -12,7 +12,7 @@ FLOORS = {
     "config": 0,
     "structures": 0,
     "files": 0,
-    "optional": 0,
+    "optional": -1,
     "distributed": 0,
     "ops": 1,
     "model": 2,
