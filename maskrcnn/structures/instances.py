@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskrcnn.structures.conversions import to_coco, to_pandas, to_supervision
+from maskrcnn.structures.conversions import coco_annotations, pandas_table, supervision_detections
 from maskrcnn.structures.masks import PasteMode, masks_to_runs
 from maskrcnn.structures.polygons import Polygon, rle_to_polygons
 from maskrcnn.structures.rle import Rle
@@ -237,7 +237,8 @@ class Instances:
         Raises:
             ValueError: a score or a box that is no finite number, or not one distinct category id for each class.
         """
-        return to_coco(self, category_ids)
+        num_classes, areas = len(self.class_names), self.areas()
+        return coco_annotations(self.boxes, self.labels, self.scores, areas, self.rles(), num_classes, category_ids)
 
     def to_supervision(self, *, masks: bool = True) -> Any:
         """`supervision.Detections` with boxes, masks, scores and labels; names of classes are in `data["class_name"]`,
@@ -248,7 +249,8 @@ class Instances:
         Raises:
             MissingPackageError: supervision is not installed; the extra `interop` has it.
         """
-        return to_supervision(self, masks=masks)
+        bitmaps = self.bitmaps() if masks else None
+        return supervision_detections(self.boxes, self.labels, self.scores, bitmaps, self.class_names, self.extra)
 
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame` with a row for each object: `id` from 1, `class`, `score`, `box_x0` to `box_y1`,
@@ -257,7 +259,7 @@ class Instances:
         Raises:
             MissingPackageError: pandas is not installed; the extra `interop` has it.
         """
-        return to_pandas(self)
+        return pandas_table(self.boxes, self.labels, self.scores, self.areas(), self.class_names, self.extra)
 
     def _repr_html_(self) -> str:
         """For notebooks: what `repr` says, and a picture of the outlines; `maskrcnn.draw` puts them on the image."""
