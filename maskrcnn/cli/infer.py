@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from maskrcnn.checkpoints.semantic_weights import load_semantic
+from maskrcnn.cli.counts_said import counts_said, few_names
 from maskrcnn.cli.default_weights import DEFAULT_IS_FOR, warn_of_photographs
 from maskrcnn.cli.errors import report
 from maskrcnn.cli.export_arguments import about_weights, add_export_arguments
@@ -30,7 +31,7 @@ from maskrcnn.prediction.execution import choose_device
 from maskrcnn.prediction.folder_job import infer_files
 from maskrcnn.prediction.job_names import common_folder
 from maskrcnn.prediction.job_predictor import JobPredictor, finds_classes
-from maskrcnn.prediction.job_results import HISTOGRAMS, JobSummary, describe, describe_shares
+from maskrcnn.prediction.job_results import HISTOGRAMS, JobSummary, describe_shares
 from maskrcnn.prediction.method_predictor import MethodPredictor
 from maskrcnn.prediction.method_steps import write_steps
 from maskrcnn.prediction.predictor import COUNTING_SCORE
@@ -38,6 +39,7 @@ from maskrcnn.prediction.scene_files import SCENE_ENDING
 from maskrcnn.prediction.semantic_predictor import SemanticPredictor
 from maskrcnn.report.count import add_counts
 from maskrcnn.report.export.coco_panoptic import PANOPTIC_ENDING
+from maskrcnn.report.intervals import LEVEL
 from maskrcnn.report.selection import Selection
 from maskrcnn.report.semantic_files import MAP_ENDING, OVERLAY_ENDING
 from maskrcnn.report.written import DRAWING_ENDING, FULL_ENDING, is_ours, write_image
@@ -47,8 +49,6 @@ OWN_ENDINGS = DRAWING_ENDING, FULL_ENDING, HISTOGRAMS, SCENE_ENDING, PANOPTIC_EN
 """Of images that earlier runs drew."""
 LIKELY = 0.5
 """Score above which a detection of a published model is usually right."""
-OPTION_OF = {"detection.max_detections": "--max-detections", "resize.longest_edge": "--resize"}
-"""Options that raise a limit, by the setting that a sentence about it names."""
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -130,6 +130,11 @@ def execute(args: argparse.Namespace) -> int:
         args.device = str(device)
         with nullcontext() if is_first() else redirect_stdout(None):  # of several processes one says what all do
             predictor = _load(args)
+            if args.interval is not None and getattr(predictor, "count_intervals", None) is None:
+                raise ValueError(
+                    "--interval: these weights do not know how sure their counts are at these settings; "
+                    "tools/evaluate.py --set-threshold finds it out on annotated images, and stores it with them"
+                )
             if selection:
                 print(f"counting only objects {selection}")
             for path, number in found.num_skipped.items():
@@ -165,6 +170,8 @@ def execute(args: argparse.Namespace) -> int:
                     regions=regions,
                     histograms=args.histograms,
                     labels=args.labels,
+                    interval=LEVEL if args.interval is None else args.interval,
+                    checked=args.checked,
                     say=_say,
                     on_failure=fail,
                 )
@@ -222,7 +229,7 @@ def _load(args: argparse.Namespace) -> JobPredictor:
     predictor = load_predictor(args, args.batch)
     rule = predictor.settings.detection
     print(
-        f"classes: {_names(predictor.class_names)}; score above {rule.score_threshold:g}; "
+        f"classes: {few_names(predictor.class_names)}; score above {rule.score_threshold:g}; "
         f"{predictor.execution.description}"
     )
     if args.score is None and rule.score_threshold <= COUNTING_SCORE:
@@ -317,7 +324,8 @@ def _print_summary(
         total = add_counts(counts for _, counts in summary.counts)
         _say(f"all {len(summary.counts)} images: {describe_shares(total)}")
     elif summary.counts:
-        _print_counts(args, class_names, summary)
+        for sentence in counts_said(args, class_names, summary):
+            _say(sentence)
     if len(args.paths) > 1:
         _say(
             f"file names are relative to {'the folder they share' if summary.root else 'the drive'}: "
@@ -330,30 +338,3 @@ def _print_summary(
     if has_maps:
         written = "class maps, overlays, " * (not args.no_draw) + "shares.csv and classes.csv"
     _say(f"{written} are in {args.out}")
-
-
-def _print_counts(args: argparse.Namespace, class_names: tuple[str, ...], summary: JobSummary) -> None:
-    total = add_counts(counts for _, counts in summary.counts)
-    if len(summary.counts) > 1:
-        _say(f"total of {len(summary.counts)} images: {describe(total)}")
-    if summary.doubles:
-        where = next(iter(summary.doubles)) if len(summary.doubles) == 1 else f"{len(summary.doubles)} images"
-        _say(
-            f"possibly counted twice in {where}: {sum(summary.doubles.values())} pairs of objects cover nearly the "
-            "same pixels; if an object can only be one of several classes, name these with --exclusive"
-        )
-    for sentence, files in summary.notes.items():
-        _say(f"{files[0] if len(files) == 1 else f'{len(files)} images'}: {sentence}")
-    for sentence, files in summary.ceilings.items():
-        option = next((f"; {option} changes it" for key, option in OPTION_OF.items() if key in sentence), "")
-        where = files[0] if len(files) == 1 else f"{len(files)} images"
-        _say(f"limit reached in {where}: {sentence}{option}")
-    if args.weights is None and args.method is None and args.paths and not any(total.values()):
-        _say(
-            f"the default model finds only {_names(class_names)}, and found none; for everyday photographs use "
-            "--weights coco (maskrcnn zoo lists more)"
-        )
-
-
-def _names(class_names: tuple[str, ...]) -> str:
-    return ", ".join(class_names[:5]) + (f" and {len(class_names) - 5} more" if len(class_names) > 5 else "")

@@ -4,13 +4,16 @@ import argparse
 import math
 from pathlib import Path
 
+from maskrcnn.report.intervals import LEVEL
+
 LABELS = ("auto", "id", "class", "score", "all", "none")
 UNITS = {"nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "mm": 1e3}
 """Of --pixel-size, in micrometres; both signs that are read as micro."""
 
 
 def add_measure_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--min-area`, `--max-area`, `--exclude-border`, `--region`, `--pixel-size`, `--histograms`, `--labels`."""
+    """`--min-area`, `--max-area`, `--exclude-border`, `--region`, `--pixel-size`, `--histograms`, `--labels`,
+    `--interval`, `--checked`."""
     add = parser.add_argument
     add("--min-area", type=float, metavar="PX", help="ignore objects of fewer pixels")
     add("--max-area", type=float, metavar="PX", help="ignore objects of more pixels")
@@ -41,6 +44,31 @@ def add_measure_arguments(parser: argparse.ArgumentParser) -> None:
         help="what is written at each object drawn: its id (its number in the image, as in measurements.csv), class, "
         "score, all of them, or none; auto writes as much as there is room for (default: %(default)s)",
     )
+    add(
+        "--interval",
+        type=share,
+        metavar="SHARE",
+        help="share of images whose true count should lie between the _low and _high of counts.csv, which has them "
+        f"where the weights know how sure their counts are (default: {LEVEL:g})",
+    )
+    add(
+        "--checked",
+        type=Path,
+        metavar="CSV",
+        help="a copy of counts.csv with images counted by hand: own numbers, and the status checked; they take the "
+        "place of what was found, and make the total surer",
+    )
+
+
+def share(text: str) -> float:
+    """A number between 0 and 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, such as 0.9, got {text!r}")
+    return value
 
 
 def micrometres(text: str) -> float:

@@ -4,6 +4,7 @@ import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from maskrcnn.data.pages import Planes, Reading
 from maskrcnn.distributed import gather, is_first, rank, world_size
 from maskrcnn.files import clear_temporaries, folder_lock
 from maskrcnn.prediction.exporting import export_job
+from maskrcnn.prediction.job_intervals import JobIntervals, read_checked, with_intervals
 from maskrcnn.prediction.job_names import (
     common_folder,
     drawing_paths,
@@ -50,6 +52,7 @@ from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.pipeline import OutputError, PictureError, finished
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.scene_files import PANOPTIC, SceneFiles
+from maskrcnn.report.intervals import LEVEL
 from maskrcnn.report.labels import LabelMode
 from maskrcnn.report.selection import Selection
 from maskrcnn.report.semantic_files import MAP_ENDING
@@ -91,6 +94,8 @@ def infer_files(
     draws_full: bool = False,
     has_report: bool = True,
     about: Mapping[str, str] | None = None,
+    interval: float = LEVEL,
+    checked: Path | None = None,
     say: Callable[[str], None] = LOGGER.info,
     on_failure: Callable[[Exception], None] | None = None,
 ) -> JobSummary:
@@ -125,6 +130,9 @@ def infer_files(
             image of more than 20 megapixels that is done in tiles; it is drawn as an overview.
         has_report: write report.html, a page to look at the folder; not of weights that give a class for every pixel.
         about: what that page says of the weights, a text by its name, before the settings.
+        interval: share of images whose true count should lie between the `_low` and `_high` of counts.csv, which has
+            them where the weights know how sure their counts are.
+        checked: a counts.csv of these files in which somebody put own counts, and the status `checked`.
         say: takes one line for each page that was done; the logger "maskrcnn" where none is given.
         on_failure: takes the error of each page that could not be done; its text names the file. None logs a warning.
 
@@ -136,10 +144,13 @@ def infer_files(
         OSError: `out` cannot be written, since the disk is full, say. What was done is kept.
         RuntimeError: another process died before its files were done.
     """
+    if not 0 < interval < 1:
+        raise ValueError(f"interval: expected a share between 0 and 1, got {interval:g}")
     reading = Reading(max_pixels, channel, planes, tuple(predictor.class_names))
     kept_labels = _labels(predictor.class_names, classes)
     class_names = [name for label, name in enumerate(predictor.class_names) if label in kept_labels]
     category_ids = predictor.category_ids or None
+    intervals = JobIntervals.of(predictor, kept_labels.tolist(), selection, interval)
     root = common_folder(file.parent for file in files) if root is None else root
     names = relative_names(files, root)
     ending = MAP_ENDING if finds_classes(predictor) else DRAWING_ENDING
@@ -168,7 +179,7 @@ def infer_files(
 
     with Records(folder, settings) as records, ExitStack() as stack:
 
-        def prepare() -> tuple[list[JobPage], list[int]]:
+        def prepare() -> tuple[list[JobPage], list[int], dict[JobPage, dict[str, int]]]:
             stack.enter_context(folder_lock(out, "infer"))
             if (out / RECORDS).is_symlink():  # its old records and tiles would be removed, whoever's folder that is
                 raise ValueError(f"{out / RECORDS}: this is a link; expected a folder of ours, or nothing")
@@ -191,8 +202,11 @@ def infer_files(
                 tables = [SHARES, CLASSES] if finds_classes(predictor) else tables
                 whole = [full_drawing(place) for place in places] if full else []
                 expect_ours([*(out / name for name in tables), *places, *whole])
+            by_hand = {}
+            if checked is not None:
+                by_hand = read_checked(checked, {page: names[page.file] for page in pages}, class_names)
             _say_pages(pages, len(records.done), say)
-            return pages, [i for i, page in enumerate(pages) if page not in records.done]
+            return pages, [i for i, page in enumerate(pages) if page not in records.done], by_hand
 
         def progress() -> str:
             num = f"{len(records.done)} of {len(pages)} images are" if world_size() == 1 else "a part is"
@@ -200,7 +214,8 @@ def infer_files(
 
         pages: list[JobPage]
         todo: list[int]
-        pages, todo = from_first(prepare)
+        by_hand: dict[JobPage, dict[str, int]]
+        pages, todo, by_hand = from_first(prepare)
         if world_size() > 1 and isinstance(predictor, Predictor):
             share_slides(predictor, [pages[i] for i in todo], reading, kept)
         own = [pages[i] for i in todo[rank() :: world_size()]]
@@ -253,10 +268,13 @@ def infer_files(
             if world_size() > 1:
                 records.load(files, drawing_of)
             _expect_all_done(records, pages, failures)
-            summary = summarise(records, pages, failures, class_names, root)
+            page_names = {page: names[page.file] for page in pages}
+            summary = summarise(records, pages, failures, class_names, root, by_hand)
             try:
-                page_names = {page: names[page.file] for page in pages}
-                rows = count_rows(records, page_names, failures)
+                rows = list(count_rows(records, page_names, failures, by_hand))
+                if intervals is not None:
+                    rows, total = with_intervals(rows, pages, records, intervals)
+                    summary = replace(summary, total=total)
                 all_names = predictor.class_names
                 if finds_classes(predictor):
                     write_shares(out, records, page_names, failures, class_names, all_names)
@@ -273,6 +291,7 @@ def infer_files(
                         pixel_size_um,
                         regions,
                         histograms,
+                        has_intervals=intervals is not None,
                     )
                     if scenes is not None:
                         done = [page for page in pages if page in records.done]
@@ -280,7 +299,6 @@ def infer_files(
                         scenes.write_json(out, info, about_done)
                     if has_report:
                         facts = facts_of(predictor, reading, selection, pixel_size_um, about or {})
-                        rows = count_rows(records, page_names, failures)
                         write_report(
                             out,
                             root,

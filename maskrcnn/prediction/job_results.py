@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from maskrcnn.files import atomic_path
+from maskrcnn.prediction.job_intervals import CHECKED, TotalInterval
 from maskrcnn.prediction.job_measurements import measurement_rows, region_rows, write_histograms
 from maskrcnn.prediction.job_records import JobPage, Records
 from maskrcnn.report.counts_table import CountRow, counts_csv
@@ -42,6 +43,8 @@ class JobSummary:
     """How pages were done where that was not the usual way, a sentence each, and the pages."""
     doubles: dict[str, int] = field(default_factory=dict)
     """Pages in which objects may be counted twice, and how many."""
+    total: TotalInterval | None = None
+    """How sure the sum of all counts is, where the weights know it."""
 
 
 def describe(counts: Mapping[str, int]) -> str:
@@ -92,8 +95,13 @@ def summarise(
     failures: Mapping[JobPage, str],
     class_names: Sequence[str],
     root: Path | None,
+    checked: Mapping[JobPage, Mapping[str, int]] | None = None,
 ) -> JobSummary:
-    """The summary of `pages` in their order, as far as they are done; `class_names` are those that were counted."""
+    """The summary of `pages` in their order, as far as they are done; `class_names` are those that were counted.
+
+    `checked` has the counts of pages that were counted by hand.
+    """
+    checked = checked or {}
     summary = JobSummary(root)
     for page in pages:
         if page in failures:
@@ -103,7 +111,7 @@ def summarise(
             continue
         # The first row names all classes; the others would take gigabytes for many pages and classes.
         zeros = {} if summary.counts else dict.fromkeys(class_names, 0)
-        summary.counts.append((str(page), zeros | done.counts))
+        summary.counts.append((str(page), zeros | dict(checked.get(page, done.counts))))
         if done.num_doubles:
             summary.doubles[str(page)] = done.num_doubles
         for sentence in done.notes:
@@ -113,11 +121,21 @@ def summarise(
     return summary
 
 
-def count_rows(records: Records, names: Mapping[JobPage, str], failures: Mapping[JobPage, str]) -> Iterator[CountRow]:
-    """A row for every page, done or not, in the order of `names`, which has the names of their files."""
+def count_rows(
+    records: Records,
+    names: Mapping[JobPage, str],
+    failures: Mapping[JobPage, str],
+    checked: Mapping[JobPage, Mapping[str, int]] | None = None,
+) -> Iterator[CountRow]:
+    """A row for every page, done or not, in the order of `names`, which has the names of their files.
+
+    `checked` has the counts of pages that were counted by hand.
+    """
     for page, name in names.items():
         done = records.done.get(page)
-        if done is None:
+        if checked and page in checked:
+            yield CountRow(name, checked[page], CHECKED, page.number)
+        elif done is None:
             yield CountRow(name, None, failures[page], page.number)
         else:
             status = f"limit reached: {'; '.join(done.ceilings)}" if done.ceilings else "ok"
@@ -136,6 +154,8 @@ def write_results(
     pixel_size_um: float | None,
     regions: Sequence[Region] = (),
     histograms: bool = False,
+    *,
+    has_intervals: bool = False,
 ) -> None:
     """Write counts.csv of `rows` with a column for each class that was `counted`, measurements.csv and instances.json
     of the pages that are done, one after the other in memory. All name and order the pages as `names` does.
@@ -166,7 +186,7 @@ def write_results(
         _write_table(out / REGIONS, region_rows(records, own, class_of, counted, regions))
     if histograms:
         write_histograms(out / HISTOGRAMS, records, own, class_of, pixel_size_um)
-    counts_csv(out / COUNTS, rows, counted)
+    counts_csv(out / COUNTS, rows, counted, has_intervals=has_intervals)
 
 
 def _write_table(path: Path, rows: Iterable[Sequence[object]]) -> None:

@@ -13,7 +13,7 @@ from maskrcnn.checkpoints.checkpoint import Checkpoint
 from maskrcnn.checkpoints.structure import body_name
 from maskrcnn.checkpoints.weights import load_weights
 from maskrcnn.config import validate
-from maskrcnn.config.model import DetectionSettings, ResizeSettings
+from maskrcnn.config.model import DetectionSettings, ModelSettings, ResizeSettings
 from maskrcnn.data.images import ImageLike, ValueRange, to_rgb
 from maskrcnn.data.slides.source import Source
 from maskrcnn.model.mask_rcnn import MaskRCNN
@@ -21,6 +21,7 @@ from maskrcnn.prediction.execution import Device, choose_execution, keep_freed_m
 from maskrcnn.prediction.given_boxes import Boxes, Labels, checked_boxes, checked_labels, masks_in_boxes
 from maskrcnn.prediction.scenes import Scenes, scenes_of
 from maskrcnn.prediction.tiling import MIN_TILE_PX, KeptTiles, TileSize, Tiling, choose_tiling, find_in_tiles, unasked
+from maskrcnn.report.intervals import CountIntervals
 from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.panoptic import Panoptic
@@ -38,7 +39,8 @@ class Predictor:
 
     What it was made of is in `settings` (as in the weights, but for what the arguments change), `class_names`, `card`
     (what the weights say about themselves), `description` (the same in words), `path` (their file), `execution`,
-    `device` and `precision`; `model` is the network. One predictor is for one thread at a time.
+    `device` and `precision`; `model` is the network. `count_intervals` says how sure its counts are; None where the
+    weights do not know it, or an argument makes it count in another way. One predictor is for one thread at a time.
 
     Args:
         weights: a shipped name such as "nuclei", a name of the zoo such as "coco", a checkpoint of ours or of
@@ -118,6 +120,7 @@ class Predictor:
             update["resize"] = _resize_settings(checkpoint.settings.resize, resize)
         self.settings = checkpoint.settings.model_copy(update=update)
         self.card, self.path = checkpoint.card, checkpoint.path
+        self.count_intervals: CountIntervals | None = _count_intervals(checkpoint, self.settings)
         self.description = describe_weights(checkpoint)
         self.class_names = self.settings.class_names
         self.execution = choose_execution(device, precision)
@@ -337,6 +340,16 @@ def network_batches(model: MaskRCNN, images: Sequence[np.ndarray]) -> Iterator[t
     for rows in groups.values():
         resized = [model.resize(images[i]) for i in rows]
         yield rows, model.normalise(resized, [sizes[i] for i in rows], model.device)
+
+
+def _count_intervals(checkpoint: Checkpoint, settings: ModelSettings) -> CountIntervals | None:
+    """What the weights know of the errors of their counts, which holds for their own settings alone."""
+    stored = checkpoint.card.get("count_intervals")
+    if stored is None or settings != checkpoint.settings:
+        return None
+    intervals = CountIntervals.from_dict(stored)
+    is_own = intervals.class_names == settings.class_names
+    return intervals if is_own and intervals.score_threshold == settings.detection.score_threshold else None
 
 
 def describe_weights(checkpoint: Checkpoint) -> str:

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from maskrcnn.structures.instances import Instances
+
 LEVEL = 0.9
 """Share of images whose true count should lie in the interval."""
 MAX_ERRORS = 500
@@ -82,6 +84,23 @@ class CountIntervals:
         factors = self.factors(level)
         found = zip(_with_total(counts[None])[0].tolist(), spread.tolist(), factors, strict=True)
         return [None if factor is None else _interval(count, factor * width) for count, width, factor in found]
+
+    def of_instances(
+        self, instances: Instances, level: float = LEVEL
+    ) -> tuple[dict[str, Interval | None], Interval | None]:
+        """The interval of each class, by name, and of the total of what was found in one image that was seen whole.
+
+        Raises:
+            ValueError: instances of other classes.
+        """
+        if instances.class_names != self.class_names:
+            raise ValueError(
+                f"count intervals are known of {', '.join(self.class_names)}, got {', '.join(instances.class_names)}"
+            )
+        labels, num_classes = instances.labels.cpu().numpy(), len(self.class_names)
+        spread = spreads(labels, instances.scores.detach().cpu().numpy(), num_classes)
+        found = self.of(np.bincount(labels, minlength=num_classes), spread, level)
+        return dict(zip(self.class_names, found[:-1], strict=True)), found[-1]
 
     def factors(self, level: float = LEVEL) -> list[float | None]:
         """What the spread of each class, and last of the total, is multiplied by."""
