@@ -36,7 +36,8 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         "--set-threshold",
         type=Path,
         metavar="FILE",
-        help="write a copy of the weights with the score threshold that gives the lowest count error on these images",
+        help="write a copy of the weights with the score threshold that gives the lowest count error on these images, "
+        "or with that of --score; it knows how sure its counts are, which infer then says",
     )
     add_max_pixels(parser)
     add_channel_and_planes(parser)
@@ -80,7 +81,13 @@ def execute(args: argparse.Namespace) -> int:
             checkpoint, _ = checkpoint.completed()
         source, was = weights_path(args.weights), checkpoint.settings.detection.score_threshold
         threshold = write_tuned_weights(
-            args.set_threshold, source, checkpoint, predictor.settings, evaluation, args.annotations.name
+            args.set_threshold,
+            source,
+            checkpoint,
+            predictor.settings,
+            evaluation,
+            args.annotations.name,
+            args.score,
         )
         print(f"{args.set_threshold}: the same weights with a score threshold of {threshold:g} (was {was:g})")
     return 0

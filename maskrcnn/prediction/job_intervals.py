@@ -147,8 +147,9 @@ def read_checked(
 def _lines(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
-        dialect = csv.Sniffer().sniff(text.partition("\n")[0], ",;\t") if text else csv.excel
-        table = csv.DictReader(text.splitlines(), dialect=dialect)
+        header = text.partition("\n")[0]
+        delimiter = max(",;\t", key=header.count)  # spreadsheets of some countries write semicolons
+        table = csv.DictReader(text.splitlines(), delimiter=delimiter)
         missing = [name for name in columns if name not in (table.fieldnames or [])]
         if missing:
             raise ValueError(f"{path}: expected the columns of counts.csv of this run, {missing[0]!r} is missing")

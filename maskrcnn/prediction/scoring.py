@@ -155,13 +155,19 @@ def write_tuned_weights(
     settings: ModelSettings,
     evaluation: Evaluation,
     chosen_on: str,
+    score_threshold: float | None = None,
 ) -> float:
     """Write the weights of `checkpoint`, read from `source`, with the score threshold that counts best; gives that.
 
-    `settings` are those that `evaluation` was made with, on the annotations `chosen_on`.
+    The card says how sure counts are at it. `settings` are those that `evaluation` was made with, on the annotations
+    `chosen_on`. A `score_threshold` that is given, the one of `evaluation`, is taken instead of the best.
     """
-    threshold = best_threshold(evaluation)
-    note = threshold_note(evaluation, chosen_on, checkpoint.settings.detection.score_threshold)
+    if score_threshold is None:
+        threshold = best_threshold(evaluation)
+        note = threshold_note(evaluation, chosen_on, checkpoint.settings.detection.score_threshold)
+    else:
+        threshold = score_threshold
+        note = {"count_intervals": evaluation.count_intervals.to_dict() | {"calibrated_on": chosen_on}}
     write_with_score_threshold(target, source, checkpoint, settings, threshold, note)
     return threshold
 

@@ -85,7 +85,9 @@ def is_ours(path: str | Path) -> bool:
                 return file.read(200).startswith(f"<!DOCTYPE html>\n{PAGE_MARK}".encode())
             if path.suffix == ".csv":
                 header = next(csv.reader([file.readline(MAX_HEADER_BYTES).decode()]), [])
-                is_of_files = header[:1] == ["file"] and header[-2:] in (["total", "status"], list(SHARES_LAST))
+                is_of_files = header[:1] == ["file"] and (
+                    (header[-1:] == ["status"] and "total" in header) or header[-2:] == list(SHARES_LAST)
+                )
                 return (
                     is_of_files
                     or header == list(CLASSES_HEADER)

@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,14 @@ NAMES = ("a.png", "b.png", "c.png", "d.png")
 def knowing(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights that know the errors of forty images: up to 4 spreads, of the square always 2 too few."""
     checkpoint = load_checkpoint(weights)
-    threshold = checkpoint.settings.detection.score_threshold
+    rpn = checkpoint.settings.rpn.model_copy(update={"pre_nms_top_n": 10_000, "post_nms_top_n": 10_000})
+    unlimited = checkpoint.settings.model_copy(update={"rpn": rpn})
+    found = maskrcnn.Predictor(replace(checkpoint, settings=unlimited), device="cpu")(PICTURE)
+    threshold = round(found.scores[12].item(), 4)
     errors = np.linspace(-4, 4, 40)
     fitted = CountIntervals(("square", "disc"), threshold, ((2.0,) * 40, tuple(errors), tuple(errors)))
-    settings = checkpoint.settings.model_copy(
-        update={"detection": checkpoint.settings.detection.model_copy(update={"max_detections": 1000})}
-    )
+    detection = checkpoint.settings.detection.model_copy(update={"score_threshold": threshold})
+    settings = unlimited.model_copy(update={"detection": detection})
     path = tmp_path_factory.mktemp("knowing") / "weights.safetensors"
     save_checkpoint(path, checkpoint.tensors, settings, checkpoint.card | {"count_intervals": fitted.to_dict()})
     return path
