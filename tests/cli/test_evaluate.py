@@ -53,6 +53,19 @@ def test_the_best_threshold_goes_into_a_copy_of_the_weights(tool: Tool, weights:
     assert wrong.err == "error: --set-threshold: expected a file name that ends in .safetensors, got tuned.pth\n"
 
 
+def test_a_threshold_that_is_given_stays_and_the_copy_knows_its_count_errors(
+    tool: Tool, weights: Path, coco: Path
+) -> None:
+    args = ("--annotations", "data/val.json", "--images", "data/images", "--weights", weights, "--device", "cpu")
+    said = tool("evaluate", *args, "--set-threshold", "known.safetensors", "--score", 0.3)
+    assert "known.safetensors: the same weights with a score threshold of 0.3 (was 0.2)" in said.out
+    card = load_checkpoint("known.safetensors").card
+    assert card["count_intervals"]["score_threshold"] == 0.3
+    assert card["count_intervals"]["calibrated_on"] == "val.json"
+    assert len(card["count_intervals"]["errors"][-1]) == len(json.loads((coco / "val.json").read_text())["images"])
+    assert "score_threshold" not in card, "nothing was chosen"
+
+
 def test_mistakes_are_one_sentence(tool: Tool, weights: Path, coco: Path) -> None:
     write_coco(coco, "other", VAL_SCENES, class_names=("square", "circle"))
     for annotations, images, more, sentence in (

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from maskrcnn.report.intervals import MAX_DRAWN, MAX_ERRORS, CountIntervals, check_order, coverage, spreads
+from maskrcnn.structures.instances import Instances
 
 LEVEL = 0.9
 
@@ -43,6 +44,13 @@ def test_images_without_the_class_do_not_narrow_its_interval():
     true[:9, 1], predicted[:9, 1] = 5, 3  # the second class is in nine images, and 2 too few are found there
     intervals = CountIntervals.fit(["cell", "debris"], 0.5, true, predicted, np.ones((100, 3)))
     assert intervals.of(np.array([10, 3]), np.ones(3), 0.9)[:2] == [(10, 10), (1, 5)]
+
+
+def test_other_classes_than_it_was_made_from_are_an_error():
+    intervals = CountIntervals(("cell",), 0.5, ((1.0,) * 9, (1.0,) * 9))
+    assert intervals.of_instances(Instances.empty((4, 4), ("cell",))) == ({"cell": (0, 1)}, (0, 1))
+    with pytest.raises(ValueError, match="known of cell, got nut"):
+        intervals.of_instances(Instances.empty((4, 4), ("nut",)))
 
 
 def test_spreads():
