@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from maskrcnn.untrusted.names import table_cell
 from maskrcnn.prediction.job_records import JobPage, Records
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.counts_table import CountRow
 from maskrcnn.report.intervals import CountIntervals, Interval, check_order, spreads
 from maskrcnn.report.selection import Selection
+from maskrcnn.untrusted.names import table_cell
 
 CHECKED = "checked"
 """Status of an image that was counted by hand."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskrcnn.files import atomic_path
-from maskrcnn.untrusted.names import table_cell
 from maskrcnn.report.intervals import Interval
+from maskrcnn.untrusted.names import table_cell
 
 
 @dataclass(frozen=True)
