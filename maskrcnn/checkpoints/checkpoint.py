@@ -21,6 +21,8 @@ from maskrcnn.model.state import StateFit, compare_state, load_state
 
 METADATA_KEY = "maskrcnn"
 """Of the file's metadata: everything but the tensors, as JSON. One key: safetensors writes several in any order."""
+SEMANTIC_KEY = "semantic"
+"""In that JSON, in place of the settings of a Mask R-CNN: those of a semantic network."""
 SUM_KEY = "sha256"
 """In that JSON: a checksum of all the rest and of the tensors."""
 MAX_VALUES = 500_000_000
@@ -85,12 +87,19 @@ def save_checkpoint(
     untrained: tuple[str, ...] = (),
 ) -> None:
     """Write `tensors` in `dtype` (integer ones as they are) with everything that is needed to use them."""
+    content = {"settings": settings.model_dump(mode="json"), "card": dict(card), "untrained": list(untrained)}
+    write_own(path, tensors, content, dtype)
+
+
+def write_own(
+    path: str | Path, tensors: Mapping[str, Tensor], content: Mapping[str, Any], dtype: torch.dtype = torch.float32
+) -> None:
+    """Write a file of this package: tensors, and `content` (JSON) in its metadata with a checksum of both."""
     stored = {
         # Vectors stay whole: they are few, and half precision makes 0 or inf of a norm's variance.
         name: (t.to(dtype) if t.is_floating_point() and t.ndim > 1 else t).detach().cpu().contiguous()
         for name, t in tensors.items()
     }
-    content = {"settings": settings.model_dump(mode="json"), "card": dict(card), "untrained": list(untrained)}
     checksum = checksum_of(stored, json.dumps(content))
     metadata = {METADATA_KEY: json.dumps({**content, SUM_KEY: checksum})}
     with atomic_path(path) as temporary:
@@ -103,6 +112,26 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no checkpoint of this package, it is damaged, or it holds numbers that no network has.
+    """
+    content, tensors = read_own(path)
+    if SEMANTIC_KEY in content:
+        raise ValueError(f"{path}: a semantic network, which gives a class for every pixel: use SemanticPredictor")
+    try:
+        settings, card = dict(content["settings"]), dict(content["card"])
+        untrained = tuple(content.get("untrained", ()))
+        are_entries = all(isinstance(name, str) for name in untrained) and isinstance(content["settings"], dict)
+    except (KeyError, TypeError, ValueError):
+        are_entries = False
+    if not are_entries:
+        raise ValueError(f"{path}: a safetensors file without maskrcnn's settings in its metadata") from None
+    return Checkpoint(validate(ModelSettings, settings, f"{path}: settings"), tensors, card, untrained, Path(path))
+
+
+def read_own(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The content and the tensors, float32, that `write_own` was given.
+
+    Raises:
+        FileNotFoundError, ValueError: as of `load_checkpoint`.
     """
     path = Path(path)
     if not path.is_file():
@@ -117,22 +146,16 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     except SafetensorError as error:
         raise ValueError(f"{path}: no checkpoint of maskrcnn, or a damaged one ({str(error)[:300]})") from None
     try:
-        content = json.loads(metadata[METADATA_KEY])
-        told = content.pop(SUM_KEY, None)  # files of version 0.1 have none
-        settings, card = dict(content["settings"]), dict(content["card"])
-        untrained = tuple(content.get("untrained", ()))
-        are_entries = all(isinstance(name, str) for name in untrained) and isinstance(content["settings"], dict)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-        content, told, are_entries = {}, None, False
-    if not are_entries:
+        content = dict(json.loads(metadata[METADATA_KEY]))
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise ValueError(f"{path}: a safetensors file without maskrcnn's settings in its metadata") from None
+    told = content.pop(SUM_KEY, None)  # files of version 0.1 have none
     if told is not None and told != checksum_of(tensors, json.dumps(content)):
         raise ValueError(f"{path}: damaged: its content is not what its checksum says; copy or download it again")
     damage = damage_in(tensors)
     if damage:
         raise ValueError(f"{path}: {damage}")
-    tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    return Checkpoint(validate(ModelSettings, settings, f"{path}: settings"), tensors, card, untrained, path)
+    return content, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
 
 
 def checksum_of(tensors: Mapping[str, Tensor], text: str) -> str:

@@ -29,8 +29,7 @@ def imagenet_weights(settings: ModelSettings) -> Checkpoint:
             f"init_from imagenet: nobody publishes weights of this body ({settings.backbone}); torchvision's ResNets "
             "have norm bn or frozen_bn, stride_in_1x1 false and the default channels"
         )
-    package, _, name = body.published.partition("/")
-    published, pixels = (_of_torchvision if package == "torchvision" else _of_timm)(name)
+    published, pixels = _published(body.published)
     tensors = _renamed(body, published, body.published, "backbone.")
     stage = model.box_head.pooler.stage
     if stage is not None:  # the paper's C4 has the body's last stage in its head
@@ -38,6 +37,22 @@ def imagenet_weights(settings: ModelSettings) -> Checkpoint:
         tensors |= {ours: published[theirs] for ours, theirs in names.items() if theirs in published}
     values = overlay(settings.model_dump(), {"pixels": pixels})
     return Checkpoint(validate(ModelSettings, values, "init_from imagenet"), tensors, {"imported": body.published})
+
+
+def published_body(body: Backbone) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """The published weights of a body that has some, under its own names, and how pixels become its input, 0..255.
+
+    Raises:
+        ValueError: they cannot be had, or do not fit.
+    """
+    assert body.published is not None
+    published, pixels = _published(body.published)
+    return _renamed(body, published, body.published, ""), pixels
+
+
+def _published(source: str) -> tuple[Mapping[str, Tensor], dict[str, object]]:
+    package, _, name = source.partition("/")
+    return (_of_torchvision if package == "torchvision" else _of_timm)(name)
 
 
 def _renamed(body: Backbone, published: Mapping[str, Tensor], source: str, prefix: str) -> dict[str, Tensor]:

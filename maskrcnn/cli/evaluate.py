@@ -8,20 +8,27 @@ from maskrcnn.cli.data_arguments import add_annotations_argument
 from maskrcnn.cli.method_arguments import add_method_arguments, method_predictor
 from maskrcnn.cli.model_arguments import add_model_arguments, add_tile_arguments, load_predictor
 from maskrcnn.cli.picture_arguments import add_channel_and_planes, add_max_pixels
+from maskrcnn.cli.semantic_arguments import load_semantic_predictor
+from maskrcnn.data.formats.recognise import FORMATS
+from maskrcnn.evaluation.evaluation import Evaluation
+from maskrcnn.prediction.map_objects import MapObjects
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.scoring import evaluate, write_tuned_weights
+from maskrcnn.prediction.semantic_predictor import SemanticPredictor
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `evaluate`."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Measure a model on annotated images: box, mask and boundary AP, errors and counts.",
+        description="Measure a model on annotated images: box, mask and boundary AP, errors and counts; and weights "
+        "that give a class for every pixel: accuracy, IoU, Dice, and what is confused.",
         epilog="example: %(prog)s --annotations val.json --images images --weights run/best.safetensors",
     )
     add = parser.add_argument
     add_annotations_argument(parser, required=True)
     add("--images", type=Path, metavar="DIR", help="folder of the images (default: searched near the annotations)")
+    add("--format", choices=FORMATS, help="format of the annotations (default: recognised)")
     add("--split", metavar="NAME", help="split to evaluate on, if there are several (default: val, or else test)")
     add("--group-by", metavar="KEY", help="also report each group of images, by this key of the image records")
     add(
@@ -38,6 +45,12 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         metavar="FILE",
         help="write a copy of the weights with the score threshold that gives the lowest count error on these images, "
         "or with that of --score; it knows how sure its counts are, which infer then says",
+    )
+    add(
+        "--as-objects",
+        action="store_true",
+        help="of weights that give a class for every pixel, judge the connected regions as objects, told apart where "
+        "they touch",
     )
     add_max_pixels(parser)
     add_channel_and_planes(parser)
@@ -58,13 +71,22 @@ def execute(args: argparse.Namespace) -> int:
     method = method_predictor(args)
     if method is not None and args.set_threshold is not None:
         raise ValueError("--set-threshold: a method has no weights to copy, got --method beside it")
-    predictor = method or load_predictor(args)
+    predictor = method or load_semantic_predictor(args)
+    if isinstance(predictor, SemanticPredictor):
+        if args.group_by is not None or args.set_threshold is not None:
+            option = "--group-by" if args.group_by is not None else "--set-threshold"
+            raise ValueError(f"{option} is about objects, {args.weights} gives a class for every pixel")
+        predictor = MapObjects(predictor) if args.as_objects else predictor
+    elif args.as_objects:
+        raise ValueError("--as-objects is for weights that give a class for every pixel")
+    predictor = predictor or load_predictor(args)
     evaluation = evaluate(
         predictor,
         args.annotations,
         args.images,
         args.out,
         split=args.split,
+        format_name=args.format,
         group_by=args.group_by,
         num_worst=args.worst,
         title=f"{args.method or Path(args.weights or DEFAULT_WEIGHTS).name} on {args.annotations.name}",
@@ -75,7 +97,7 @@ def execute(args: argparse.Namespace) -> int:
     print(evaluation.table(args.worst))
     if args.out is not None:
         print(f"report: {args.out / 'report.html'}; all figures: {args.out / 'evaluation.json'}")
-    if args.set_threshold is not None and isinstance(predictor, Predictor):
+    if args.set_threshold is not None and isinstance(evaluation, Evaluation) and isinstance(predictor, Predictor):
         checkpoint = load_weights(args.weights, preset=args.preset, is_partial=args.partial)
         if args.partial:
             checkpoint, _ = checkpoint.completed()

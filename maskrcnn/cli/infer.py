@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from maskrcnn.checkpoints.semantic_weights import load_semantic
 from maskrcnn.cli.counts_said import counts_said, few_names
 from maskrcnn.cli.default_weights import DEFAULT_IS_FOR, warn_of_photographs
 from maskrcnn.cli.errors import report
@@ -22,6 +21,7 @@ from maskrcnn.cli.measure_arguments import add_measure_arguments
 from maskrcnn.cli.method_arguments import add_method_arguments, method_predictor
 from maskrcnn.cli.model_arguments import add_model_arguments, add_tile_arguments, load_predictor
 from maskrcnn.cli.picture_arguments import add_channel_and_planes, add_max_pixels, parts_said
+from maskrcnn.cli.semantic_arguments import expect_no_objects, load_semantic_predictor
 from maskrcnn.data.images import read_image
 from maskrcnn.data.pictures.finding import find_images
 from maskrcnn.data.regions import read_regions
@@ -36,7 +36,6 @@ from maskrcnn.prediction.method_predictor import MethodPredictor
 from maskrcnn.prediction.method_steps import write_steps
 from maskrcnn.prediction.predictor import COUNTING_SCORE
 from maskrcnn.prediction.scene_files import SCENE_ENDING
-from maskrcnn.prediction.semantic_predictor import SemanticPredictor
 from maskrcnn.report.count import add_counts
 from maskrcnn.report.export.coco_panoptic import PANOPTIC_ENDING
 from maskrcnn.report.intervals import LEVEL
@@ -213,16 +212,9 @@ def _load(args: argparse.Namespace) -> JobPredictor:
     method = method_predictor(args)
     if method is not None:
         return method
-    semantic = load_semantic(args.weights)
-    if semantic is not None:
-        if args.export:
-            raise ValueError(f"--export: the formats hold objects, {args.weights} gives a class for every pixel")
-        if Selection(args.min_area, args.max_area, args.exclude_border):
-            raise ValueError(f"--min-area and its like choose objects, {args.weights} gives a class for every pixel")
-        pixels = SemanticPredictor(
-            semantic, device=args.device, precision=args.precision, resize=args.resize, keep_memory=True
-        )
-        print(f"{Path(args.weights).name}: {pixels.description}; {pixels.execution.description}")
+    pixels = load_semantic_predictor(args)
+    if pixels is not None:
+        expect_no_objects(args)
         return pixels
     if args.weights is None and args.paths:
         print(f"no --weights given: {DEFAULT_IS_FOR}")

@@ -9,11 +9,22 @@ from typing import Any
 from maskrcnn.cli.data_arguments import add_annotations_argument
 from maskrcnn.cli.model_arguments import add_preset_argument
 from maskrcnn.cli.picture_arguments import add_max_pixels
+from maskrcnn.data.formats.recognise import FORMATS
 from maskrcnn.data.problems import DataError
 from maskrcnn.training.run import train
 from maskrcnn.training.stopping import RunStopped
 
-DATA_KEYS = ("val", "images", "val_images", "val_fraction", "group_key", "crowd_as_objects", "allow", "max_pixels")
+DATA_KEYS = (
+    "val",
+    "format",
+    "images",
+    "val_images",
+    "val_fraction",
+    "group_key",
+    "crowd_as_objects",
+    "allow",
+    "max_pixels",
+)
 NEW_RUN_KEYS = ("config", "annotations", "train", "init", "preset", "steps", "batch")
 LAYERS = ("heads", "3+", "4+", "5+", "all")
 
@@ -31,6 +42,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add("--config", type=Path, metavar="FILE", help="YAML file with the settings that differ from the defaults")
     add_annotations_argument(parser)
     add("--val", metavar="PATH", help="validation annotations, if --annotations has no validation split")
+    add("--format", choices=FORMATS, help="format of the annotations (default: recognised)")
     add("--images", metavar="DIR", help="folder of the images (default: searched near the annotations)")
     add("--val-images", metavar="DIR", help="folder of the validation images (default: that of --images)")
     add(

@@ -7,6 +7,7 @@ from typing import Any
 from maskrcnn.config.base import Settings, validate
 from maskrcnn.config.model import ModelSettings
 from maskrcnn.config.presets import PRESETS
+from maskrcnn.config.semantic import SemanticSettings
 from maskrcnn.config.training import AugmentSettings, DataSettings, TrainSettings
 from maskrcnn.untrusted.excerpt import excerpt
 from maskrcnn.untrusted.plain_yaml import read_plain_yaml
@@ -18,6 +19,7 @@ __all__ = [
     "Config",
     "DataSettings",
     "ModelSettings",
+    "SemanticSettings",
     "TrainSettings",
     "load_config",
     "model_settings",
@@ -31,6 +33,8 @@ class Config(Settings):
     """A whole configuration, as a YAML file under `configs/` gives it."""
 
     model: ModelSettings = ModelSettings()
+    semantic: SemanticSettings | None = None
+    """A network that gives a class for every pixel, to be trained in place of `model`; `{}` is a U-Net."""
     train: TrainSettings = TrainSettings()
     data: DataSettings = DataSettings()
 

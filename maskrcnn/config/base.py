@@ -103,7 +103,7 @@ def _expected(item: Any, is_whole: bool) -> str:
         return f"{least_or_most} {num} value{'s' * (num != 1)}"
     if kind == "literal_error":
         return f"one of {ctx['expected']}" if "," in ctx["expected"] or " or " in ctx["expected"] else ctx["expected"]
-    if kind == "kind_of_body":
+    if kind in ("kind_of_body", "kind_of_network"):
         return item["msg"].removeprefix("expected ")
     return _KINDS.get(kind) or f"another value ({item['msg']})"
 

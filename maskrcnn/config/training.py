@@ -83,6 +83,8 @@ class DataSettings(Settings):
     """Annotations to train on: COCO, VIA, LabelMe, YOLO, VOC, label images or masks of single objects."""
     val: str | None = None
     """Annotations to evaluate on during training."""
+    format: str | None = None
+    """Of both, where a folder can be read in several ways; recognised where nothing is said."""
     images: str | None = None
     """Folder of the images that both name, where it is not beside them."""
     val_images: str | None = None
@@ -145,8 +147,9 @@ class TrainSettings(Settings):
     """Steps between evaluations on val."""
     checkpoint_every: Steps = 1000
     """Steps between checkpoints: what a kill loses at most."""
-    best_by: Literal["mask_ap", "box_ap", "count_mae", "pq"] = "mask_ap"
-    """What makes an evaluation the best so far; `pq` is panoptic quality, of models with a semantic head."""
+    best_by: Literal["mask_ap", "box_ap", "count_mae", "pq", "mean_iou", "mean_dice", "pixel_accuracy"] = "mask_ap"
+    """What makes an evaluation the best so far; `pq` is panoptic quality, of models with a semantic head. A semantic
+    network has the last three, and `mean_iou` where nothing is said."""
     patience: StepsOr0 = 0
     """Evaluations in a row without a new best after which the run stops; 0 never stops early."""
     val_loss: bool = True

@@ -176,6 +176,14 @@ class Annotations:
         Raises:
             ValueError: the image does not have the size that the annotations say.
         """
+        return Sample(self.read_checked(index), self.targets(index), self.file_names[index], self.image_ids[index])
+
+    def read_checked(self, index: int) -> np.ndarray:
+        """Image `index`, RGB uint8 (H, W, 3).
+
+        Raises:
+            ValueError: it does not have the size that the annotations say.
+        """
         image = self.read(index)
         size, expected = image.shape[:2], self.size(index)
         if size != expected:
@@ -186,7 +194,7 @@ class Annotations:
                 f"{self.image_path(index)} is {size[0]} x {size[1]} (height x width), "
                 f"but {self.source} says {expected[0]} x {expected[1]}{hint}"
             )
-        return Sample(image, self.targets(index), self.file_names[index], self.image_ids[index])
+        return image
 
     def select(self, keep_images: np.ndarray, keep_rows: np.ndarray) -> "Annotations":
         """The images (I,) bool, and of the annotations (A,) bool those that are on one of them."""

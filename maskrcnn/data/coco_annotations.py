@@ -44,6 +44,8 @@ def annotations_from_coco(
             problems.append(found("not-coco", f"expected a list {key!r}, got {brief(value)}", source))
     images, image_index, image_problems = read_images(lists["images"], image_folder, source)
     categories, label_of, category_problems = read_categories(lists["categories"], source)
+    if not lists["categories"] and isinstance(coco, dict) and KEY in coco:
+        category_problems = []  # every pixel has a class, and none is of an object
     problems = problems or [*image_problems, *category_problems]
     reader = _Reader(images, image_index, categories, label_of, lists["annotations"], source, places)
     for row, record in enumerate(

@@ -148,6 +148,7 @@ _READING = {
     "not-normalised": _error("YOLO coordinates are shares of the image's sides; the object is left out"),
     "missing-mask": _error("the image is listed but has no mask; it is left out"),
     "missing-split": _error("the data set names images that are not there"),
+    "unknown-class-value": _error("a number or colour that the list of classes does not have; the image is left out"),
     "ambiguous-mask": _error("which mask belongs to the image cannot be told; it is left out"),
     "unreadable-mask": _error("expected an image with one whole number for each object; it is left out"),
     "ignored-region": _warning("left out: what lies there counts as background"),

@@ -22,6 +22,7 @@ def load_annotations(
     images: str | Path | None = None,
     *,
     split: str | None = None,
+    format_name: str | None = None,
     crowd_as_objects: bool = False,
     drop_unusable: bool = False,
     max_pixels: int | None = None,
@@ -30,9 +31,10 @@ def load_annotations(
 ) -> Annotations:
     """The annotations of a file or folder of any known format, only what can be used.
 
-    Of data in several splits `split` names one; by default it is val, or else test. `images` is the folder of the
-    pictures, where it is not beside the annotations. With `drop_unusable` what cannot be used is left out and logged.
-    `max_pixels` is the limit of each picture and mask; `channel` and `planes` are of `maskrcnn.data.pages.Reading`.
+    `format_name` is for folders that can be read in several ways. Of data in several splits `split` names one; by
+    default it is val, or else test. `images` is the folder of the pictures, where it is not beside the annotations.
+    With `drop_unusable` what cannot be used is left out and logged. `max_pixels` is the limit of each picture and mask;
+    `channel` and `planes` are of `maskrcnn.data.pages.Reading`.
 
     Raises:
         FileNotFoundError: no such file or folder, or images that are not there.
@@ -40,7 +42,7 @@ def load_annotations(
         DataError: naming the file and up to 10 annotations that cannot be used.
     """
     folder = Path(images) if images is not None else None
-    splits = read_dataset(Path(path), folder, max_pixels=max_pixels, channel=channel, planes=planes)
+    splits = read_dataset(Path(path), folder, format_name, max_pixels=max_pixels, channel=channel, planes=planes)
     if split is None and len(splits) > 1:
         split = next((name for name in PREFERRED if name in splits), None)
         if split is None:

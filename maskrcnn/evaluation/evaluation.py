@@ -16,7 +16,7 @@ from maskrcnn.evaluation.panoptic_quality import PanopticQuality
 from maskrcnn.evaluation.panoptic_rows import HEADER, panoptic_rows
 from maskrcnn.evaluation.scores import CountError, SetScore
 from maskrcnn.report.intervals import CountIntervals, Coverage
-from maskrcnn.report.text import NO_VALUE, shorten
+from maskrcnn.report.text import NO_VALUE, grid, shorten
 
 WIDTH = 100
 """Columns of printed tables, as long as no count has more than seven digits."""
@@ -190,7 +190,7 @@ def _precision_text(evaluation: Evaluation) -> str:
         more = len(evaluation.unknown_categories) - MAX_ROWS
         lines.append(f"not evaluated, the model has no such class: {names}" + f" and {more} more" * (more > 0))
     precisions, recalls = coco_rows(evaluation)
-    return "\n".join([*lines, _grid([*precisions, [""] * 7, *recalls])])
+    return "\n".join([*lines, grid([*precisions, [""] * 7, *recalls])])
 
 
 def _mask_score_table(evaluation: Evaluation) -> str:
@@ -203,7 +203,7 @@ def _mask_score_table(evaluation: Evaluation) -> str:
     title = (
         f"mask score TP / (TP + FP + FN) at score >= {evaluation.score_threshold:g}: mean over images, and all pooled"
     )
-    return "\n".join([title, _grid(rows), *left_out])
+    return "\n".join([title, grid(rows), *left_out])
 
 
 def interval_line(evaluation: Evaluation) -> str:
@@ -225,7 +225,7 @@ def _count_table(evaluation: Evaluation) -> str:
     sets, left_out = _shown_sets(evaluation)
     rows += [[shorten(name, NAME_LETTERS), *count_cells(score.count)] for name, score in sets]
     title = f"counts at score >= {evaluation.score_threshold:g}"
-    return "\n".join([title, _grid(rows), *left_out, *textwrap.wrap(interval_line(evaluation), WIDTH)])
+    return "\n".join([title, grid(rows), *left_out, *textwrap.wrap(interval_line(evaluation), WIDTH)])
 
 
 def _shown_sets(evaluation: Evaluation) -> tuple[list[tuple[str, SetScore]], list[str]]:
@@ -242,14 +242,14 @@ def _class_table(evaluation: Evaluation) -> str:
         aps = [ap.per_class[label] for ap in (evaluation.box, evaluation.mask, evaluation.boundary)]
         name = shorten(evaluation.class_names[label], NAME_LETTERS)
         rows.append([name, *map(ap_text, aps), *count_cells(counts[label])])
-    return "\n".join([_grid(rows), *_left_out(len(counts), "classes", "objects")])
+    return "\n".join([grid(rows), *_left_out(len(counts), "classes", "objects")])
 
 
 def _panoptic_table(quality: PanopticQuality) -> str:
     rows = [[shorten(name, NAME_LETTERS), *values] for name, *values in panoptic_rows(quality)]
     more = len(rows) - MAX_ROWS
     left_out = [f"and {more} more classes; evaluation.json has all of them"] if more > 0 else []
-    return "\n".join([_grid([HEADER, *rows[:MAX_ROWS]]), *left_out])
+    return "\n".join([grid([HEADER, *rows[:MAX_ROWS]]), *left_out])
 
 
 def _left_out(number: int, noun: str, of_most: str) -> list[str]:
@@ -302,15 +302,3 @@ def _worst_lines(evaluation: Evaluation, num_worst: int) -> str:
 
 def _number(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def _grid(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, the first flush left, the others flush right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )

@@ -83,6 +83,34 @@ def boundary_f(true: np.ndarray, predicted: np.ndarray, reach_px: float, judged:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
+@dataclass(frozen=True)
+class ImageTally:
+    """What one image adds to the scores of a set."""
+
+    confusion: np.ndarray
+    """As of `pixel_confusion`."""
+    boundaries: dict[int, float]
+    """Boundary F of each class that is in either map."""
+
+    @property
+    def mean_iou(self) -> float | None:
+        """Over the classes that are in either map of this image."""
+        return _mean(iou_of(self.confusion))
+
+
+def tally(true: np.ndarray, predicted: np.ndarray, num_classes: int, reach_px: float | None = None) -> ImageTally:
+    """Of maps as `semantic_scores` takes them."""
+    confusion = pixel_confusion(true, predicted, num_classes)
+    reach = max(1.0, BOUNDARY_SHARE * math.hypot(*true.shape)) if reach_px is None else reach_px
+    judged = true < num_classes
+    boundaries = {}
+    for k in np.union1d(np.unique(true), np.unique(predicted)).tolist():
+        value = boundary_f(true == k, predicted == k, reach, judged) if k < num_classes else None
+        if value is not None:
+            boundaries[k] = value
+    return ImageTally(confusion, boundaries)
+
+
 def semantic_scores(
     pairs: Iterable[tuple[np.ndarray, np.ndarray]], class_names: Sequence[str], reach_px: float | None = None
 ) -> SemanticScore:
@@ -93,22 +121,23 @@ def semantic_scores(
     Raises:
         ValueError: two maps of one image have different sizes.
     """
+    return score_of((tally(true, predicted, len(class_names), reach_px) for true, predicted in pairs), class_names)
+
+
+def score_of(tallies: Iterable[ImageTally], class_names: Sequence[str]) -> SemanticScore:
+    """The scores of the images that these are of."""
     num_classes, num_images = len(class_names), 0
     confusion = np.zeros((num_classes, num_classes + 1), np.int64)
     of_boundaries: list[list[float]] = [[] for _ in class_names]
-    for true, predicted in pairs:
-        confusion += pixel_confusion(true, predicted, num_classes)
+    for one in tallies:
+        confusion += one.confusion
         num_images += 1
-        reach = max(1.0, BOUNDARY_SHARE * math.hypot(*true.shape)) if reach_px is None else reach_px
-        judged = true < num_classes
-        for k in np.union1d(np.unique(true), np.unique(predicted)).tolist():
-            value = boundary_f(true == k, predicted == k, reach, judged) if k < num_classes else None
-            if value is not None:
-                of_boundaries[k].append(value)
+        for k, value in one.boundaries.items():
+            of_boundaries[k].append(value)
     hits = np.diag(confusion)
     true_pixels, predicted_pixels = confusion.sum(axis=1), confusion[:, :num_classes].sum(axis=0)
-    union, total = true_pixels + predicted_pixels - hits, int(true_pixels.sum())
-    iou = tuple(_ratio(hit, area) for hit, area in zip(hits.tolist(), union.tolist(), strict=True))
+    total = int(true_pixels.sum())
+    iou = iou_of(confusion)
     dice = tuple(
         _ratio(2 * hit, area)
         for hit, area in zip(hits.tolist(), (true_pixels + predicted_pixels).tolist(), strict=True)
@@ -128,6 +157,13 @@ def semantic_scores(
         confusion=confusion[:, :num_classes],
         num_images=num_images,
     )
+
+
+def iou_of(confusion: np.ndarray) -> tuple[float | None, ...]:
+    """TP / (TP + FP + FN) of each class, of a `pixel_confusion`; None for classes that are nowhere."""
+    hits, num_classes = np.diag(confusion), len(confusion)
+    union = confusion.sum(axis=1) + confusion[:, :num_classes].sum(axis=0) - hits
+    return tuple(_ratio(hit, area) for hit, area in zip(hits.tolist(), union.tolist(), strict=True))
 
 
 def _rim(mask: np.ndarray) -> np.ndarray:

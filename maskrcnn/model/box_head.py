@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskrcnn.model.layers import FrozenBatchNorm, Norm, conv_stack
-from maskrcnn.model.losses import Losses, smooth_l1
+from maskrcnn.model.losses import smooth_l1
 from maskrcnn.model.roi_pooler import RoIPooler
 from maskrcnn.model.roi_targets import RoITargets, SamplingRules, sample_rois
 from maskrcnn.model.rpn import Limit, Proposals
@@ -21,6 +21,7 @@ from maskrcnn.ops.nms import grouped_nms
 from maskrcnn.structures.boxes import is_nonempty
 from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.instances import Instances
+from maskrcnn.structures.losses import Losses
 from maskrcnn.structures.masks import PasteMode
 from maskrcnn.structures.targets import Targets
 

@@ -6,7 +6,7 @@ from typing import Any
 from torch.overrides import TorchFunctionMode
 
 from maskrcnn.config import ModelSettings
-from maskrcnn.config.backbone import TimmBodySettings, TorchvisionBodySettings
+from maskrcnn.config.backbone import BackboneSettings, TimmBodySettings, TorchvisionBodySettings
 from maskrcnn.model.adapted_body import TimmBody, TorchvisionBody
 from maskrcnn.model.backbone import Backbone
 from maskrcnn.model.box_head import BoxHead, DetectionRules
@@ -31,7 +31,7 @@ def build_model(settings: ModelSettings) -> MaskRCNN:
     rpn, roi, box, mask = settings.rpn, settings.roi, settings.box_head, settings.mask_head
     pixels, pad = settings.pixels, settings.pad
     edge = 1.0 if settings.detection.box_edges == "inclusive" else 0.0
-    backbone = _backbone(settings)
+    backbone = build_backbone(settings.backbone, dilates_last=settings.neck == "dc5")
     stage = backbone.pop_stage() if isinstance(backbone, ResNet) and settings.neck == "c4" else None
     if settings.neck == "fpn":
         neck = FPN(backbone.channels, settings.fpn.channels, settings.fpn.norm, backbone.strides)
@@ -152,8 +152,8 @@ def _semantic_head(settings: ModelSettings, neck: FPN | SingleLevel) -> dict[str
     return {"semantic_head": head}
 
 
-def _backbone(settings: ModelSettings) -> Backbone:
-    body = settings.backbone
+def build_backbone(body: BackboneSettings, *, dilates_last: bool = False) -> Backbone:
+    """A body with fresh random weights; `dilates_last` is for ResNets alone, see there."""
     if isinstance(body, TorchvisionBodySettings):
         return TorchvisionBody(body.name, norm=body.norm, frozen_stages=body.frozen_stages)
     if isinstance(body, TimmBodySettings):
@@ -167,7 +167,7 @@ def _backbone(settings: ModelSettings) -> Backbone:
         stride_in_1x1=body.stride_in_1x1,
         stem_pool=body.stem_pool,
         frozen_stages=body.frozen_stages,
-        dilates_last=settings.neck == "dc5",
+        dilates_last=dilates_last,
     )
 
 

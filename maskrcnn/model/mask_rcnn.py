@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from maskrcnn.model.backbone import Backbone
 from maskrcnn.model.box_head import BoxHead, Detections, to_instances
 from maskrcnn.model.fpn import FPN, SingleLevel
-from maskrcnn.model.losses import Losses
 from maskrcnn.model.preprocess import Normalise, Resize
 from maskrcnn.model.roi_targets import RoITargets
 from maskrcnn.model.rpn import RPN, Dense
 from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.instances import Instances
+from maskrcnn.structures.losses import Losses
 from maskrcnn.structures.targets import Targets
 
 

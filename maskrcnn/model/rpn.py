@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from maskrcnn.model.fpn import STRIDES
 from maskrcnn.model.layers import conv_stack
-from maskrcnn.model.losses import Losses, smooth_l1
+from maskrcnn.model.losses import smooth_l1
 from maskrcnn.ops.box_deltas import Clamp, Weights, decode_deltas, encode_deltas
 from maskrcnn.ops.matching import match
 from maskrcnn.ops.nms import grouped_nms
 from maskrcnn.ops.sampling import sample_balanced
 from maskrcnn.structures.boxes import box_iou, clip_boxes, intersection_over_area
 from maskrcnn.structures.image_batch import ImageBatch, Size
+from maskrcnn.structures.losses import Losses
 from maskrcnn.structures.targets import Targets
 
 CROWD_OVERLAP = 0.5  # a box that lies in a crowd region by more than this part is neither positive nor negative

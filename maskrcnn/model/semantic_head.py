@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from maskrcnn.model.box_head import Detections
 from maskrcnn.model.layers import Norm, conv_stack
-from maskrcnn.model.losses import Losses
 from maskrcnn.model.roi_targets import RoITargets
 from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.label_map import VOID_LABEL
+from maskrcnn.structures.losses import Losses
 from maskrcnn.structures.targets import Targets
 
 MAP = "semantic"

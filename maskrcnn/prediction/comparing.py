@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from maskrcnn.checkpoints.semantic_weights import load_semantic
 from maskrcnn.classical.objects import CLASS_NAME
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.reading import load_annotations
@@ -16,9 +17,11 @@ from maskrcnn.evaluation.evaluate import above, evaluate
 from maskrcnn.evaluation.ground_truth import GroundTruth, ground_truth
 from maskrcnn.evaluation.semantic_scores import semantic_scores
 from maskrcnn.prediction.detecting import share_of_images
+from maskrcnn.prediction.map_objects import MapObjects
 from maskrcnn.prediction.method_predictor import MethodPredictor
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.scoring import MAX_DETECTIONS
+from maskrcnn.prediction.semantic_predictor import SemanticPredictor
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.rle import crop
 
@@ -29,7 +32,7 @@ def compare(
     annotations: str | Path,
     images: str | Path | None = None,
     methods: Sequence[str | MethodPredictor] = DEFAULT_METHODS,
-    weights: Sequence[str | Path | Predictor] = (),
+    weights: Sequence[str | Path | Predictor | MapObjects] = (),
     out: str | Path | None = None,
     *,
     split: str | None = None,
@@ -44,7 +47,8 @@ def compare(
     Args:
         annotations, images, split, max_pixels: as in `maskrcnn.evaluate`.
         methods: names such as "otsu", or predictors of methods with choices of their own.
-        weights: names, files or predictors that find objects.
+        weights: names, files or predictors that find objects; of a semantic network's foreground the connected regions,
+            told apart where they touch.
         out: folder for comparison.csv and comparison.html, with the images side by side.
         num_pictures: images on the page, spread over the data.
 
@@ -52,14 +56,13 @@ def compare(
         FileNotFoundError: annotations, images or weights that are not there.
         ValueError: nothing to compare; annotations that cannot be used; an image that does not fit them.
     """
-    contestants: dict[str, Predictor | MethodPredictor] = {}
+    contestants: dict[str, Predictor | MethodPredictor | MapObjects] = {}
     for one in methods:
         predictor = one if isinstance(one, MethodPredictor) else MethodPredictor(one)
         contestants[one if isinstance(one, str) else predictor.description] = predictor
     for one in weights:
-        contestants[one.description if isinstance(one, Predictor) else Path(one).name] = (
-            one if isinstance(one, Predictor) else Predictor(one, keep_memory=True)
-        )
+        is_name = isinstance(one, str | Path)
+        contestants[Path(one).name if is_name else one.description] = _loaded(one) if is_name else one
     if not contestants:
         raise ValueError("expected at least one method or one file of weights to compare")
     dataset = _without_classes(load_annotations(annotations, images, split=split, max_pixels=max_pixels))
@@ -91,6 +94,13 @@ def compare(
     return comparison
 
 
+def _loaded(weights: str | Path) -> Predictor | MapObjects:
+    semantic = load_semantic(weights)
+    if semantic is not None:
+        return MapObjects(SemanticPredictor(semantic, keep_memory=True))
+    return Predictor(weights, keep_memory=True)
+
+
 def _without_classes(dataset: Annotations) -> Annotations:
     return replace(
         dataset,
@@ -107,7 +117,7 @@ def _of_one_class(found: Instances) -> Instances:
 
 def _judged(
     name: str,
-    predictor: Predictor | MethodPredictor,
+    predictor: Predictor | MethodPredictor | MapObjects,
     results: Mapping[int, Instances],
     dataset: Annotations,
     truths: Mapping[int, GroundTruth],

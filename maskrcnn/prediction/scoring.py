@@ -11,6 +11,7 @@ import numpy as np
 from maskrcnn.checkpoints.checkpoint import Checkpoint
 from maskrcnn.checkpoints.families.coco_classes import GAPS
 from maskrcnn.checkpoints.score_threshold import write_with_score_threshold
+from maskrcnn.checkpoints.semantic_weights import load_semantic
 from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS, load_weights, weights_path
 from maskrcnn.config import ModelSettings
 from maskrcnn.data.annotations import Annotations
@@ -20,10 +21,14 @@ from maskrcnn.evaluation.evaluate import best_threshold, threshold_note
 from maskrcnn.evaluation.evaluate import evaluate as judge
 from maskrcnn.evaluation.evaluation import Evaluation
 from maskrcnn.evaluation.page import write_evaluation
+from maskrcnn.evaluation.semantic_evaluation import SemanticEvaluation
 from maskrcnn.prediction.detecting import detect_all, share_of_images, with_low_threshold
+from maskrcnn.prediction.map_objects import MapObjects
 from maskrcnn.prediction.method_predictor import MethodPredictor
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.scene_judge import judge_of
+from maskrcnn.prediction.semantic_predictor import SemanticPredictor
+from maskrcnn.prediction.semantic_scoring import evaluate_semantic
 from maskrcnn.structures.instances import Instances
 
 MAX_DETECTIONS = 1000
@@ -31,12 +36,13 @@ MAX_DETECTIONS = 1000
 
 
 def evaluate(
-    weights: Predictor | MethodPredictor | Checkpoint | str | Path | None,
+    weights: Predictor | MethodPredictor | SemanticPredictor | MapObjects | Checkpoint | str | Path | None,
     annotations: str | Path,
     images: str | Path | None = None,
     out: str | Path | None = None,
     *,
     split: str | None = None,
+    format_name: str | None = None,
     group_by: str | None = None,
     num_worst: int = 5,
     title: str | None = None,
@@ -45,18 +51,20 @@ def evaluate(
     channel: int | str | None = None,
     planes: Planes | None = None,
     **predictor_options: Any,
-) -> Evaluation:
+) -> Evaluation | SemanticEvaluation:
     """AP, AR, errors and counts of a model on annotated images; `print(evaluation.table())` shows them.
 
     The AP takes detections down to a score of 0.05, the rest those from the predictor's own score threshold on.
 
     Args:
         weights: a `Predictor`, or what one takes: a name, a file, a checkpoint, None for the default; or a
-            `MethodPredictor`, whose objects are then of the only class that the annotations have.
+            `MethodPredictor`, whose objects are then of the only class that the annotations have; or a semantic
+            network, of which the pixels are judged, or, as `MapObjects`, the regions of its foreground.
         annotations: file or folder of any known format.
         images: folder of the images; None looks for them near `annotations`.
         out: folder for report.html, a page with curves and pictures, and evaluation.json with every figure.
         split: of annotations in several splits; None is val, or else test.
+        format_name: of the annotations, where a folder can be read in several ways; None recognises it.
         group_by: key of the image records, to repeat the figures for the images of each of its values.
         num_worst: images with the largest count error that the page shows.
         title: of the page; None names the weights and the annotations.
@@ -71,12 +79,22 @@ def evaluate(
     """
     if tuned_weights is not None and Path(tuned_weights).suffix != ".safetensors":  # before the work, not after
         raise ValueError(f"tuned_weights: expected a file name that ends in .safetensors, got {tuned_weights}")
-    if tuned_weights is not None and isinstance(weights, Predictor | MethodPredictor | Checkpoint):
+    if tuned_weights is not None and not isinstance(weights, str | Path | None):
         raise ValueError("tuned_weights: expected weights by name or file, got ones that are loaded already")
-    if isinstance(weights, MethodPredictor):
-        dataset = load_annotations(
-            annotations, images, split=split, max_pixels=max_pixels, channel=channel, planes=planes
-        )
+    reading: dict[str, Any] = {"split": split, "format_name": format_name, "max_pixels": max_pixels}
+    reading |= {"channel": channel, "planes": planes}
+    if isinstance(weights, str | Path) and (semantic := load_semantic(weights)) is not None:
+        weights = SemanticPredictor(semantic, **predictor_options)
+        predictor_options = {}
+    if isinstance(weights, SemanticPredictor):
+        if predictor_options or group_by is not None or tuned_weights is not None:
+            raise ValueError(
+                "group_by, tuned_weights and options are for weights of objects, got ones of a semantic one"
+            )
+        dataset = load_annotations(annotations, images, **reading)
+        return evaluate_semantic(weights, dataset, out, num_worst=num_worst, title=title)
+    if isinstance(weights, MethodPredictor | MapObjects):
+        dataset = load_annotations(annotations, images, **reading)
         return _evaluate_method(weights, dataset, out, group_by, num_worst, title or f"{weights} on {annotations}")
     name = None if isinstance(weights, Predictor | Checkpoint) else weights
     checkpoint = None
@@ -88,7 +106,7 @@ def evaluate(
         is_loaded = isinstance(weights, Checkpoint)
         checkpoint = weights if is_loaded else load_weights(name, preset=predictor_options.pop("preset", None))
         predictor = Predictor(checkpoint, **predictor_options)
-    dataset = load_annotations(annotations, images, split=split, max_pixels=max_pixels, channel=channel, planes=planes)
+    dataset = load_annotations(annotations, images, **reading)
     category_ids = _category_ids(predictor, dataset)
     rules = predictor.model.box_head.rules
     scene_judge = judge_of(predictor.scenes, dataset, category_ids)
@@ -122,7 +140,7 @@ def evaluate(
 
 
 def _evaluate_method(
-    predictor: MethodPredictor,
+    predictor: MethodPredictor | MapObjects,
     dataset: Annotations,
     out: str | Path | None,
     group_by: str | None,
@@ -130,22 +148,28 @@ def _evaluate_method(
     title: str,
 ) -> Evaluation:
     """A method judged as a network is; each of its objects has the score 1."""
-    if len(dataset.class_names) != 1:
+    ids = dataset.category_ids
+    if isinstance(predictor, MapObjects):
+        ids = dataset.category_ids_of(predictor.class_names)
+    elif len(dataset.class_names) != 1:
         raise ValueError(
             f"{dataset.source}: expected one class, since a method tells none apart, got {len(dataset.class_names)}; "
             "compare leaves classes aside"
         )
     started = time.perf_counter()
     results = {
-        dataset.image_ids[index]: replace(predictor(dataset.load(index).image), class_names=dataset.class_names)
+        dataset.image_ids[index]: _named(predictor(dataset.load(index).image), predictor, dataset)
         for index in share_of_images(len(dataset), "val")
     }
     seconds = (time.perf_counter() - started) / max(len(dataset), 1)
-    ids = dataset.category_ids
     evaluation = judge(results, dataset, ids, MAX_DETECTIONS, 0.0, group_key=group_by, seconds_per_image=seconds)
     if out is not None:
         write_evaluation(out, evaluation, results, dataset, ids, num_worst, title)
     return evaluation
+
+
+def _named(found: Instances, predictor: MethodPredictor | MapObjects, dataset: Annotations) -> Instances:
+    return found if isinstance(predictor, MapObjects) else replace(found, class_names=dataset.class_names)
 
 
 def write_tuned_weights(

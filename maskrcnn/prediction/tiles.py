@@ -67,6 +67,17 @@ class Grid:
         )
         return row, column
 
+    def owned(self, tile: Tile) -> Window:
+        """The part of the picture that a tile owns, (y0, x0, y1, x1): those of all tiles are the picture, once."""
+        (y0, y1), (x0, x1) = (
+            (
+                round(axis.cuts[i - 1]) if i else 0,
+                round(axis.cuts[i]) if i < len(axis.cuts) else side,
+            )
+            for axis, i, side in zip(self._axes, (tile.row, tile.column), self.image_size, strict=True)
+        )
+        return int(y0), int(x0), int(y1), int(x1)
+
     @cached_property
     def _axes(self) -> tuple["_Axis", "_Axis"]:
         y, x = (_divide(side, self.tile_px, self.overlap_px) for side in self.image_size)

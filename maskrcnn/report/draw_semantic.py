@@ -21,6 +21,8 @@ from maskrcnn.report.text import Color, page_above_strip, shorten
 from maskrcnn.structures.semantic_map import SemanticMap
 
 OPACITY = 0.55
+_WRONG: Color = (220, 30, 30)
+_GAP_PX = 4
 _DIMMEST = 150
 """Of a legend's square on a dark ground: black has a grey one."""
 _LEGEND_ENTRIES = 20
@@ -54,6 +56,26 @@ def draw_semantic(
         if panel is not None:
             put_legend(canvas, panel, legend_corner(canvas, panel, _boxes(found)))
     return canvas
+
+
+def draw_true_and_found(image: np.ndarray, true: SemanticMap, found: SemanticMap) -> np.ndarray:
+    """The image, the true map, the predicted one, and the image with what is wrong in red, side by side: RGB uint8.
+
+    Pixels without a true class are in `VOID_COLOR` in both maps.
+
+    Raises:
+        ValueError: an image that is not (H, W, 3) uint8, or maps of other sizes or classes.
+    """
+    _check(image, found, 0.0)
+    if (true.image_size, true.class_names) != (found.image_size, found.class_names):
+        raise ValueError(f"expected a true map of {found.image_size} and its classes, got one of {true.image_size}")
+    is_open = true.class_idx == true.void
+    predicted = color_map(found)
+    predicted[is_open] = VOID_COLOR
+    wrong = image // 2 + 60
+    wrong[(true.class_idx != found.class_idx) & ~is_open] = _WRONG
+    gap = np.full((image.shape[0], _GAP_PX, 3), 255, np.uint8)
+    return np.concatenate([image, gap, color_map(true), gap, predicted, gap, wrong], axis=1)
 
 
 def semantic_figure(image: np.ndarray, found: SemanticMap, *, opacity: float = OPACITY) -> np.ndarray:

@@ -122,3 +122,15 @@ def plot_name(name: str, limit: int = 24) -> str:
 def _opencv_face() -> "cv2.FontFace | None":
     # The Unicode font inside OpenCV 5; earlier versions have none.
     return cv2.FontFace("uni") if hasattr(cv2, "FontFace") else None
+
+
+def grid(rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell, the first flush left, the others flush right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )

@@ -43,10 +43,11 @@ class Targets:
                 raise ValueError(f"targets need extra field {name} of shape ({num_instances}, ...), got {shape}")
 
     @classmethod
-    def empty(cls) -> "Targets":
+    def empty(cls, label_map: LabelMap | None = None) -> "Targets":
         """No instance, no crowd region."""
         no_boxes = torch.zeros(0, 4)
-        return cls(no_boxes, torch.zeros(0, dtype=torch.int64), MaskCrops.from_bitmaps([]), no_boxes)
+        no_labels = torch.zeros(0, dtype=torch.int64)
+        return cls(no_boxes, no_labels, MaskCrops.from_bitmaps([]), no_boxes, label_map=label_map)
 
     @classmethod
     def concatenate(cls, parts: Sequence["Targets"]) -> "Targets":

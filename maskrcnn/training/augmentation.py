@@ -1,6 +1,7 @@
 """The augmentations that the settings ask for."""
 
 from dataclasses import replace
+from typing import Any
 
 from maskrcnn.config import AugmentSettings
 from maskrcnn.data.loading import Transform
@@ -17,10 +18,10 @@ from maskrcnn.data.transforms import (
     Scale,
     VerticalFlip,
 )
-from maskrcnn.model.preprocess import Resize as ModelResize
+from maskrcnn.training.task import SeenSize
 
 
-def build_transforms(augment: AugmentSettings, resize: ModelResize) -> list[Transform]:
+def build_transforms(augment: AugmentSettings, resize: SeenSize) -> list[Transform]:
     """The augmentations in the order in which `AugmentSettings` lists them; `resize` is the model's own.
 
     Raises:
@@ -33,7 +34,7 @@ def build_transforms(augment: AugmentSettings, resize: ModelResize) -> list[Tran
     elif augment.shortest_edges:
         if resize.mode != "shortest_edge":
             raise ValueError(f"augment.shortest_edges is for resize.mode shortest_edge, the model has {resize.mode}")
-        rules = [replace(resize, shortest_edge=edge) for edge in augment.shortest_edges]
+        rules: list[Any] = [replace(resize, shortest_edge=edge) for edge in augment.shortest_edges]  # pyright: ignore
         transforms.append(ResizeToOneOf(tuple(rule.output_size for rule in rules), pixels))
     elif augment.resize:
         transforms.append(Resize(resize.output_size, pixels))

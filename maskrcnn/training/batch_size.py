@@ -4,6 +4,7 @@ import logging
 
 import torch
 
+from maskrcnn.checkpoints.semantic_building import build_semantic
 from maskrcnn.config import Config
 from maskrcnn.data.loading import Batch
 from maskrcnn.distributed import gather, world_size
@@ -16,11 +17,14 @@ from maskrcnn.training.step import TrainingStep
 log = logging.getLogger("maskrcnn")
 
 LARGEST = 256  # images for a process
+USUAL_SIDE = 1024  # px, of pictures whose size no limit tells
 NUM_OBJECTS = 20  # in each of the images that memory is tried with
 
 
-def with_batch_size(config: Config, batch_size: int | str, device: torch.device, num_classes: int) -> Config:
-    """`config` with another batch size, and the learning rate in proportion to it (arXiv:1706.02677), said aloud.
+def with_batch_size(config: Config, batch_size: int | str, device: torch.device) -> Config:
+    """`config`, which has the classes of the data, with another batch size.
+
+    The learning rate is in proportion to it (arXiv:1706.02677), which is said aloud.
 
     "auto" takes the largest power of two of images that a training step on this GPU holds, in every process.
 
@@ -31,7 +35,7 @@ def with_batch_size(config: Config, batch_size: int | str, device: torch.device,
     if batch_size == "auto":
         if device.type != "cuda":
             raise ValueError("batch_size auto fills the memory of a GPU; on a CPU give a number")
-        batch_size = min(gather(_largest_batch(config, device, num_classes))) * world_size()
+        batch_size = min(gather(_largest_batch(config, device))) * world_size()
         if not batch_size:
             raise ValueError(f"not even one image of the largest size fits into the memory of {device}")
     assert isinstance(batch_size, int)
@@ -46,15 +50,17 @@ def with_batch_size(config: Config, batch_size: int | str, device: torch.device,
     return config.model_copy(update={"train": train})
 
 
-def _largest_batch(config: Config, device: torch.device, num_classes: int) -> int:
+def _largest_batch(config: Config, device: torch.device) -> int:
     """Images of the largest size that training makes, by trying steps until the memory does not hold them."""
-    names = tuple(f"class {i}" for i in range(num_classes))
     settings = config.train.model_copy(update={"accumulate": 1, "learning_rate": 0.0})
-    model = build_model(config.model.model_copy(update={"class_names": names, "category_ids": ()}))
+    if config.semantic is None:
+        model, largest = build_model(config.model), config.model.resize.longest_edge
+    else:
+        model, largest = build_semantic(config.semantic, for_training=True), USUAL_SIDE
     model = model.to(device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
     optimizer = build_optimizer(model, settings)
     step = TrainingStep(model, settings, device, is_alone=True)  # memory may end in one process before the others
-    side = settings.augment.crop or config.model.resize.longest_edge
+    side = settings.augment.crop or largest
     fits = 0
     while fits < LARGEST:
         tried = max(1, 2 * fits)

@@ -49,7 +49,7 @@ def prepare_data(data: DataSettings, seed: int, folder: Path) -> tuple[DataSetti
     kept = {name: _without_errors(one, name, examination.by_split[name]) for name, one in sets.items()}
     paths: dict[str, str] = {}
     for name, one in kept.items():
-        if not one.is_object.any():
+        if not one.is_object.any() and (one.stuff is None or not len(one.stuff.image)):
             raise ValueError(f"{one.source}: nothing is left to {'train' if name == 'train' else 'evaluate'} on")
         path = one.file.resolve() if one.file is not None else (folder / f"{name}.json").resolve()
         if one.file is None:
@@ -58,6 +58,7 @@ def prepare_data(data: DataSettings, seed: int, folder: Path) -> tuple[DataSetti
     val = kept.get("val")
     prepared = data.model_copy(
         update={
+            "format": None,
             "train": paths["train"],
             "val": paths.get("val"),
             "images": str(kept["train"].image_folder.resolve()),
@@ -90,13 +91,13 @@ def _chosen_sets(data: DataSettings, seed: int) -> dict[str, Annotations]:
     """`train`, and `val` where there is one: given, in the data, or divided off."""
     assert data.train is not None
     images = Path(data.images) if data.images is not None else None
-    found = read_dataset(Path(data.train), images, max_pixels=data.max_pixels)
+    found = read_dataset(Path(data.train), images, data.format, max_pixels=data.max_pixels)
     train = found.get("train", found.get("all"))
     if train is None:
         raise ValueError(f"{data.train}: no set called train; there are {', '.join(found)}")
     if data.val is not None:
         val_images = Path(data.val_images) if data.val_images is not None else images
-        others = read_dataset(Path(data.val), val_images, max_pixels=data.max_pixels)
+        others = read_dataset(Path(data.val), val_images, data.format, max_pixels=data.max_pixels)
         val = next(others[name] for name in ("val", "all", *others) if name in others)
         return {"train": train, "val": val}
     if "val" in found:

@@ -14,8 +14,10 @@ import torch
 
 from maskrcnn.config import Config
 from maskrcnn.config.backbone import BackboneSettings, ResNetSettings
+from maskrcnn.config.semantic import UNetSettings
 from maskrcnn.distributed import num_cores, world_size
 from maskrcnn.prediction.execution import choose_precision, multiplies_bf16
+from maskrcnn.semantic.preprocess import Preprocess
 
 EPOCHS, LEAST_EPOCHS = 50, 12
 SMALL_SET = {"cpu": 250, "cuda": 1000}
@@ -29,6 +31,10 @@ BYTES_PER_PIXEL = {18: 1300, 34: 1600, 50: 2700, 101: 3400, 152: 4200}
 BYTES_PER_LABEL = 12
 """Of the network's input, for each label of a semantic head: its logit at that size, what the loss keeps of it, and its
 gradient, in float32 whatever the precision."""
+BYTES_PER_CHANNEL = 120
+"""Of the network's input, that a training step of a U-Net keeps for each of its channels, in float32."""
+BYTES_OF_TORCHVISION = 6000
+"""Of the input of torchvision's semantic networks, whose maps have a stride of 8."""
 USABLE = 0.5
 """Part of the available memory that is planned with; the rest is for loading, evaluating, and what was misjudged."""
 LIGHT: dict[str, dict[str, Any]] = {
@@ -55,7 +61,7 @@ class Plan:
 def plan_model(config: Config, device: torch.device) -> Plan:
     """A light network on a CPU, where neither the configuration nor weights to start from name one."""
     is_said = bool(set(LIGHT) & config.model.model_fields_set) or config.train.init_from is not None
-    if is_said or device.type != "cpu":
+    if is_said or config.semantic is not None or device.type != "cpu":
         return Plan(config, ())
     groups = {name: getattr(config.model, name).model_copy(update=changes) for name, changes in LIGHT.items()}
     model = config.model.model_copy(update=groups)
@@ -93,10 +99,11 @@ def plan_training(
 
     precision = choose("precision", _precision(device), "of the network's dense layers")
     model = config.model
-    is_size_open = is_size_open and not settings.augment.crop
-    per_pixel = _bytes_per_pixel(model.backbone) * (1.0 if precision == "fp32" else 0.65)
-    if model.semantic_head is not None:
-        per_pixel += BYTES_PER_LABEL * len(model.semantic_head.class_names)
+    is_size_open = is_size_open and not settings.augment.crop and config.semantic is None
+    per_pixel = _bytes_of_network(config) * (1.0 if precision == "fp32" else 0.65)
+    labelled = config.semantic or model.semantic_head
+    if labelled is not None:
+        per_pixel += BYTES_PER_LABEL * len(labelled.class_names)
     usable = USABLE * available_bytes
     candidates = SIZES[kind] if is_size_open else ((model.resize.shortest_edge, model.resize.longest_edge),)
     per_image, edges = 0.0, candidates[-1]
@@ -167,11 +174,25 @@ def _input_pixels(config: Config, edges: tuple[int, int], size: tuple[int, int])
     augment, resize = config.train.augment, config.model.resize
     if augment.crop:
         return augment.crop**2
+    if config.semantic is not None:
+        height, width = Preprocess(**config.semantic.pixels.model_dump()).output_size(size)
+        return round(height * width * (augment.scale[1] ** 2 if augment.scale else 1.0))
     if resize.mode == "square":
         return resize.longest_edge**2
     factor = resize.scale if resize.mode == "scale" else max((edges[0], *augment.shortest_edges)) / min(size)
     factor = min(factor, edges[1] / max(size)) * (augment.scale[1] if augment.scale else 1.0)
     return round(size[0] * factor) * round(size[1] * factor)
+
+
+def _bytes_of_network(config: Config) -> float:
+    body: BackboneSettings | None = config.model.backbone
+    own = 0.0
+    if config.semantic is not None:
+        network = config.semantic.network
+        if not isinstance(network, UNetSettings):
+            return BYTES_OF_TORCHVISION
+        own, body = BYTES_PER_CHANNEL * network.channels, network.encoder
+    return own + (_bytes_per_pixel(body) if body is not None else 0.0)
 
 
 def _bytes_per_pixel(body: BackboneSettings) -> float:

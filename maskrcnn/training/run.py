@@ -8,22 +8,21 @@ from typing import Any
 
 import torch
 
-from maskrcnn.checkpoints.checkpoint import Checkpoint
-from maskrcnn.checkpoints.imagenet import IMAGENET, imagenet_weights
-from maskrcnn.checkpoints.transfer import settings_from
-from maskrcnn.checkpoints.weights import load_weights, shipped_weights
+from maskrcnn.checkpoints.imagenet import IMAGENET
+from maskrcnn.checkpoints.weights import shipped_weights
 from maskrcnn.config import Config, DataSettings, load_config, validate
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats.splitting import OneSidedError
 from maskrcnn.distributed import gather, is_first, join, leave, world_size
 from maskrcnn.evaluation.evaluation import Evaluation
+from maskrcnn.evaluation.semantic_evaluation import SemanticEvaluation
 from maskrcnn.files import clear_temporaries, folder_lock
 from maskrcnn.prediction.execution import choose_device
-from maskrcnn.prediction.predictor import describe_weights
+from maskrcnn.training import instance_task, semantic_task
 from maskrcnn.training.batch_size import with_batch_size
 from maskrcnn.training.data import Sets, load_data, prepare_data
 from maskrcnn.training.plan import available_memory, duration, plan_model, plan_training
-from maskrcnn.training.trainer import Trainer, saved_config, with_classes_of
+from maskrcnn.training.trainer import Trainer, saved_config
 
 log = logging.getLogger("maskrcnn")
 
@@ -41,7 +40,7 @@ class TrainedRun:
     folder: Path
     weights: Path
     """The best weights on val, or the last ones where there is no val."""
-    evaluation: Evaluation | None
+    evaluation: Evaluation | SemanticEvaluation | None
     """The last one on val, in the first process."""
 
 
@@ -108,7 +107,8 @@ def _run(
     batch_size: int | str | None,
     device: torch.device,
 ) -> TrainedRun:
-    init, sets, chosen, is_size_open = None, None, (), False
+    init: Any = None
+    sets, chosen, is_size_open = None, (), False
     if resume:
         config = saved_config(out)
     else:
@@ -119,11 +119,9 @@ def _run(
         config, chosen = plan.config, plan.chosen
         is_size_open = "resize" not in config.model.model_fields_set and config.train.init_from in (None, IMAGENET)
         if config.train.init_from is not None:
-            if config.train.init_from == IMAGENET:
-                init = imagenet_weights(config.model)
-            else:
-                init = load_weights(config.train.init_from, preset=config.train.init_preset, is_partial=True)
-            config = _like_weights(config, init)
+            config, init = (instance_task if config.semantic is None else semantic_task).starting_weights(config)
+        elif config.semantic is not None:
+            log.info("new run, from random weights")
         else:
             shipped = ", ".join(shipped_weights())
             log.info(
@@ -133,7 +131,8 @@ def _run(
             )
         config, sets = _with_data(config, out)
     train, val = sets or load_data(config.data)
-    config = config.model_copy(update={"model": with_classes_of(train, config.model)})  # which memory depends on
+    with_classes = instance_task.with_classes_of if config.semantic is None else semantic_task.with_pixel_classes_of
+    config = with_classes(train, config)  # which memory depends on
     if not resume:
         batch = batch_size if isinstance(batch_size, int) else None
         if batch is not None and not {"batch_size", "learning_rate"} & config.train.model_fields_set:
@@ -142,13 +141,13 @@ def _run(
         plan = plan_training(config, len(train), _some_sizes(train), device, memory, is_size_open=is_size_open)
         config, chosen = plan.config, chosen + plan.chosen
     if batch_size is not None:
-        config = with_batch_size(config, batch_size, device, len(train.class_names))
+        config = with_batch_size(config, batch_size, device)
     trainer = Trainer(config, train, val, out, device, init)
     if resume:
         trainer.restore()
         log.info("the same run again: resuming %s at step %d of %d", out, trainer.progress.step, config.train.steps)
     if trainer.transfer is not None:
-        log.info(trainer.transfer.table())
+        log.info(trainer.transfer)
     where = f"{trainer.device}" if world_size() == 1 else f"{world_size()} processes of {trainer.device.type}"
     log.info(
         "%d images to train on, %d to evaluate on, on %s; trained: %s; classes: %s",
@@ -156,7 +155,7 @@ def _run(
         len(val) if val else 0,
         where,
         config.train.layers,
-        ", ".join(train.class_names),
+        ", ".join(trainer.task.settings.class_names),
     )
     if val is None:
         log.info("no val part: nothing will tell how good the model is on images that it has not seen")
@@ -203,14 +202,6 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _like_weights(config: Config, init: Checkpoint) -> Config:
-    config, changes = settings_from(config, init)
-    log.info("new run, starting from the weights of %s: %s", config.train.init_from, describe_weights(init))
-    for change in changes:
-        log.info("the configuration differs: %s", change)
-    return config
-
-
 def _with_data(config: Config, out: Path) -> tuple[Config, Sets | None]:
     """The data read, divided and checked, by the first process for all; the others read what it wrote."""
     prepared = sets = None
@@ -246,7 +237,7 @@ def _some_sizes(dataset: Annotations) -> list[tuple[int, int]]:
     """(height, width) of up to eight images, evenly over the set."""
     sizes = []
     for index in range(0, len(dataset), max(1, len(dataset) // 8)):
-        image = dataset.load(index).image
+        image = dataset.read(index)
         sizes.append((image.shape[0], image.shape[1]))
     return sizes
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 from maskrcnn.config import TrainSettings
 from maskrcnn.data.loading import Batch
 from maskrcnn.distributed import gather, sum_over_ranks, world_size
-from maskrcnn.model.losses import Losses
-from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.prediction.detecting import autocast
+from maskrcnn.structures.losses import Losses
 
 
 class NonFiniteLossError(RuntimeError):
@@ -33,10 +33,8 @@ class TrainingStep:
     without gradients, only to be counted. That costs about a third of a step's time where there are several parts.
     """
 
-    def __init__(
-        self, model: MaskRCNN, settings: TrainSettings, device: torch.device, *, is_alone: bool = False
-    ) -> None:
-        """`is_alone`: what the other processes do has no part in it."""
+    def __init__(self, model: Any, settings: TrainSettings, device: torch.device, *, is_alone: bool = False) -> None:
+        """`model` is a `Learner`; `is_alone`: what the other processes do has no part in it."""
         self.model, self.settings, self.device = model, settings, device
         self.num_processes = 1 if is_alone else world_size()
         self.scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
@@ -138,7 +136,7 @@ def unchanged_statistics(model: nn.Module) -> Iterator[None]:
 class _LossNetwork(nn.Module):
     """The losses as a module's forward, which is what data-parallel training hooks into."""
 
-    def __init__(self, model: MaskRCNN) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 

@@ -14,33 +14,31 @@ from typing import Any
 import torch
 from torch import nn
 
-from maskrcnn.checkpoints.checkpoint import Checkpoint, save_checkpoint
-from maskrcnn.checkpoints.score_threshold import with_score_threshold
-from maskrcnn.checkpoints.transfer import transfer
-from maskrcnn.config import Config, ModelSettings, load_config, validate
+from maskrcnn.checkpoints.checkpoint import Checkpoint
+from maskrcnn.checkpoints.semantic_weights import SemanticCheckpoint
+from maskrcnn.config import Config, load_config, validate
 from maskrcnn.config.base import Settings
 from maskrcnn.config.bounds import StepsOr0
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.loading import Batch, CopyPaste, training_batches
-from maskrcnn.data.repeat_factors import repeat_factors
 from maskrcnn.distributed import gather, is_first, rank, world_size
-from maskrcnn.evaluation.evaluation import Evaluation, evaluation_line
-from maskrcnn.model.build import build_model
-from maskrcnn.model.mask_rcnn import MaskRCNN
+from maskrcnn.evaluation.evaluation import Evaluation
+from maskrcnn.evaluation.semantic_evaluation import SemanticEvaluation
 from maskrcnn.model.state import load_state
 from maskrcnn.training.augmentation import build_transforms
 from maskrcnn.training.averaging import WeightAverage
+from maskrcnn.training.instance_task import InstanceTask
 from maskrcnn.training.records import RunRecords
 from maskrcnn.training.run_state import load_run_state, save_run_state
 from maskrcnn.training.schedule import build_optimizer, build_schedule, load_optimizer, peak_factor
+from maskrcnn.training.semantic_task import SemanticTask
 from maskrcnn.training.step import TrainingStep, unchanged_statistics
 from maskrcnn.training.stopping import RunStopped, StopRequest
-from maskrcnn.training.validation import Judgement, Validation
+from maskrcnn.training.task import Judgement, Task
 
 log = logging.getLogger("maskrcnn")
 
 LOWER_IS_BETTER = ("count_mae",)
-FROZEN_PARTS = {"all": 0, "3+": 2, "4+": 3, "5+": 4, "heads": 5}  # of the stem and the four stages
 SLOW_STEP_S = 10  # one such is enough to tell the time
 FIRST_CHECKPOINT_S = 45
 """After so long a run saves its first checkpoint, whatever `checkpoint_every` says, so that early kills lose little."""
@@ -70,28 +68,21 @@ class Trainer:
         val: Annotations | None,
         out: str | Path,
         device: str | torch.device = "cpu",
-        init: Checkpoint | None = None,
+        init: Checkpoint | SemanticCheckpoint | None = None,
     ) -> None:
-        """`init`: weights to start from, of the settings that `config.model` took from them (see `settings_from`)."""
-        settings = config.train
+        """`init`: weights to start from, of the settings that `config` took from them (see `starting_weights`)."""
         self.out, self.device = Path(out), torch.device(device)
-        self.train_data = train
-        model_settings = with_classes_of(train, config.model)
-        self.config = config.model_copy(update={"model": model_settings})
-        self.validation = Validation(val, train.class_names, self.config, self.out) if val is not None else None
-        if settings.best_by == "pq" and not (
-            model_settings.semantic_head and val is not None and val.stuff is not None
-        ):
-            raise ValueError("train.best_by pq needs model.semantic_head, and a val part with panoptic annotations")
+        self.task = task_of(config, train, val, self.out)
+        self.config, self.validation = self.task.config, self.task.validation
+        settings = self.config.train
         torch.manual_seed(settings.seed)
-        model = build_model(model_settings)
-        self.transfer = transfer(model, model_settings, init) if init is not None else None
-        model.backbone.freeze(FROZEN_PARTS[settings.layers])
+        model = self.task.build()
+        self.transfer = self.task.start(model, init)
         if settings.sync_batch_norm:
             if self.device.type != "cuda":
                 raise ValueError("train.sync_batch_norm needs CUDA; on CPUs take norms without batch statistics")
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        self.model: MaskRCNN = model.to(self.device, memory_format=torch.channels_last)  # pyright: ignore
+        self.model = model.to(self.device, memory_format=torch.channels_last)
         self.optimizer = build_optimizer(self.model, settings)
         self.schedule = build_schedule(self.optimizer, settings)
         self.step = TrainingStep(self.model, settings, self.device)
@@ -99,7 +90,7 @@ class Trainer:
         self.progress = Progress()
         self.last_judgement: Judgement | None = None
 
-    def run(self, stop_at: int | None = None) -> Evaluation | None:
+    def run(self, stop_at: int | None = None) -> Evaluation | SemanticEvaluation | None:
         """Train up to the last step (or `stop_at`); gives the last evaluation on val, in the first process.
 
         Raises:
@@ -186,7 +177,7 @@ class Trainer:
     def _batches(self, start: int, num_steps: int, workers: int) -> Iterator[Batch]:
         settings = self.config.train
         return training_batches(
-            self.train_data,
+            self.task.train_data,
             build_transforms(settings.augment, self.model.resize),
             settings.batch_size,
             settings.seed,
@@ -195,10 +186,10 @@ class Trainer:
             workers,
             (rank(), world_size()),
             CopyPaste(settings.augment.copy_paste, settings.augment.min_visible_px),
-            repeat_factors(self.train_data, settings.repeat_threshold),
+            self.task.repeats,
         )
 
-    def _evaluate(self, records: RunRecords | None) -> Evaluation | None:
+    def _evaluate(self, records: RunRecords | None) -> Evaluation | SemanticEvaluation | None:
         """Judge the (averaged) weights on val; keep them if they are the best so far."""
         assert self.validation is not None
         settings, step = self.config.train, self.progress.step
@@ -218,35 +209,29 @@ class Trainer:
             self.validation.draw(judged, step)
             if step == settings.steps or self.progress.stopped_early:
                 self.validation.write_report(judged, step)
-        log.info("step %d: %s", step, evaluation_line(judged.summary))
+        log.info("step %d: %s", step, judged.line)
         self.last_judgement = Judgement(judged.summary, judged.evaluation)
         return judged.evaluation
 
-    def _model_for_use(self) -> MaskRCNN:
+    def _model_for_use(self) -> Any:
         """A copy in eval mode with the averaged weights, or with the current ones where there is no average."""
-        model = build_model(self.config.model)
+        model = self.task.build()
         load_state(model, self.average.tensors if self.average else self.model.state_dict())
-        return model.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore
+        return model.to(self.device, memory_format=torch.channels_last).eval()
 
     def _export(self, name: str, judged: Judgement | None, *, is_recommended: bool) -> None:
-        """Weights for use; `is_recommended`: with the score threshold that counts best on val by this judgement."""
+        """Weights for use; `is_recommended`: with what is best on val by this judgement."""
         if not is_first():
             return
-        settings = self.config.model
         card: dict[str, Any] = {
             "training": self.config.train.model_dump(mode="json"),
             "steps_done": self.progress.step,
-            "num_train_images": len(self.train_data),
+            "num_train_images": len(self.task.train_data),
             "val": judged.summary if judged is not None else None,
-            "num_val_images": len(self.validation.data) if self.validation is not None else 0,
+            "num_val_images": self.validation.num_images if self.validation is not None else 0,
         }
-        found = self.validation.score_threshold(judged) if self.validation and judged and is_recommended else None
-        if found is not None:
-            threshold, note = found
-            card |= note
-            settings = with_score_threshold(settings, threshold)
         tensors = self.average.tensors if self.average else self.model.state_dict()
-        save_checkpoint(self.out / name, tensors, settings, card)
+        self.task.export(self.out / name, tensors, card, judged if is_recommended else None)
 
     def save(self) -> None:
         """Write all of the run's state to last.pt."""
@@ -297,36 +282,22 @@ class Trainer:
 
     def _compare(self, saved: dict[str, Any]) -> None:
         """Refuse another model; name what else the configuration of the run says otherwise than its checkpoint."""
-        own = self.config.model_dump(mode="json")
-        # Through the settings, which know how older versions wrote them.
-        model = validate(ModelSettings, saved["model"], f"{self.out / 'last.pt'}: model")
-        saved["model"] = model.model_dump(mode="json")
-        changed = [key for key in own["model"] if own["model"][key] != saved["model"].get(key)]
+        source = str(self.out / "last.pt")
+        own, theirs = (
+            one.model_dump(mode="json") for one in (self.task.settings, self.task.settings_in(saved, source))
+        )
+        changed = [key for key in own if own[key] != theirs.get(key)]
         if changed:
-            raise ValueError(
-                f"{self.out / 'last.pt'}: the model has changed since this checkpoint: {', '.join(changed)} differ"
-            )
+            raise ValueError(f"{source}: the model has changed since this checkpoint: {', '.join(changed)} differ")
+        own = self.config.model_dump(mode="json")
         for key, value in own["train"].items():
             if value != saved["train"].get(key, value):
                 log.warning("config.yaml was changed: train.%s is %s, it was %s", key, value, saved["train"][key])
 
 
-def with_classes_of(train: Annotations, settings: ModelSettings) -> ModelSettings:
-    """`settings` with the classes of the data, and with its stuff where they have a semantic branch.
-
-    Raises:
-        ValueError: a semantic branch, and data without stuff.
-    """
-    update: dict[str, Any] = {"class_names": train.class_names, "category_ids": train.category_ids}
-    if settings.semantic_head is not None:
-        if train.stuff is None:
-            raise ValueError(
-                f"{train.source}: model.semantic_head learns from panoptic annotations, got ones without stuff; "
-                "semantic_head: null leaves the branch out"
-            )
-        stuff = {"class_names": ("things", *train.stuff.names), "category_ids": train.stuff.category_ids}
-        update["semantic_head"] = settings.semantic_head.model_copy(update=stuff)
-    return settings.model_copy(update=update)
+def task_of(config: Config, train: Annotations, val: Annotations | None, out: Path) -> Task:
+    """What these settings learn."""
+    return (InstanceTask if config.semantic is None else SemanticTask)(config, train, val, out)
 
 
 def saved_config(run: str | Path) -> Config:

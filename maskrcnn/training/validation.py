@@ -1,6 +1,5 @@
 """The weights of a run judged on val: losses, detections, scores, and pictures of both."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,11 @@ import torch
 
 from maskrcnn.config import Config
 from maskrcnn.data.annotations import Annotations
+from maskrcnn.data.loading import ImageDataset
 from maskrcnn.data.transforms import Resize
 from maskrcnn.distributed import gather, is_first, sum_over_ranks
 from maskrcnn.evaluation.evaluate import best_threshold, evaluate, threshold_note
-from maskrcnn.evaluation.evaluation import Evaluation
+from maskrcnn.evaluation.evaluation import Evaluation, evaluation_line
 from maskrcnn.evaluation.page import write_evaluation
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.prediction.detecting import autocast, detect_all, share_of_images, with_low_threshold
@@ -21,24 +21,10 @@ from maskrcnn.prediction.scene_judge import judge_of
 from maskrcnn.prediction.scenes import scenes_of
 from maskrcnn.report.draw import figure
 from maskrcnn.report.written import write_image
-from maskrcnn.structures.instances import Instances
+from maskrcnn.training.task import Judgement, Learner
 
 NUM_PICTURES = 4  # val images that are drawn at every evaluation
 NUM_WORST = 6  # val images that the last report shows
-
-Summary = dict[str, float | None]
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What an evaluation found."""
-
-    summary: Summary
-    """Scores, and the losses as val_loss, val_class, ...; in every process."""
-    evaluation: Evaluation | None = None
-    """In the first process."""
-    results: dict[int, Instances] | None = None
-    """By image id, in the first process."""
 
 
 class Validation:
@@ -48,6 +34,11 @@ class Validation:
         """Raises ValueError where `data` has other classes than `class_names`."""
         self.data, self.config, self.out = data, config, out
         self.category_ids = data.category_ids_of(class_names)
+
+    @property
+    def num_images(self) -> int:
+        """Of val."""
+        return len(self.data)
 
     def judge(self, model: MaskRCNN) -> Judgement:
         """`model`, in eval mode, on all of val; every process must call it."""
@@ -67,7 +58,8 @@ class Validation:
                 panoptic=panoptic,
             )
         summary = gather(evaluation.summary() if evaluation is not None else None)[0]
-        return Judgement(summary | losses, evaluation, results)
+        summary |= losses
+        return Judgement(summary, evaluation, results, evaluation_line(summary))
 
     def draw(self, judged: Judgement, step: int) -> None:
         """Pictures of what was found in some images."""
@@ -82,7 +74,7 @@ class Validation:
 
     def write_report(self, judged: Judgement, step: int) -> None:
         """evaluation/report.html."""
-        assert judged.evaluation is not None
+        assert isinstance(judged.evaluation, Evaluation)
         assert judged.results is not None
         title = f"{self.out.resolve().name} at step {step}"
         write_evaluation(
@@ -92,14 +84,14 @@ class Validation:
     def score_threshold(self, judged: Judgement) -> tuple[float, Any] | None:
         """The threshold that counts best on val and a note on it; None where val has no objects."""
         evaluation = judged.evaluation
-        if evaluation is None or not evaluation.overall.count.total_true:
+        if not isinstance(evaluation, Evaluation) or not evaluation.overall.count.total_true:
             return None
         was = self.config.model.detection.score_threshold
         return best_threshold(evaluation), threshold_note(evaluation, Path(self.data.source).name, was)
 
 
 @torch.no_grad()
-def validation_losses(model: MaskRCNN, dataset: Annotations, precision: Precision) -> dict[str, float]:
+def validation_losses(model: Learner, dataset: ImageDataset, precision: Precision) -> dict[str, float]:
     """The losses over all of val at the size at which the model sees pictures; the same weights give the same numbers.
 
     The model must be in eval mode, so that batch norms use their running statistics. Each process takes its share.

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from maskrcnn.model.box_head import Detections
-from maskrcnn.model.losses import Losses
 from maskrcnn.model.mask_rcnn import Head, MaskRCNN
 from maskrcnn.model.roi_targets import RoITargets
 from maskrcnn.prediction.detecting import detect
 from maskrcnn.structures.image_batch import ImageBatch
+from maskrcnn.structures.losses import Losses
 from maskrcnn.structures.targets import Targets
 from tests.tiny import batch, scene, tiny_model
 

@@ -48,3 +48,16 @@ def test_more_than_a_third_of_a_tile_is_refused() -> None:
         Grid((300, 300), 100, 34)
     with pytest.raises(IndexError, match="from 0 to 3, got 4"):
         Grid((150, 150), 100, 20)[4]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (99, 1000), (101, 350), (400, 777)])
+@pytest.mark.parametrize("overlap", [0, 1, 16, 33])
+def test_every_pixel_has_one_owner_that_sees_it(size: tuple[int, int], overlap: int) -> None:
+    grid, owners = Grid(size, 100, overlap), np.zeros(size, int)
+    for i in range(len(grid)):
+        top, left, bottom, right = grid.owned(grid[i])
+        y0, x0, y1, x1 = grid[i].window
+        assert y0 <= top <= bottom <= y1
+        assert x0 <= left <= right <= x1
+        owners[top:bottom, left:right] += 1
+    assert (owners == 1).all()

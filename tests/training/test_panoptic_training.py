@@ -11,7 +11,8 @@ import torch
 import maskrcnn
 from maskrcnn.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from maskrcnn.checkpoints.transfer import transfer
-from maskrcnn.config import Config, load_config, model_settings, overlay, validate
+from maskrcnn.config import Config, ModelSettings, load_config, model_settings, overlay, validate
+from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.reading import load_annotations
 from maskrcnn.evaluation.panoptic_quality import panoptic_quality, tally
 from maskrcnn.evaluation.true_scenes import true_scenes
@@ -19,7 +20,7 @@ from maskrcnn.model.build import build_model
 from maskrcnn.prediction.detecting import detect
 from maskrcnn.prediction.scenes import scenes_of
 from maskrcnn.report.written import write_json
-from maskrcnn.training.trainer import with_classes_of
+from maskrcnn.training.instance_task import with_classes_of
 from tests.panoptic_set import STUFF, STUFF_IDS, THING_IDS, THINGS, make_scene, write_set
 from tests.tiny import batch, tiny_settings
 
@@ -62,6 +63,11 @@ def test_the_example_trains_and_its_weights_know_the_stuff(tmp_path: Path):
     assert again.panoptic.all.pq == pytest.approx(run.evaluation.panoptic.all.pq, abs=1e-6)
 
 
+def of_data(table: Annotations, settings: ModelSettings) -> ModelSettings:
+    """`settings` with the classes of a table, as a run takes them."""
+    return with_classes_of(table, Config(model=settings)).model
+
+
 @torch.no_grad()
 def _quality(model, images, scenes) -> float:
     found = [scenes(one) for one in detect(model.eval(), images)]
@@ -74,7 +80,7 @@ def _quality(model, images, scenes) -> float:
 def test_two_scenes_are_learnt_by_heart(tmp_path: Path):
     file, _ = write_set(tmp_path, 2)
     table = load_annotations(file)
-    settings = with_classes_of(table, tiny_settings(semantic_head=BRANCH, anchors={"sizes": (16, 24, 32, 64, 128)}))
+    settings = of_data(table, tiny_settings(semantic_head=BRANCH, anchors={"sizes": (16, 24, 32, 64, 128)}))
     scenes = scenes_of(settings)
     assert scenes is not None
     torch.manual_seed(0)
@@ -101,8 +107,8 @@ def test_data_without_stuff_are_refused(tmp_path: Path):
     file, _ = write_set(tmp_path, 2)
     objects = replace(load_annotations(file), stuff=None)
     with pytest.raises(ValueError, match=r"learns from .*, got ones without stuff; semantic_head: null"):
-        with_classes_of(objects, tiny_settings(semantic_head=BRANCH))
-    assert with_classes_of(objects, tiny_settings()).category_ids == THING_IDS
+        of_data(objects, tiny_settings(semantic_head=BRANCH))
+    assert of_data(objects, tiny_settings()).category_ids == THING_IDS
     write_json(tmp_path / "objects.json", objects.to_coco())
     config = maskrcnn.settings(model=TINY, train={"steps": 1, "best_by": "pq"})
     with pytest.raises(ValueError, match="got ones without stuff"):
@@ -141,7 +147,7 @@ def test_labels_of_the_same_names_start_from_the_weights():
 def test_true_scenes_of_the_val_part_have_the_models_classes(tmp_path: Path):
     file, scenes = write_set(tmp_path, 1)
     table = load_annotations(file)
-    settings = with_classes_of(table, tiny_settings(semantic_head=BRANCH))
+    settings = of_data(table, tiny_settings(semantic_head=BRANCH))
     assert settings.semantic_head is not None
     true, _ = true_scenes(table, THING_IDS, settings.class_names, settings.semantic_head.stuff_names)(0)
     assert np.array_equal(true.ids > 0, scenes[0].ids > 0)

@@ -6,12 +6,15 @@ import numpy as np
 
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.problems import Problem, found
+from maskrcnn.data.stuff_masks import StuffMasks
 
 NAMES_SHOWN = 20
 
 
 def check_set(table: Annotations) -> list[Problem]:
     """What the annotations of one file are together."""
+    if table.stuff is not None and not table.class_names:
+        return check_pixel_classes(table, table.stuff)
     return [
         *_check_crowds(table),
         *_check_classes(table),
@@ -20,18 +23,41 @@ def check_set(table: Annotations) -> list[Problem]:
     ]
 
 
+def check_pixel_classes(table: Annotations, stuff: StuffMasks) -> list[Problem]:
+    """Of annotations that give a class for every pixel, and know no objects."""
+    if not len(stuff.image):
+        return [found("no-instances", f"no pixel of {len(table)} images has a class", table.source)]
+    problems = []
+    missing = [name for k, name in enumerate(stuff.names) if not (stuff.labels == k).any()]
+    if missing:
+        reason = f"{len(missing)} of {len(stuff.names)} classes have no pixel: {_some(missing)}"
+        problems.append(found("class-without-instance", reason, table.source))
+    is_empty = np.bincount(stuff.image, minlength=len(table)) == 0
+    if is_empty.any():
+        first = table.file_names[int(is_empty.argmax())]
+        reason = f"{is_empty.sum()} of {len(table)} images have no pixel of any class, the first is {first}"
+        problems.append(found("empty-images", reason, table.source))
+    return problems
+
+
 def compare_class_names(splits: Mapping[str, Annotations]) -> list[tuple[str, Problem]]:
     """Every split against the first, by split; ids may differ, since classes are matched by name."""
     problems = []
-    splits = {name: one for name, one in splits.items() if one.class_names}  # the others were reported
+    names = {name: (*one.class_names, *(one.stuff.names if one.stuff else ())) for name, one in splits.items()}
+    splits = {name: one for name, one in splits.items() if names[name]}  # the others were reported
     first = next(iter(splits), "")
     for name, one in splits.items():
-        missing = [c for c in splits[first].class_names if c not in one.class_names]
-        more = [c for c in one.class_names if c not in splits[first].class_names]
+        missing = [c for c in names[first] if c not in names[name]]
+        more = [c for c in names[name] if c not in names[first]]
         if missing or more:
             reason = f"{name} has other classes than {first}: {_diff(missing, more)}"
             problems.append((name, found("class-names-differ", reason, one.source)))
     return problems
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return f"{', '.join(names[:NAMES_SHOWN])}{more}"
 
 
 def _diff(missing: list[str], more: list[str]) -> str:
@@ -64,8 +90,7 @@ def _check_classes(table: Annotations) -> list[Problem]:
     ):
         names = [table.class_names[label] for label in np.flatnonzero(is_so)]
         if names:
-            more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-            reason = f"{len(names)} of {num_classes} classes {what}: {', '.join(names[:NAMES_SHOWN])}{more}"
+            reason = f"{len(names)} of {num_classes} classes {what}: {_some(names)}"
             problems.append(found(kind, reason, table.source))
     return problems
 

@@ -70,12 +70,13 @@ def assemble(
     if class_names is None:
         pictures = [picture for reading in readings.values() for picture in reading.pictures]
         class_names = sorted({shape.class_name for picture in pictures for shape in picture.shapes}) or [ONE_CLASS]
-    folder = _common_folder(paths, images)
+    folder = common_folder(paths, images)
     called = {split: f"{source} ({split})" if len(readings) > 1 else str(source) for split in readings}
     return {split: _assemble_split(reading, folder, class_names, called[split]) for split, reading in readings.items()}
 
 
-def _common_folder(paths: Sequence[Path], images: Path | None) -> Path:
+def common_folder(paths: Sequence[Path], images: Path | None) -> Path:
+    """What the names of pictures (absolute paths) are relative to: `images`, or else the folder that all share."""
     if images is not None:
         folder = Path(os.path.abspath(images))
         if all(path.is_relative_to(folder) for path in paths):

@@ -6,6 +6,7 @@ from types import ModuleType
 
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.formats import (
+    class_images,
     coco,
     coco_panoptic,
     cvat,
@@ -15,8 +16,11 @@ from maskrcnn.data.formats import (
     label_studio,
     labelme,
     object_masks,
+    pets,
+    pets_binary,
     via,
     voc,
+    voc_classes,
     yolo,
 )
 from maskrcnn.data.formats.finding import load_json
@@ -38,7 +42,13 @@ FORMATS: dict[str, ModuleType] = {
     "label-images": label_images,
     "object-masks": object_masks,
     "coco-panoptic": coco_panoptic,
+    "class-images": class_images,
+    "voc-classes": voc_classes,
+    "pets": pets,
+    "pets-binary": pets_binary,
 }
+GIVES_WAY = {"voc-classes": "voc", "pets-binary": "pets", "label-images": "class-images"}
+"""What can be read in two ways is read in the second; the first has to be named."""
 
 
 def recognise(path: Path) -> str:
@@ -50,6 +60,7 @@ def recognise(path: Path) -> str:
     """
     _look_for(path)
     names = [name for name, module in FORMATS.items() if module.is_format(path)]
+    names = [name for name in names if GIVES_WAY.get(name) not in names]
     if not names and path.is_file():
         raise ValueError(
             f"{path} is no annotation format that is known here{_what_it_is(path)}; looked for {', '.join(FORMATS)}"

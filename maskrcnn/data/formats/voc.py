@@ -28,6 +28,8 @@ VOC_NAMES = (
 )
 BACKGROUND_NAMES = ("background", "_background_")
 IGNORE_NAMES = ("__ignore__",)
+BORDER_COLOR = (224, 224, 192)
+"""Of `VOID` in VOC's palette."""
 ROWS = 256
 """Of a mask that are looked at together, for memory."""
 PIXELS_AT_ONCE = 1_000_000
@@ -40,7 +42,7 @@ Colors = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True)
-class _Classes:
+class Classes:
     """What the values of SegmentationClass mean."""
 
     names: tuple[str, ...]
@@ -87,38 +89,43 @@ def read(path: Path, images: Path | None) -> dict[str, Annotations]:
             raise ValueError(f"{path}: {boxes}expected masks in SegmentationObject, which is not there")
     for folder in ("SegmentationObject", "SegmentationClass"):
         if not (path / folder).is_dir():
-            why = "without it objects cannot be told apart" if folder == "SegmentationObject" else "it says the classes"
+            why = (
+                "without it objects cannot be told apart (the format voc-classes takes a class for every pixel)"
+                if folder == "SegmentationObject"
+                else "it says the classes"
+            )
             raise ValueError(f"{path}: there is no {folder}; {why}")
-    classes, problems = _read_classes(path)
+    classes, problems = read_classes(path)
     folder = images or (path / "JPEGImages" if (path / "JPEGImages").is_dir() else path)
     pictures = finding.by_stem(folder)
-    readings = {split: _read_split(path, stems, pictures, folder, classes) for split, stems in _lists(path).items()}
+    readings = {
+        split: _read_split(path, stems, pictures, folder, classes) for split, stems in lists_of_splits(path).items()
+    }
     next(iter(readings.values())).problems.extend(problems)
     return assemble(readings, path, images, classes.objects)
 
 
-def _read_classes(path: Path) -> tuple[_Classes, list[Problem]]:
+def read_classes(path: Path) -> tuple[Classes, list[Problem]]:
+    """What the values mean, by labelmap.txt or class_names.txt, or else as in VOC 2012, which is then a problem."""
     map_file, names_file = path / "labelmap.txt", path / "class_names.txt"
     if map_file.is_file():  # name:red,green,blue:parts:actions
         lines = [line for line in read_lines(map_file) if line.strip()]
         rows = [line.split(":") for line in lines if not line.startswith("#")]
         if all(len(row) < 2 or not row[1].strip() for row in rows):  # names alone, in the order of the values
-            return _Classes(tuple(row[0].strip() for row in rows), None), []
+            return Classes(tuple(row[0].strip() for row in rows), None), []
         colors = [row[1].split(",") if len(row) > 1 else [] for row in rows]
         if not all(len(color) == 3 and all(value.strip().isdecimal() for value in color) for color in colors):
             raise ValueError(f"{map_file}: expected lines name:red,green,blue:parts:actions")
-        return _Classes(
-            tuple(row[0].strip() for row in rows), tuple((int(r), int(g), int(b)) for r, g, b in colors)
-        ), []
+        return Classes(tuple(row[0].strip() for row in rows), tuple((int(r), int(g), int(b)) for r, g, b in colors)), []
     if names_file.is_file():
         names = [line.strip() for line in read_lines(names_file) if line.strip()]
-        return _Classes(tuple(name for name in names if name not in IGNORE_NAMES), None), []
+        return Classes(tuple(name for name in names if name not in IGNORE_NAMES), None), []
     reason = "no labelmap.txt or class_names.txt; the values are taken as the 20 classes of VOC 2012"
-    return _Classes(("background", *VOC_NAMES), None), [found("assumed-class-names", reason, path)]
+    return Classes(("background", *VOC_NAMES), None), [found("assumed-class-names", reason, path)]
 
 
-def _lists(path: Path) -> dict[str, list[str]]:
-    """Stems of each split."""
+def lists_of_splits(path: Path, masks: str = "SegmentationObject") -> dict[str, list[str]]:
+    """Stems of each split, by the lists in ImageSets/Segmentation, or else of what lies in the folder `masks`."""
     files = [file for file in sorted((path / "ImageSets" / "Segmentation").glob("*.txt")) if file.is_file()]
     lists = {file.stem: [line.strip() for line in read_lines(file)] for file in files}
     lists = {name: [stem for stem in stems if stem] for name, stems in lists.items()}
@@ -129,12 +136,10 @@ def _lists(path: Path) -> dict[str, list[str]]:
         lists = {finding.WHOLE: next(iter(lists.values()))}
     if lists:
         return lists
-    return {
-        finding.WHOLE: [mask.stem for mask in finding.entries(path / "SegmentationObject") if finding.is_image(mask)]
-    }
+    return {finding.WHOLE: [mask.stem for mask in finding.entries(path / masks) if finding.is_image(mask)]}
 
 
-def _read_split(path: Path, stems: list[str], pictures: dict[str, Path], folder: Path, classes: _Classes) -> Reading:
+def _read_split(path: Path, stems: list[str], pictures: dict[str, Path], folder: Path, classes: Classes) -> Reading:
     paths = {stem: pictures.get(stem) or pictures.get(Path(stem).name) or folder / f"{stem}.jpg" for stem in stems}
     sizes, problems = finding.sizes_of(paths.values())
     reading = Reading([], problems)
@@ -198,7 +203,7 @@ def _places(rgb: np.ndarray, colors: Colors, file: Path) -> np.ndarray:
     codes = rgb @ weights
     place_of = {int(np.dot(color, weights)): place for place, color in enumerate(colors)}
     found, inverse = np.unique(codes, return_inverse=True)
-    border = 0xE0E0C0
+    border = int(np.dot(BORDER_COLOR, weights))
     unknown = [code for code in found.tolist() if code not in (*place_of, 0, border)]
     if unknown:
         raise ValueError(f"{file}: the colour #{unknown[0]:06x} is in no line of labelmap.txt")
@@ -206,7 +211,7 @@ def _places(rgb: np.ndarray, colors: Colors, file: Path) -> np.ndarray:
 
 
 def _read_shapes(
-    rles: dict[int, Rle], labels: np.ndarray, classes: _Classes, file: Path, problems: list[Problem]
+    rles: dict[int, Rle], labels: np.ndarray, classes: Classes, file: Path, problems: list[Problem]
 ) -> list[Shape]:
     shapes = []
     by_column = labels.T.ravel()
@@ -226,7 +231,7 @@ def _read_shapes(
     return shapes
 
 
-def _majority(rle: Rle, labels: np.ndarray, classes: _Classes) -> tuple[int, float]:
+def _majority(rle: Rle, labels: np.ndarray, classes: Classes) -> tuple[int, float]:
     """The class of most pixels of an object, and its share of those that have one.
 
     `labels` (W * H,) is column by column; only the object's own pixels are looked at, however far apart they are.
