@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 import maskrcnn
@@ -302,33 +303,58 @@ def test_records_keep_any_file_name_and_no_nan(tmp_path: Path) -> None:
         assert not records.done
 
 
-def test_two_processes_write_what_one_writes(files: list[Path], weights: Path, tmp_path: Path) -> None:
-    tool = [str(ROOT / "tools" / "infer.py"), "in", "--weights", str(weights), "--device", "cpu", "--out"]
-    launchers = {
-        "one": [sys.executable],
-        "two": [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
-    }
+LAUNCHERS = {
+    "one": [sys.executable],
+    "two": [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
+}
+
+
+def launched(folder: Path, arguments: list[str]) -> tuple[dict[str, int], dict[str, tuple[str, str]]]:
+    """Exit status, and what was said, of `infer` as one process and as two, which write to the folders one and two."""
+    tool = [str(ROOT / "tools" / "infer.py"), *arguments, "--device", "cpu", "--out"]
     running = {
         name: subprocess.Popen(
             [*launcher, *tool, name],
-            cwd=tmp_path,
+            cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for name, launcher in launchers.items()
+        for name, launcher in LAUNCHERS.items()
     }
     said = {name: process.communicate() for name, process in running.items()}
-    one, two = (Job(None, files, tmp_path / name).written() for name in launchers)  # pyright: ignore[reportArgumentType]
+    return {name: process.returncode for name, process in running.items()}, said
+
+
+def test_two_processes_write_what_one_writes(files: list[Path], weights: Path, tmp_path: Path) -> None:
+    status, said = launched(tmp_path, ["in", "--weights", str(weights)])
+    one, two = (Job(None, files, tmp_path / name).written() for name in LAUNCHERS)  # pyright: ignore[reportArgumentType]
     tables = {"counts.csv", "instances.json", "measurements.csv", "report.html"}
     assert set(one) == {*tables, *(f"{i}_instances.png" for i in (0, 1, 3, 4, 5))}, said["one"]
     assert two == one, said["two"]
-    assert running["one"].returncode == running["two"].returncode == 1  # one file is no picture
+    assert status == {"one": 1, "two": 1}  # one file is no picture
     assert sorted(said["two"][0].splitlines()) == [
         line.replace("are in one", "are in two") for line in sorted(said["one"][0].splitlines())
     ]
     assert said["two"][1].count("1 of 6 files could not be read") == 1
+
+
+def test_two_processes_divide_the_tiles_of_a_slide(weights: Path, tmp_path: Path) -> None:
+    image = np.zeros((4500, 4500, 3), np.uint8)  # a slide has more than 20 megapixels
+    for y, x in ((100, 200), (400, 420), (2040, 3000), (4300, 4400)):  # some across seams
+        image[y : y + 64, x : x + 80] = scene([("square", 8, 8, 20), ("disc", 36, 30, 24)], (64, 80))[0]
+    tifffile.imwrite(tmp_path / "slide.tif", image, photometric="rgb", tile=(512, 512), compression="zlib")
+    options = ["--weights", str(weights), "--tile", "512", "--overlap", "64", "--score", "0.2"]
+    status, said = launched(tmp_path, ["slide.tif", *options])
+    one, two = (Job(None, [], tmp_path / name).written() for name in LAUNCHERS)  # pyright: ignore[reportArgumentType]
+    assert status == {"one": 0, "two": 0}, said
+    assert len(json.loads(one["instances.json"])["annotations"]) > 4
+    assert two == one
+    (note,) = json.loads(two["instances.json"])["images"][0]["notes"]
+    assert note.startswith("done in 100 tiles of ")
+    assert note in said["two"][0]
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == sorted(two)  # no tile is left behind
 
 
 def test_objects_of_a_slide_are_on_record_in_parts(tmp_path: Path) -> None:
