@@ -7,7 +7,7 @@ from pathlib import Path
 from maskrcnn.report.intervals import LEVEL
 
 LABELS = ("auto", "id", "class", "score", "all", "none")
-UNITS = {"nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "mm": 1e3}
+UNITS = {"nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 """Of --pixel-size, in micrometres; both signs that are read as micro."""
 
 
@@ -30,7 +30,7 @@ def add_measure_arguments(parser: argparse.ArgumentParser) -> None:
         type=micrometres,
         metavar="SIZE",
         help="side of a pixel, such as 0.25um or 65nm, instead of what the files say; with it measurements.csv has "
-        "micrometres, too",
+        "micrometres, too, and metres from a pixel of 1mm on",
     )
     add(
         "--histograms",
@@ -72,12 +72,12 @@ def share(text: str) -> float:
 
 
 def micrometres(text: str) -> float:
-    """The side of a pixel, "0.25um" or "65nm", in micrometres."""
+    """The side of a pixel, "0.25um", "65nm" or "0.5m", in micrometres."""
     number, factor = next(((text.removesuffix(unit), f) for unit, f in UNITS.items() if text.endswith(unit)), ("", 1.0))
     try:
         size = float(number) * factor
     except ValueError:
         size = 0.0
     if not 0 < size < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a size such as 0.25um, 65nm or 0.001mm, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a size such as 0.25um, 65nm or 0.5m, got {text!r}")
     return size

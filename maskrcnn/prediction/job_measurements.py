@@ -8,7 +8,7 @@ import numpy as np
 
 from maskrcnn.prediction.job_records import JobPage, Records
 from maskrcnn.report.histograms import PLOTTED, plot_histograms
-from maskrcnn.report.measure import METRIC, cell, in_micrometres
+from maskrcnn.report.measure import METRIC, METRIC_M, ON_A_MAP_UM, cell, in_metres, in_micrometres
 from maskrcnn.report.regions import membership, names_of
 from maskrcnn.report.written import MEASURED_FIRST, REGIONS_FIRST
 from maskrcnn.structures.regions import Region
@@ -24,6 +24,8 @@ def measurement_rows(
 ) -> Iterator[list[object]]:
     """The lines of measurements.csv; files with other channels have their own columns, and empty cells in others.
 
+    Lengths are in micrometres, too, where the size of a pixel is known, or in metres where it is that of a map.
+
     Args:
         names: of the files, by page, of what is done.
         class_of: by category id.
@@ -31,7 +33,9 @@ def measurement_rows(
     """
     sizes = {page: pixel_size_um or _side(records.done[page].pixel_size_um) for page in names}
     measured = list(dict.fromkeys(name for page in names for name in records.done[page].measured))
-    metric = ["pixel_size_um", *METRIC] if any(sizes.values()) else []
+    sides = [size for size in sizes.values() if size is not None]
+    metric = ["pixel_size_um", *METRIC] if any(size < ON_A_MAP_UM for size in sides) else []
+    metric += ["pixel_size_m", *METRIC_M] if any(size >= ON_A_MAP_UM for size in sides) else []
     yield [*MEASURED_FIRST, *measured, *metric, *["region"] * bool(regions)]
     for page, name in names.items():
         side, before = sizes[page], 0
@@ -39,8 +43,12 @@ def measurement_rows(
         for annotations, columns in records.objects(page):
             if side is not None and columns:
                 numbers = {key: np.array(values, float) for key, values in columns.items() if key.endswith("_px")}
-                columns |= {key: values.tolist() for key, values in in_micrometres(numbers, side).items()}
-                columns["pixel_size_um"] = [side] * len(numbers["area_px"])
+                is_map = side >= ON_A_MAP_UM
+                told = in_metres(numbers, side) if is_map else in_micrometres(numbers, side)
+                columns |= {key: values.tolist() for key, values in told.items()}
+                columns["pixel_size_m" if is_map else "pixel_size_um"] = [side / 1e6 if is_map else side] * len(
+                    annotations
+                )
             where = names_of(membership(_centroids(columns), regions), regions) if regions else []
             for i, annotation in enumerate(annotations):
                 x, y, width, height = annotation["bbox"]
@@ -82,7 +90,7 @@ def write_histograms(
 ) -> None:
     """A picture of how the measurements of all objects are distributed; areas in micrometres if all are known so."""
     sizes = [pixel_size_um or _side(records.done[page].pixel_size_um) for page in names]
-    is_metric = all(size is not None for size in sizes)
+    is_metric = all(size is not None and size < ON_A_MAP_UM for size in sizes)
     parts: dict[str, list[np.ndarray]] = {}
     classes: list[str] = []
     for page, side in zip(names, sizes, strict=True):

@@ -20,6 +20,10 @@ LENGTHS = ("equivalent_diameter", "perimeter", "major_axis", "minor_axis")
 """Columns that are lengths, without their unit."""
 METRIC = ("area_um2", *(f"{name}_um" for name in LENGTHS))
 """Columns that need the size of a pixel."""
+METRIC_M = ("area_m2", *(f"{name}_m" for name in LENGTHS))
+"""The same where a pixel is of the size of things on a map."""
+ON_A_MAP_UM = 1000.0
+"""Side of a pixel from which lengths are told in metres."""
 MAX_CHANNELS = 64
 """An array with more is taken for one with other axes."""
 
@@ -130,6 +134,13 @@ def in_micrometres(columns: Mapping[str, np.ndarray], pixel_size_um: float) -> d
     """The areas and lengths among `columns` in micrometres, under their own names."""
     lengths = {f"{name}_um": columns[f"{name}_px"] * pixel_size_um for name in LENGTHS}
     return {"area_um2": columns["area_px"] * pixel_size_um**2, **lengths}
+
+
+def in_metres(columns: Mapping[str, np.ndarray], pixel_size_um: float) -> dict[str, np.ndarray]:
+    """The same in metres."""
+    side = pixel_size_um / 1e6
+    lengths = {f"{name}_m": columns[f"{name}_px"] * side for name in LENGTHS}
+    return {"area_m2": columns["area_px"] * side**2, **lengths}
 
 
 def touches_border(instances: Instances) -> np.ndarray:

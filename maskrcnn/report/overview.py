@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from maskrcnn.report.draw import INK, WARNING, font_size
+from maskrcnn.report.measure import ON_A_MAP_UM
 from maskrcnn.report.palette import palette_for
 from maskrcnn.report.text import PANEL, Color, page_above_strip, shorten, stamp, text_mask
 from maskrcnn.structures.instances import Instances
@@ -104,7 +105,9 @@ class Overview:
         if pixel_size_um is None:
             unit, area = "megapixel", cell_area / 1e6
         else:
-            unit, area = "mm\u00b2", cell_area * pixel_size_um[0] * pixel_size_um[1] / 1e6
+            is_map = max(pixel_size_um) >= ON_A_MAP_UM
+            unit, unit_um2 = ("hectare", 1e16) if is_map else ("mm\u00b2", 1e6)
+            area = cell_area * pixel_size_um[0] * pixel_size_um[1] / unit_um2
         first, last = text_mask("0", font_px), text_mask(f"{densest / area:.3g} objects per {unit}", font_px)
         pad = max(3, font_px // 2)
         bar = np.full((first.shape[0] + pad, width, 3), PANEL, np.uint8)

@@ -9,6 +9,14 @@ Affine = tuple[float, float, float, float, float, float]
 PIXEL_IS_POINT = 2
 """Of GTRasterTypeGeoKey: coordinates are those of pixel centres."""
 _USER_DEFINED = 32767
+_PROJECTED = 1
+"""Of GTModelTypeGeoKey: coordinates are lengths on a map."""
+_METRES = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937}
+"""Of ProjLinearUnitsGeoKey: metre, foot, US survey foot."""
+_UTM = (range(32601, 32661), range(32701, 32761), range(25828, 25839))
+"""EPSG numbers of maps that are in metres, also where the file does not say so."""
+_NOT_TRUE = (3857, 3785, 900913)
+"""Web Mercator, whose metres are metres on the equator alone."""
 _EXTENSIONS = (".tif", ".tiff", ".gtiff")
 
 
@@ -26,6 +34,22 @@ def geo_reference(path: Path) -> tuple[Affine, int | None] | None:
     except Exception:  # tifffile raises what it likes, and a picture's place is no reason not to count in it
         return None
     return _from_tags(tags) if tags else None
+
+
+def ground_size_um(tags: dict[str, Any]) -> tuple[float, float] | None:
+    """Height and width of a pixel on the ground in micrometres, by the `geotiff_tags` of tifffile.
+
+    None where the map's unit is a degree, or not said, or where lengths on the map are none on the ground.
+    """
+    found = _from_tags(tags)
+    if found is None or tags.get("GTModelTypeGeoKey") != _PROJECTED or found[1] in _NOT_TRUE:
+        return None
+    is_utm = any(found[1] in numbers for numbers in _UTM)
+    metres = _METRES.get(tags.get("ProjLinearUnitsGeoKey", 9001 if is_utm else 0))
+    if metres is None:
+        return None
+    a, b, _, d, e, _ = found[0]
+    return math.hypot(b, e) * metres * 1e6, math.hypot(a, d) * metres * 1e6
 
 
 def _from_tags(tags: dict[str, Any]) -> tuple[Affine, int | None] | None:

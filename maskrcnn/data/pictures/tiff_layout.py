@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from maskrcnn.data.pictures.geo import ground_size_um
 from maskrcnn.data.pictures.kinds import CAMERA_RAW
 from maskrcnn.data.pictures.limits import MAX_PAGES, ImageError
 
@@ -185,6 +186,11 @@ def _pixel_size(tiff: Any, series: Any) -> tuple[float, float] | None:
         elif tiff.is_svs:
             fields = (part.partition("=") for part in series.keyframe.description.split("|"))
             sides = 2 * [next(float(value) for name, _, value in fields if name.strip() == "MPP")]
+        elif tiff.is_geotiff:
+            ground = ground_size_um(series.keyframe.geotiff_tags)
+            if ground is None:
+                return None
+            sides = list(ground)
         else:
             unit = _MICROMETRES.get(str((tiff.imagej_metadata or {}).get("unit"))) if tiff.is_imagej else None
             tags = series.keyframe.tags
