@@ -14,7 +14,11 @@ from maskrcnn.untrusted.names import printable
 IMAGE_EXTENSIONS = frozenset(
     {".avif", ".bmp", ".btf", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"}
     | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tf8", ".tga", ".tif", ".tiff", ".webp"}
+    # TIFFs of slide scanners and microscopes.
+    | {".lsm", ".ndpi", ".qptiff", ".scn", ".stk", ".svs"}
 )
+_ZARR = frozenset({"zarr.json", ".zgroup", ".zarray"})
+"""A folder with one of these is one picture, and not a folder of files."""
 
 OnError = Callable[[OSError], None]
 
@@ -125,6 +129,10 @@ def _look_through(folders: Sequence[Path], on_error: OnError) -> tuple[list[Path
                 inner.clear()
                 continue
             seen.add(os.path.realpath(parent))
+            if not _ZARR.isdisjoint(files):
+                others.append(Path(parent).name.removesuffix(".zarr") + ".zarr")
+                inner.clear()
+                continue
             inner[:] = [name for name in inner if not name.startswith(".")]
             images += [Path(parent, name) for name in files if _is_image(name)]
             others += [name for name in files if not _is_image(name)]
@@ -150,8 +158,9 @@ def _extension(name: str) -> str:
 
 
 def _others(names: list[str]) -> str:
-    """What is there instead, such as " (it holds 12 .czi, 1 .txt; looked for .avif .bmp ...)"."""
+    """What is there instead, such as " (it holds 12 .czi, 1 .txt; looked for .avif .bmp ...)", and what to do about it."""
     ends = [_extension(name) or "without extension" for name in names if not name.startswith(".")]
     most = sorted(Counter(ends).items(), key=lambda item: (-item[1], item[0]))[:5]
     holds = f"it holds {', '.join(f'{number} {end}' for end, number in most)}; " if most else ""
-    return f" ({holds}looked for {' '.join(sorted(IMAGE_EXTENSIONS))})"
+    instead = "".join(f"; {sentence}" for sentence in _unread(names))
+    return f" ({holds}looked for {' '.join(sorted(IMAGE_EXTENSIONS))}){instead}"

@@ -11,6 +11,7 @@ _VIDEO = "a video; take images out of it, for example with ffmpeg"
 _CZI = "a Zeiss CZI file; export it as OME-TIFF with ZEN, Fiji or bioio"
 _ND2 = "a Nikon ND2 file; export it as TIFF with NIS-Elements, Fiji or the package nd2"
 _LIF = "a Leica LIF file; export it as TIFF with LAS X, Fiji or the package readlif"
+_ZARR = "an OME-Zarr folder; export it as OME-TIFF with QuPath, Fiji or raw2ometiff"
 _OLE = f"an OLE file, such as Olympus OIB; {_EXPORT} with its program or Fiji"
 _HEIC = "a HEIC image, as phones take them; convert it to JPEG or PNG"
 _JXL = "a JPEG XL image; convert it to PNG"
@@ -60,6 +61,7 @@ _RAW_EXTENSIONS = frozenset(
 )
 UNREAD_EXTENSIONS = {
     **{".czi": _CZI, ".nd2": _ND2, ".lif": _LIF, ".oib": _OLE, ".heic": _HEIC, ".heif": _HEIC, ".jxl": _JXL},
+    ".zarr": _ZARR,
     **dict.fromkeys((".oir", ".vsi", ".mrxs", ".ims"), f"a file of a microscope; {_EXPORT} with its program or Fiji"),
     **dict.fromkeys((".dcm", ".dicom"), _DICOM),
     **dict.fromkeys((*sorted(_RAW_EXTENSIONS - {".raw"}), ".cr2", ".cr3", ".orf", ".raf", ".rw2"), CAMERA_RAW),

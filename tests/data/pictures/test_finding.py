@@ -110,7 +110,8 @@ def test_a_folder_that_cannot_be_listed_is_reported_and_the_rest_found(tree: Pat
 def test_a_folder_of_other_files_says_what_it_holds(tmp_path: Path) -> None:
     for name in ("a.czi", "b.CZI", "c.heic", "README", ".hidden"):
         (tmp_path / name).touch()
-    with pytest.raises(ValueError, match=r"no images in this folder \(it holds 2 \.czi, 1 \.heic, 1 without"):
+    held = r"it holds 2 \.czi, 1 \.heic, 1 without"
+    with pytest.raises(ValueError, match=rf"no images in this folder \({held}.*; 2 \.czi files not read: a Zeiss"):
         find_images(tmp_path)
 
 
@@ -139,6 +140,27 @@ def test_images_that_cannot_be_read_beside_others_are_said(tmp_path: Path) -> No
     said.clear()
     find_images(f"{tmp_path}/in/*", on_unread=said.append)
     assert [sentence.split(":")[1] for sentence in said] == [" 2 .czi files not read", " 1 .heic file not read"]
+
+
+def test_a_folder_of_zarr_is_one_image_that_is_not_read(tmp_path: Path) -> None:
+    for name in ("cells.ome.zarr/.zgroup", "cells.ome.zarr/0/0.0", "other/zarr.json", "other/0/c/0/0", "other/a.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    what = r"not read: an OME-Zarr folder; export it as OME-TIFF with QuPath, Fiji or raw2ometiff"
+    with pytest.raises(ValueError, match=rf"no images in this folder \(it holds 2 \.zarr; .*; 2 \.zarr files {what}"):
+        find_images(tmp_path)
+    with pytest.raises(ValueError, match=rf"; 1 \.zarr file {what}"):
+        find_images(tmp_path / "in" / "cells.ome.zarr")
+    (tmp_path / "in" / "b.png").touch()
+    said: list[str] = []
+    assert find_images(tmp_path, on_unread=said.append) == [tmp_path / "in" / "b.png"]
+    assert len(said) == 1
+
+
+def test_tiffs_of_slide_scanners_are_found_in_folders(tmp_path: Path) -> None:
+    for name in ("a.svs", "b.NDPI", "c.scn", "d.lsm"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_images(tmp_path)] == ["a.svs", "b.NDPI", "c.scn", "d.lsm"]
 
 
 def test_what_is_read_is_not_among_what_is_not() -> None:
