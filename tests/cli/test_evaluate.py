@@ -2,11 +2,15 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 import torch
+from PIL import Image
 
 from maskrcnn.checkpoints.checkpoint import load_checkpoint
+from maskrcnn.model.mask_rcnn import MaskRCNN
 from tests.cli.conftest import Tool
 from tests.coco_files import VAL_SCENES, write_coco
+from tests.prediction.bright_things import PerfectNetwork, squares
 
 
 def test_figures(tool: Tool, weights: Path, coco: Path) -> None:
@@ -32,6 +36,36 @@ def test_figures(tool: Tool, weights: Path, coco: Path) -> None:
     page = Path("judged/report.html").read_text(encoding="utf-8")
     assert "<title>tiny.safetensors on val.json</title>" in page
     assert "val_1.png: 9 predicted, 1 true" in page
+
+
+def test_images_in_tiles_are_judged_as_a_whole(
+    tool: Tool, weights: Path, coco: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that finds every bright square: in tiles each is one again, also where a seam cuts it."""
+    image, num = squares((300, 500))
+    Image.fromarray(image).save(coco / "images" / "val_1.png")
+    document = json.loads((coco / "val.json").read_text())
+    document["images"] = [document["images"][0] | {"height": 300, "width": 500}]
+    corners = [(top, left) for top in range(5, 300 - 13, 30) for left in range(5, 500 - 13, 30)]
+    document["annotations"] = []
+    for number, (top, left) in enumerate(corners, start=1):
+        ring = [left, top, left + 13, top, left + 13, top + 13, left, top + 13]
+        about = {"id": number, "image_id": 1, "category_id": 3, "iscrowd": 0, "area": 169}
+        document["annotations"].append(about | {"bbox": [left, top, 13, 13], "segmentation": [ring]})
+    assert len(document["annotations"]) == num
+    (coco / "val.json").write_text(json.dumps(document))
+    args = ("--annotations", "data/val.json", "--images", "data/images", "--weights", weights, "--device", "cpu")
+    for tile, num_seen in (("off", 1), ("128", 18)):
+        network = PerfectNetwork()
+        monkeypatch.setattr(MaskRCNN, "detect", lambda self, images, network=network: network(images))
+        said = tool("evaluate", *args, "--tile", tile, "--max-detections", "1000", "--out", f"judged_{tile}")
+        assert (said.status, said.err) == (0, "")
+        assert len(network.seen) == num_seen
+        figures = json.loads(Path(f"judged_{tile}/evaluation.json").read_text())
+        assert sum(figures["images"][0]["predicted"]) == num
+        score = figures["overall"]["mask_score"]
+        assert (score["true_positives"], score["false_positives"], score["false_negatives"]) == (num, 0, 0)
+        assert score["image_mean"] == 1.0
 
 
 def test_the_best_threshold_goes_into_a_copy_of_the_weights(tool: Tool, weights: Path, coco: Path) -> None:
