@@ -48,5 +48,5 @@ class TileFiles:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _path(self, grid: Grid, number: int) -> Path:
-        facts = json.dumps([grid.image_size, grid.tile_px, grid.overlap_px])
+        facts = json.dumps([grid.image_size, grid.tile_px, grid.overlap_px, grid.unit_px])
         return self._folder / f"{hashlib.sha256(facts.encode()).hexdigest()[:8]}-{number}.pt"

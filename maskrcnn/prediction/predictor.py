@@ -297,6 +297,7 @@ class Predictor:
             self.overlap,
             is_auto and is_for_counts,
             self.max_detections,
+            self.model.normalise.pad_divisor,
         )
 
     def _is_again(self, found: Instances) -> bool:

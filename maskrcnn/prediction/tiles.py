@@ -7,6 +7,9 @@ import numpy as np
 
 from maskrcnn.data.slides.source import Window
 
+WHOLE = 4
+"""Tiles that begin at multiples have a side of a multiple of this, which grows by 1.5, say, to whole pixels."""
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -17,12 +20,20 @@ class Tile:
     window: Window
     """What the network sees."""
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        y0, x0, y1, x1 = self.window
+        return y1 - y0, x1 - x0
+
 
 @dataclass(frozen=True)
 class Grid:
     """Tiles of one size, evenly spaced, at least `overlap_px` deep in one another and at most `tile_px` a side.
 
-    They are made as small as their number allows, so that a tile reaches into its eight neighbours and no further.
+    They are made as small as their number allows, so that a tile reaches into its eight neighbours and no further. With
+    `unit_px` they begin at multiples of it, where the tiles are large enough for that; the last of a row or column may
+    then be a little smaller than the others.
 
     Raises:
         ValueError: an overlap below 0 or of more than a third of a tile.
@@ -32,6 +43,7 @@ class Grid:
     """(height, width)."""
     tile_px: int
     overlap_px: int
+    unit_px: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap_px <= self.tile_px // 3:
@@ -55,10 +67,10 @@ class Grid:
         if not 0 <= number < len(self):
             raise IndexError(f"expected a tile from 0 to {len(self) - 1}, got {number}")
         row, column = divmod(number, self.num_columns)
-        (y0, h), (x0, w) = (
-            (int(axis.starts[i]), axis.length) for axis, i in zip(self._axes, (row, column), strict=True)
+        (y0, y1), (x0, x1) = (
+            (int(axis.starts[i]), int(axis.ends[i])) for axis, i in zip(self._axes, (row, column), strict=True)
         )
-        return Tile(row, column, (y0, x0, y0 + h, x0 + w))
+        return Tile(row, column, (y0, x0, y1, x1))
 
     def owner(self, y: float, x: float) -> tuple[int, int]:
         """(row, column) of the tile that owns a place: neighbours divide what both see in the middle."""
@@ -80,7 +92,7 @@ class Grid:
 
     @cached_property
     def _axes(self) -> tuple["_Axis", "_Axis"]:
-        y, x = (_divide(side, self.tile_px, self.overlap_px) for side in self.image_size)
+        y, x = (_divide(side, self.tile_px, self.overlap_px, self.unit_px) for side in self.image_size)
         return y, x
 
 
@@ -90,14 +102,25 @@ class _Axis:
 
     starts: np.ndarray
     """First px of each tile."""
-    length: int
-    """Of every tile."""
+    ends: np.ndarray
+    """Last px + 1."""
     cuts: np.ndarray
     """Where one tile hands over to the next: in the middle of what both see."""
 
 
-def _divide(side: int, tile: int, overlap: int) -> _Axis:
-    num = max(1, -(-(side - overlap) // (tile - overlap)))
-    length = -(-(side + (num - 1) * overlap) // num)
-    starts = np.linspace(0, side - length, num).round().astype(np.int64)
-    return _Axis(starts, length, (starts[:-1] + length + starts[1:]) / 2)
+def _divide(side: int, tile: int, overlap: int, unit: int) -> _Axis:
+    least = max(1, -(-(side - overlap) // (tile - overlap)))
+    if least == 1:
+        return _Axis(np.zeros(1, np.int64), np.array([side]), np.zeros(0))
+    # Starts at multiples may need some tiles more; where those do not do, they are at any px.
+    for num, step in (*((num, unit) for num in range(least, least + least // 8 + 3)), (least, 1)):
+        fewest = (side - overlap) * (num - 1) // (num * step)
+        for last in (fewest, fewest + 1):
+            starts = np.linspace(0, last, num).round().astype(np.int64) * step
+            length = max(side - int(starts[-1]), int(np.diff(starts).max()) + overlap)
+            length = min(-(-length // WHOLE) * WHOLE, tile) if step > 1 and length <= tile else length
+            is_overlapped = side - starts[-1] >= overlap + 1
+            if length <= tile and is_overlapped and (starts[2:] - starts[:-2] >= length).all():
+                ends = np.minimum(starts + length, side)
+                return _Axis(starts, ends, (ends[:-1] + starts[1:]) / 2)
+    raise AssertionError("tiles that begin anywhere always fit")

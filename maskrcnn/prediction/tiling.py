@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import groupby
 from typing import Literal, Protocol
 
 import numpy as np
@@ -30,6 +32,8 @@ INPUT_PX = 1536
 """Side of a default tile at the network's input, at most: larger ones take more memory and are no faster."""
 MAX_DETECTIONS = "detection.max_detections"
 """As sentences about limits name it."""
+MOST_CELLS = 4
+"""Cells of the network's maps after which tiles may begin."""
 MIN_TILE_PX = 32
 """Side of the smallest tile that may be chosen."""
 RELEASE_EVERY = 32
@@ -66,7 +70,7 @@ class Tiling:
         if side * self.scale < 2 * LEAST_INPUT_PX:
             return None
         overlap = min(self.grid.overlap_px, side // 5)
-        return replace(self, grid=Grid(image_size, -(-(side + overlap) // 2), overlap))
+        return replace(self, grid=Grid(image_size, -(-(side + overlap) // 2), overlap, self.grid.unit_px))
 
 
 def choose_tiling(
@@ -77,16 +81,19 @@ def choose_tiling(
     overlap_px: int | None = None,
     is_divided_further: bool = True,
     max_detections: int | None = None,
+    stride: int = 1,
 ) -> Tiling:
     """The tiles of a picture of (height, width) `image_size`.
 
     By default they are seen as large as the picture would be without `resize.longest_edge` (in mode "square" with it,
     since there it is the rule), and have the side that fits the network's input. Tiles of a chosen size are seen as a
     square picture of that size is. They overlap by the longest side of an object that the anchors allow, or by a third
-    of a tile if that is less.
+    of a tile if that is less. They begin where a cell of the network's maps does, so that an object which is away from
+    the seams looks to the network as it does in its neighbour's tile, and in the whole picture.
 
     Args:
         largest_anchor: its longer side, px of the network's input.
+        stride: the side of the largest cell, px of the network's input.
 
     Raises:
         ValueError: an overlap of more than a third of a tile.
@@ -99,7 +106,16 @@ def choose_tiling(
             scale = min(scale, resize.longest_edge / max(image_size))
         tile_px = max(1, int(min(resize.longest_edge, INPUT_PX) / scale))
     chosen = min(math.ceil(largest_anchor / scale), tile_px // 3) if overlap_px is None else overlap_px
-    return Tiling(Grid(image_size, tile_px, chosen), scale, is_divided_further, max_detections)
+    return Tiling(Grid(image_size, tile_px, chosen, cell_px(stride, scale)), scale, is_divided_further, max_detections)
+
+
+def cell_px(stride: int, scale: float) -> int:
+    """The least number of px of a picture that are a whole number of cells, of `stride` px of the network's input.
+
+    1 where it is no small number, as for most factors that bring a picture to a given size.
+    """
+    cells = Fraction(stride / scale).limit_denominator(MOST_CELLS)
+    return cells.numerator if abs(float(cells) - stride / scale) < 1e-6 else 1
 
 
 def find_in_tiles(
@@ -218,7 +234,9 @@ def _each_tile(
             for number, found in done.items()
         }
 
-    batches = [numbers[first : first + batch_size] for first in range(0, len(numbers), batch_size)]
+    # Those at the right and lower side may be smaller, and only pictures of one size go through together.
+    sizes = (list(same) for _, same in groupby(numbers, lambda number: tiling.grid[number].size))
+    batches = [same[first : first + batch_size] for same in sizes for first in range(0, len(same), batch_size)]
     with ThreadPoolExecutor(1) as reader:
         for i, fetched in enumerate(ahead(fetch, batches, reader, lambda: 1), start=1):
             if i % RELEASE_EVERY == 0:

@@ -43,6 +43,35 @@ def test_tiles_cover_the_picture_and_share_what_was_asked(size: tuple[int, int],
         assert x0 <= x <= x1
 
 
+def test_tiles_that_begin_at_multiples_on_paper() -> None:
+    # At any px, 1100 px in tiles of 512 that share 100 take 3, of (1100 + 2 * 100) / 3 = 434 px. At multiples of 64 the
+    # starts nearest to thirds are 0, 320 and 640 (5 cells each): the last tile needs 460 px, so all have as many.
+    assert [Grid((1, 1100), 512, 100)[i].window[1::2] for i in range(3)] == [(0, 434), (333, 767), (666, 1100)]
+    assert [Grid((1, 1100), 512, 100, 64)[i].window[1::2] for i in range(3)] == [(0, 460), (320, 780), (640, 1100)]
+
+
+@pytest.mark.parametrize("tile", [512, 800, 1024])
+def test_tiles_begin_at_multiples_and_share_what_was_asked(tile: int) -> None:
+    for side in range(tile + 1, 5000, 101):
+        for overlap in (0, 100, tile // 3):
+            grid = Grid((1, side), tile, overlap, 64)
+            starts, ends = np.array([grid[i].window[1::2] for i in range(len(grid))]).T
+            assert not (starts % 64).any()
+            assert (starts[0], ends[-1]) == (0, side)
+            assert (ends[:-1] - starts[1:] >= overlap).all()
+            assert (starts[2:] >= ends[:-2]).all()
+            lengths = ends - starts
+            assert len(set(lengths[:-1].tolist())) == 1
+            assert lengths[-1] <= lengths[0] <= tile
+            assert len(grid) <= 1.15 * len(Grid((1, side), tile, overlap)) + 1
+
+
+def test_where_multiples_do_not_do_tiles_begin_anywhere() -> None:
+    assert [Grid((1, 300), 128, 42, 100)[i].window for i in range(3)] == [
+        Grid((1, 300), 128, 42)[i].window for i in range(3)
+    ]
+
+
 def test_more_than_a_third_of_a_tile_is_refused() -> None:
     with pytest.raises(ValueError, match="of 0 to 33 px, a third of a tile, got 34 px"):
         Grid((300, 300), 100, 34)

@@ -10,14 +10,17 @@ import pytest
 import torch
 
 import maskrcnn
+from maskrcnn.checkpoints.checkpoint import save_checkpoint
 from maskrcnn.data.slides.source import ArraySource, Window
+from maskrcnn.model.build import build_model
 from maskrcnn.model.preprocess import Resize
 from maskrcnn.prediction import tiling
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.tiles import Grid
-from maskrcnn.prediction.tiling import choose_tiling
+from maskrcnn.prediction.tiling import cell_px, choose_tiling
 from maskrcnn.structures.instances import Instances
 from tests.prediction.bright_things import LIMIT_REACHED, PerfectNetwork, squares
+from tests.tiny import tiny_settings
 
 Make = Callable[..., tuple[Predictor, PerfectNetwork]]
 
@@ -223,6 +226,42 @@ def test_scale_and_size(resize: Resize, size: tuple[int, int], tile: Any, scale:
     chosen = choose_tiling(resize, 90, size, tile)
     assert chosen.scale == pytest.approx(scale)
     assert chosen.grid == Grid(size, tile_px, min(int(np.ceil(90 / scale)), tile_px // 3))
+
+
+@pytest.mark.parametrize(
+    ("scale", "unit"), [(1.0, 32), (1.5, 64), (2.0, 16), (0.5, 64), (0.75, 128), (800 / 3001, 1), (32.0, 1), (64.0, 1)]
+)
+def test_tiles_begin_where_cells_do(scale: float, unit: int) -> None:
+    assert cell_px(32, scale) == unit
+    chosen = choose_tiling(Resize("scale", scale=scale, longest_edge=3000), 90, (9000, 12000), stride=32)
+    assert chosen.grid.unit_px == unit
+    smaller = chosen.smaller((3000, 2000))
+    assert smaller is None or smaller.grid.unit_px == unit
+
+
+def test_an_object_looks_the_same_in_every_tile_and_in_the_whole_picture(tmp_path: Path) -> None:
+    """The network's maps of a tile are those of the picture there, but near the seams."""
+    settings = tiny_settings("maskrcnn", backbone={"norm": "frozen_bn"}, fpn={"norm": "none"})
+    save_checkpoint(tmp_path / "frozen.safetensors", build_model(settings).state_dict(), settings, {})
+    predictor = maskrcnn.Predictor(tmp_path / "frozen.safetensors", device="cpu", resize=1.5, tile=512, overlap=100)
+    image = np.random.default_rng(0).integers(0, 255, (512, 1100, 3), np.uint8)
+    grid = predictor.tiling_of((512, 1100)).grid
+
+    def finest_map(picture: np.ndarray) -> torch.Tensor:
+        model = predictor.model
+        resize = replace(model.resize, mode="scale", scale=1.5, longest_edge=10**9)
+        inputs = model.normalise([resize(picture)], [(picture.shape[0], picture.shape[1])], model.device)
+        return model.backbone(inputs.pixels)[0][0]
+
+    with torch.inference_mode():
+        whole = finest_map(image)
+        assert len(grid) == 3
+        for i in (1, 2):
+            _, x0, _, x1 = grid[i].window
+            tile = finest_map(image[:, x0:x1])
+            start, width = round(x0 * 1.5) // 4, tile.shape[2]  # cells of 4 px
+            inner = slice(width // 3, width // 2)
+            torch.testing.assert_close(tile[..., inner], whole[..., start:][..., inner], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("side", [*range(1, 200), 1000, 1001, 4095])
