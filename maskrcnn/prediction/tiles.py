@@ -112,8 +112,8 @@ def _divide(side: int, tile: int, overlap: int, unit: int) -> _Axis:
     least = max(1, -(-(side - overlap) // (tile - overlap)))
     if least == 1:
         return _Axis(np.zeros(1, np.int64), np.array([side]), np.zeros(0))
-    # Starts at multiples may need some tiles more; where those do not do, they are at any px.
-    for num, step in (*((num, unit) for num in range(least, least + least // 8 + 3)), (least, 1)):
+    # Starts at multiples may need an eighth more tiles; where those do not do, they are at any px.
+    for num, step in (*((num, unit) for num in range(least, least + 1 + -(-least // 8))), (least, 1)):
         fewest = (side - overlap) * (num - 1) // (num * step)
         for last in (fewest, fewest + 1):
             starts = np.linspace(0, last, num).round().astype(np.int64) * step
