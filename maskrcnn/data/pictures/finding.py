@@ -158,7 +158,7 @@ def _extension(name: str) -> str:
 
 
 def _others(names: list[str]) -> str:
-    """What is there instead, such as " (it holds 12 .czi, 1 .txt; looked for .avif .bmp ...)", and what to do about it."""
+    """What is there instead, " (it holds 12 .czi, 1 .txt; looked for .avif .bmp ...)" say, and what to do about it."""
     ends = [_extension(name) or "without extension" for name in names if not name.startswith(".")]
     most = sorted(Counter(ends).items(), key=lambda item: (-item[1], item[0]))[:5]
     holds = f"it holds {', '.join(f'{number} {end}' for end, number in most)}; " if most else ""
