@@ -2,16 +2,22 @@
 
 import argparse
 import secrets
+import shlex
 import socket
 import threading
 import webbrowser
+from contextlib import ExitStack
+from pathlib import Path
 
+from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS
 from maskrcnn.cli.default_weights import DEFAULT_IS_FOR
 from maskrcnn.cli.model_arguments import add_model_arguments, add_tile_arguments, load_predictor
+from maskrcnn.files import clear_temporaries, folder_lock
 from maskrcnn.optional import needed
 from maskrcnn.serve.app import EXTRA, build_app
 from maskrcnn.serve.guard import OWN_NAMES, Door
 from maskrcnn.serve.limits import Limits
+from maskrcnn.serve.project import Project
 
 PORT = 8000
 GPU_BATCH = 8
@@ -27,6 +33,14 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         epilog="example: %(prog)s --weights run/best.safetensors --port 8080",
     )
     add = parser.add_argument
+    add(
+        "--data",
+        type=Path,
+        default=Path("corrections"),
+        metavar="FOLDER",
+        help="folder for the pictures that are dropped on the page, and for their corrections as a COCO data set "
+        "(default: %(default)s)",
+    )
     add(
         "--host",
         default="127.0.0.1",
@@ -85,14 +99,22 @@ def execute(args: argparse.Namespace) -> int:
         answer_timeout_s=args.timeout,
     )
     door = door_of(args)
-    listening = _listen(args.host, args.port)
-    with listening:
+    if args.data.exists() and not args.data.is_dir():
+        raise ValueError(f"--data: expected a folder, {args.data} is a file")
+    with ExitStack() as stack:
+        listening = stack.enter_context(_listen(args.host, args.port))
         if args.weights is None:
             print(f"no --weights given: {DEFAULT_IS_FOR}")
         predictor = load_predictor(args, args.batch or 1)
         if args.batch is None and predictor.device.type != "cpu":
             predictor.batch_size = GPU_BATCH
-        app = build_app(predictor, limits=limits, door=door)
+        stack.enter_context(folder_lock(args.data, "serve"))
+        clear_temporaries(args.data)
+        score = predictor.settings.detection.score_threshold
+        project = Project(args.data, predictor.class_names, predictor.category_ids, score, predictor.description)
+        print(f"pictures and corrections are kept in {args.data}, {len(project.pictures)} pictures so far")
+        train = train_command(args.data, args.weights)
+        app = build_app(predictor, limits=limits, door=door, project=project, train_command=train)
         address = address_of(listening, args.host)
         opened = address if door.token is None else f"{address}/?token={door.token}"
         print(
@@ -116,6 +138,13 @@ def door_of(args: argparse.Namespace) -> Door:
     # A token keeps other pages out by itself; a number in place of a name is nobody's but this machine's.
     own = {args.host.lower(), socket.gethostname().lower()} - set(ANYWHERE)
     return Door(args.token or secrets.token_hex(16), names | own, any_address=True)
+
+
+def train_command(data: Path, weights: str | None) -> str:
+    """What trains from the pictures that somebody has checked; a part of them is held back."""
+    start = weights or DEFAULT_WEIGHTS
+    words = ["maskrcnn", "train", "--annotations", str(data / "checked.json"), "--images", str(data / "images")]
+    return shlex.join([*words, "--init", str(start), "--out", str(data / "run")])
 
 
 def address_of(listening: socket.socket, host: str) -> str:

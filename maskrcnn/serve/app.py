@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -11,12 +11,15 @@ import maskrcnn
 from maskrcnn.optional import needed
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.serve.answers import ANSWERS, MEDIA_TYPES, Answer, answer
+from maskrcnn.serve.desk import Desk
 from maskrcnn.serve.docs_page import docs_page
 from maskrcnn.serve.engine import Engine
 from maskrcnn.serve.guard import Door, Guard
 from maskrcnn.serve.limits import Limits, RefusedError, Seat, WaitingRoom
 from maskrcnn.serve.metrics import MEDIA_TYPE, Counted, Metrics
+from maskrcnn.serve.page_routes import add_page
 from maskrcnn.serve.pictures import FIELD, decoded, picture_in
+from maskrcnn.serve.project import Project
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -86,8 +89,19 @@ class Server:
         return await self.within(self.limits.answer_timeout_s, waiting, 503, "the picture was not done")
 
 
-def build_app(predictor: Predictor, *, limits: Limits = DEFAULT_LIMITS, door: Door = THIS_MACHINE) -> "FastAPI":
+def build_app(
+    predictor: Predictor,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    door: Door = THIS_MACHINE,
+    project: Project | None = None,
+    train_command: str = "",
+) -> "FastAPI":
     """The application (ASGI), for uvicorn or a test.
+
+    Args:
+        project: the data folder of the page; without one there is only the interface for programs.
+        train_command: what the page shows for training from its corrections.
 
     Raises:
         MissingPackageError: FastAPI, or what it needs for forms, is not installed.
@@ -100,10 +114,12 @@ def build_app(predictor: Predictor, *, limits: Limits = DEFAULT_LIMITS, door: Do
     from starlette.concurrency import run_in_threadpool
 
     server = Server(predictor, limits)
+    desk = Desk(server.engine, limits, project, train_command) if project is not None else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with desk.open() if desk is not None else nullcontext():
+            yield
         await run_in_threadpool(server.engine.close, limits.answer_timeout_s)
 
     app = FastAPI(
@@ -175,6 +191,8 @@ def build_app(predictor: Predictor, *, limits: Limits = DEFAULT_LIMITS, door: Do
     async def docs() -> Response:
         return HTMLResponse(docs_page(app.openapi()))
 
+    if desk is not None:
+        add_page(app, server, desk)
     app.add_middleware(Guard, door=door)  # pyright: ignore[reportArgumentType]
     app.add_middleware(Counted, metrics=server.metrics)  # pyright: ignore[reportArgumentType]
     return app
