@@ -197,6 +197,11 @@ class Desk:
             raise RefusedError(413, f"the file has {num_pages} pages, more than the {MAX_PAGES} allowed")
         return [self.summary(one) for one in self.project.add(name, data, num_pages)]
 
+    def dataset(self) -> bytes:
+        """The COCO data set, up to date."""
+        self.project.save()
+        return (self.project.folder / "annotations.json").read_bytes()
+
     def export(self, name: str) -> bytes:
         """A zip archive of a format's files, which also stay in the data folder."""
         out = self.project.folder / "exports"

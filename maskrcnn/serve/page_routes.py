@@ -107,6 +107,12 @@ def add_page(app: "FastAPI", server: Any, desk: Desk) -> None:
     async def next_picture(after: str | None = None) -> Any:
         return {"id": await run_in_threadpool(desk.project.next, after)}
 
+    @app.get("/api/dataset", tags=["page"], summary="The COCO data set of the data folder", response_class=Response)
+    async def dataset() -> Response:
+        data = await run_in_threadpool(desk.dataset)
+        headers = {"content-disposition": 'attachment; filename="annotations.json"'}
+        return Response(data, media_type="application/json", headers=headers)
+
     @app.get("/api/export/{name}", tags=["page"], summary="A zip archive in a format", response_class=Response)
     async def export(name: str) -> Response:
         if name not in FORMATS:

@@ -176,6 +176,14 @@ def test_downloads_in_every_format(client: Any, project: Project, name: str):
         assert not any(name.startswith("/") or ".." in name for name in archive.namelist())
 
 
+def test_the_data_set_is_up_to_date(client: Any):
+    (one,) = added(client)
+    edit(client, one["id"], what="add-polygon", points=[[1, 1], [9, 1], [9, 9]], label=0, by="Anna")
+    answer = client.get("/api/dataset")
+    assert answer.headers["content-disposition"] == 'attachment; filename="annotations.json"'
+    assert answer.json()["annotations"][-1]["changes"][0]["by"] == "Anna"
+
+
 @pytest.mark.parametrize(
     "path",
     [
