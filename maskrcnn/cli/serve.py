@@ -28,8 +28,9 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `serve`."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Serve a model over HTTP, for this machine alone unless told otherwise. Programs send pictures to "
-        "/predict and get COCO, GeoJSON or a drawing back; /docs describes it.",
+        description="Open a page in the browser that counts what is in pictures, and keeps what a person corrects as a "
+        "COCO data set. Programs send pictures to /predict and get COCO, GeoJSON or a drawing back (see /docs). "
+        "Only this machine is served, unless told otherwise.",
         epilog="example: %(prog)s --weights run/best.safetensors --port 8080",
     )
     add = parser.add_argument

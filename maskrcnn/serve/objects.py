@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from maskrcnn.names import utf8
 from maskrcnn.report.export.picture import FoundObject
 from maskrcnn.serve.engine import Found
 from maskrcnn.structures.polygons import rle_to_polygons
 from maskrcnn.structures.rle import Rle, rle_area, rle_counts, rle_window
+from maskrcnn.untrusted.names import utf8
 
 
 @dataclass(frozen=True)

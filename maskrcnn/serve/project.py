@@ -26,7 +26,6 @@ from maskrcnn.data.pages import PictureFile, Reading
 from maskrcnn.data.pictures.limits import ImageError
 from maskrcnn.data.pictures.opening import opened
 from maskrcnn.files import atomic_path
-from maskrcnn.names import printable, utf8
 from maskrcnn.report.export.coco import DESCRIPTION
 from maskrcnn.report.export.picture import FoundPicture, safe_name, stems
 from maskrcnn.report.written import write_json
@@ -34,6 +33,7 @@ from maskrcnn.serve.engine import Found
 from maskrcnn.serve.journal import append, recover
 from maskrcnn.serve.objects import MarkedObject, objects_of
 from maskrcnn.serve.record import PictureRecord
+from maskrcnn.untrusted.names import printable, utf8
 
 MAX_SHOWN_PX = 4096
 """Longer side of a picture on the page."""

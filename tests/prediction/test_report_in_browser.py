@@ -3,7 +3,6 @@
 Needs the extra `browser` and a Chromium of the system.
 """
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,6 @@ from maskrcnn.report import job_page
 
 pytestmark = pytest.mark.extra
 NAMES = ("a.png", "b.png", "<img src=x onerror=document.title='caught'>.png", "d 'x' &.png")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("needs Chromium, none is installed")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
