@@ -10,7 +10,9 @@ from maskrcnn.cli.model_arguments import add_model_arguments, add_tile_arguments
 from maskrcnn.cli.picture_arguments import add_channel_and_planes, add_max_pixels
 from maskrcnn.cli.semantic_arguments import load_semantic_predictor
 from maskrcnn.data.formats.recognise import FORMATS
+from maskrcnn.data.reading import load_annotations
 from maskrcnn.evaluation.evaluation import Evaluation
+from maskrcnn.prediction.box_scoring import masks_in_true_boxes
 from maskrcnn.prediction.map_objects import MapObjects
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.scoring import evaluate, write_tuned_weights
@@ -47,6 +49,11 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         "or with that of --score; it knows how sure its counts are, which infer then says",
     )
     add(
+        "--given-boxes",
+        action="store_true",
+        help="judge the masks alone: outline every object in its true box, and print their IoU with the true masks",
+    )
+    add(
         "--as-objects",
         action="store_true",
         help="of weights that give a class for every pixel, judge the connected regions as objects, told apart where "
@@ -80,6 +87,8 @@ def execute(args: argparse.Namespace) -> int:
     elif args.as_objects:
         raise ValueError("--as-objects is for weights that give a class for every pixel")
     predictor = predictor or load_predictor(args)
+    if args.given_boxes:
+        return _judge_masks(args, predictor)
     evaluation = evaluate(
         predictor,
         args.annotations,
@@ -112,4 +121,20 @@ def execute(args: argparse.Namespace) -> int:
             args.score,
         )
         print(f"{args.set_threshold}: the same weights with a score threshold of {threshold:g} (was {was:g})")
+    return 0
+
+
+def _judge_masks(args: argparse.Namespace, predictor: object) -> int:
+    if not isinstance(predictor, Predictor):
+        raise ValueError("--given-boxes: expected weights that find objects, got a method or a class for every pixel")
+    dataset = load_annotations(
+        args.annotations,
+        args.images,
+        split=args.split,
+        format_name=args.format,
+        max_pixels=args.max_pixels,
+        channel=args.channel,
+        planes=args.planes,
+    )
+    print(masks_in_true_boxes(predictor, dataset).table())
     return 0

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from maskrcnn.cli.box_arguments import add_boxes, with_boxes
 from maskrcnn.cli.counts_said import counts_said, few_names
 from maskrcnn.cli.default_weights import DEFAULT_IS_FOR, warn_of_photographs
 from maskrcnn.cli.errors import report
@@ -101,6 +102,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add_method_arguments(parser)
     add("--steps", action="store_true", help="with --method: write the pictures on the way to the folder steps")
     add_export_arguments(parser)
+    add_boxes(parser)
     add_tile_arguments(parser, "images that the network would see smaller than usual, or in which it reaches a limit")
     return parser
 
@@ -128,7 +130,7 @@ def execute(args: argparse.Namespace) -> int:
             share_cores()
         args.device = str(device)
         with nullcontext() if is_first() else redirect_stdout(None):  # of several processes one says what all do
-            predictor = _load(args)
+            predictor = with_boxes(args, _load(args), files)
             if args.interval is not None and getattr(predictor, "count_intervals", None) is None:
                 raise ValueError(
                     "--interval: these weights do not know how sure their counts are at these settings; "

@@ -17,8 +17,8 @@ from maskrcnn.untrusted.spelling import did_you_mean
 
 Boxes = np.ndarray | Tensor | Sequence[Sequence[float]]
 """(N, 4) x0 y0 x1 y1 in px of the image."""
-Labels = Sequence[int | str] | np.ndarray | Tensor | None
-"""(N,) class indices or names; None for the class that the box head finds the likeliest."""
+Labels = Sequence[int | str | None] | np.ndarray | Tensor | None
+"""(N,) class indices or names; None, for all or for one, for the class that the box head finds the likeliest."""
 SLACK_PX = 1.0
 """Boxes may leave the image by so much, as they do in files that count edges in another way; they are cut there."""
 
@@ -51,7 +51,7 @@ def checked_boxes(boxes: Boxes, image_size: tuple[int, int]) -> Tensor:
 
 
 def checked_labels(labels: Labels, num_boxes: int, class_names: Sequence[str]) -> Tensor | None:
-    """`labels` as int64 (N,); None for None.
+    """`labels` as int64 (N,), -1 for those that are None; None for None.
 
     Raises:
         ValueError: not one for each box, or a class that there is not.
@@ -62,11 +62,12 @@ def checked_labels(labels: Labels, num_boxes: int, class_names: Sequence[str]) -
     for label in labels if isinstance(labels, list | tuple) else np.asarray(labels).tolist():
         if isinstance(label, str) and label not in class_names:
             raise ValueError(f"labels: no class {label!r}{did_you_mean(label, class_names)}")
-        numbers.append(class_names.index(label) if isinstance(label, str) else int(label))
+        numbers.append(class_names.index(label) if isinstance(label, str) else -1 if label is None else int(label))
     if len(numbers) != num_boxes:
         raise ValueError(f"labels: expected one for each of {num_boxes} boxes, got {len(numbers)}")
-    if any(not 0 <= number < len(class_names) for number in numbers):
-        raise ValueError(f"labels: expected 0 to {len(class_names) - 1}, got {min(numbers)} to {max(numbers)}")
+    known = [n for n, label in zip(numbers, labels, strict=True) if label is not None]
+    if any(not 0 <= number < len(class_names) for number in known):
+        raise ValueError(f"labels: expected 0 to {len(class_names) - 1}, got {min(known)} to {max(known)}")
     return torch.tensor(numbers, dtype=torch.int64)
 
 

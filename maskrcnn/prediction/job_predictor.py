@@ -8,6 +8,7 @@ from typing import Any
 
 import maskrcnn
 from maskrcnn.data.pages import Reading
+from maskrcnn.prediction.box_predictor import BoxPredictor
 from maskrcnn.prediction.method_predictor import MethodPredictor
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.semantic_predictor import SemanticPredictor
@@ -15,8 +16,9 @@ from maskrcnn.report.export.coco import DESCRIPTION
 from maskrcnn.report.selection import Selection
 from maskrcnn.untrusted.names import utf8
 
-JobPredictor = Predictor | MethodPredictor | SemanticPredictor
-"""Each has `class_names`, `category_ids`, `batch_size`, `needs_tiles` and `identity`, and takes a list of images."""
+JobPredictor = Predictor | MethodPredictor | SemanticPredictor | BoxPredictor
+"""Each has `class_names`, `category_ids`, `batch_size`, `needs_tiles` and `identity`, and takes a list of images; the
+last takes an image with its file."""
 
 
 def finds_classes(predictor: JobPredictor) -> bool:
@@ -32,6 +34,9 @@ def info_of(
     The device and the batch size, which change the last digits, are not in it. docs/formats.md describes it.
     """
     own: dict[str, Any] = {"version": maskrcnn.__version__}
+    if isinstance(predictor, BoxPredictor):
+        own["boxes"] = utf8(predictor.boxes.source.name)
+        predictor = predictor.predictor
     if isinstance(predictor, Predictor):
         settings = predictor.settings.model_dump(mode="json")
         own["weights"] = _weights(predictor.path) | {"network": utf8(predictor.description)}

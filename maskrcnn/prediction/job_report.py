@@ -7,6 +7,7 @@ from typing import Any
 
 from maskrcnn.data.pages import Reading
 from maskrcnn.files import atomic_path
+from maskrcnn.prediction.box_predictor import BoxPredictor
 from maskrcnn.prediction.job_measurements import measurement_rows
 from maskrcnn.prediction.job_predictor import JobPredictor
 from maskrcnn.prediction.job_records import JobPage, Records
@@ -29,6 +30,9 @@ def facts_of(
 ) -> list[tuple[str, str]]:
     """With what images were done, as pairs of a name and a text; those of `about` come first."""
     facts: dict[str, object] = {**about}
+    if isinstance(predictor, BoxPredictor):
+        facts["boxes"] = predictor.boxes.source.name
+        predictor = predictor.predictor
     facts["network" if isinstance(predictor, Predictor) else "method"] = predictor.description
     facts["classes"] = ", ".join(predictor.class_names)
     if isinstance(predictor, Predictor):

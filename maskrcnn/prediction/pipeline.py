@@ -17,6 +17,7 @@ from maskrcnn.data.pages import Page, Reading, Slide
 from maskrcnn.data.pictures.limits import ImageError
 from maskrcnn.distributed import is_first, num_cores
 from maskrcnn.prediction.ahead import ahead
+from maskrcnn.prediction.box_predictor import BoxPredictor
 from maskrcnn.prediction.exporting import rings_of
 from maskrcnn.prediction.job_names import full_drawing
 from maskrcnn.prediction.job_pages import OpenSlide, PageReader
@@ -229,6 +230,8 @@ def _detect(predictor: JobPredictor, pictures: Sequence[_Picture]) -> list[tuple
     if not pictures:
         return []
     try:
+        if isinstance(predictor, BoxPredictor):
+            return [(one, predictor.in_file(one.page.file, _page(one).image)) for one in pictures]
         return list(zip(pictures, predictor([_page(picture).image for picture in pictures]), strict=True))
     except Exception as error:  # memory that does not suffice, above all
         if len(pictures) == 1:

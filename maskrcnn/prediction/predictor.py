@@ -202,7 +202,8 @@ class Predictor:
         Args:
             image: as in the call; a list of them with a list of `boxes`, and of `labels` if there are any.
             boxes: (N, 4), x0 y0 x1 y1 in px of the image.
-            labels: (N,) class indices or names; None takes the class that the box head finds the likeliest.
+            labels: (N,) class indices or names; None, for all or for one of them, takes the class that the box head
+                finds the likeliest.
 
         Raises:
             ValueError: a box that is empty, not finite, or leaves the image; labels that do not fit.

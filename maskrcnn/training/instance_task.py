@@ -11,7 +11,7 @@ from torch import Tensor
 from maskrcnn.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from maskrcnn.checkpoints.imagenet import IMAGENET, imagenet_weights
 from maskrcnn.checkpoints.score_threshold import with_score_threshold
-from maskrcnn.checkpoints.transfer import settings_from, transfer
+from maskrcnn.checkpoints.transfer import Transfer, settings_from, transfer
 from maskrcnn.checkpoints.weights import load_weights
 from maskrcnn.config import Config, ModelSettings, validate
 from maskrcnn.data.annotations import Annotations
@@ -54,8 +54,8 @@ class InstanceTask:
     def build(self) -> MaskRCNN:
         return build_model(self.settings)
 
-    def start(self, model: MaskRCNN, init: Checkpoint | None) -> str | None:
-        report = transfer(model, self.settings, init).table() if init is not None else None
+    def start(self, model: MaskRCNN, init: Checkpoint | None) -> Transfer | None:
+        report = transfer(model, self.settings, init) if init is not None else None
         model.backbone.freeze(FROZEN_PARTS[self.config.train.layers])
         return report
 

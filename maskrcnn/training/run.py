@@ -147,7 +147,7 @@ def _run(
         trainer.restore()
         log.info("the same run again: resuming %s at step %d of %d", out, trainer.progress.step, config.train.steps)
     if trainer.transfer is not None:
-        log.info(trainer.transfer)
+        log.info(trainer.transfer.table())
     where = f"{trainer.device}" if world_size() == 1 else f"{world_size()} processes of {trainer.device.type}"
     log.info(
         "%d images to train on, %d to evaluate on, on %s; trained: %s; classes: %s",
@@ -155,7 +155,7 @@ def _run(
         len(val) if val else 0,
         where,
         config.train.layers,
-        ", ".join(trainer.task.settings.class_names),
+        ", ".join((config.semantic or config.model).class_names),
     )
     if val is None:
         log.info("no val part: nothing will tell how good the model is on images that it has not seen")

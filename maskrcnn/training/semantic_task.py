@@ -9,7 +9,7 @@ from torch import Tensor
 
 from maskrcnn.checkpoints.imagenet import IMAGENET
 from maskrcnn.checkpoints.semantic_building import build_semantic
-from maskrcnn.checkpoints.semantic_transfer import imagenet_body, semantic_transfer
+from maskrcnn.checkpoints.semantic_transfer import SemanticTransfer, imagenet_body, semantic_transfer
 from maskrcnn.checkpoints.semantic_weights import SemanticCheckpoint, load_semantic, save_semantic_weights
 from maskrcnn.config import Config, SemanticSettings, validate
 from maskrcnn.config.semantic import UNetSettings
@@ -60,8 +60,8 @@ class SemanticTask:
     def build(self) -> SemanticNetwork:
         return build_semantic(self.settings, for_training=True)
 
-    def start(self, model: SemanticNetwork, init: SemanticCheckpoint | None) -> str | None:
-        report = semantic_transfer(model, init).table() if init is not None else None
+    def start(self, model: SemanticNetwork, init: SemanticCheckpoint | None) -> SemanticTransfer | None:
+        report = semantic_transfer(model, init) if init is not None else None
         if isinstance(model.body, UNet) and isinstance(model.body.body, Backbone):
             model.body.body.freeze(FROZEN_PARTS[self.config.train.layers])
         return report

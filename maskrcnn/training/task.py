@@ -11,8 +11,6 @@ from torch import Tensor
 from maskrcnn.config import Config
 from maskrcnn.config.base import Settings
 from maskrcnn.data.loading import ImageDataset
-from maskrcnn.evaluation.evaluation import Evaluation
-from maskrcnn.evaluation.semantic_evaluation import SemanticEvaluation
 from maskrcnn.structures.image_batch import ImageBatch, Size
 from maskrcnn.structures.losses import Losses
 from maskrcnn.structures.targets import Targets
@@ -54,8 +52,8 @@ class Judgement:
 
     summary: Summary
     """Scores, and the losses as val_loss, val_class, ...; in every process."""
-    evaluation: Evaluation | SemanticEvaluation | None = None
-    """In the first process."""
+    evaluation: Any = None
+    """An `Evaluation` or a `SemanticEvaluation`, in the first process."""
     results: Any = None
     """What the pictures are drawn from, in the first process."""
     line: str = ""
@@ -95,8 +93,8 @@ class Task(Protocol):
         """A `Learner` with fresh random weights, in training mode, on the CPU."""
         ...
 
-    def start(self, model: Any, init: Any) -> str | None:
-        """Load what fits of the weights to start from, and freeze what is not trained; a table of what fitted."""
+    def start(self, model: Any, init: Any) -> Any:
+        """Load what fits of the weights to start from, and freeze what is not trained; what fitted has a `table()`."""
         ...
 
     def export(self, path: Path, tensors: Mapping[str, Tensor], card: dict[str, Any], judged: Judgement | None) -> None:

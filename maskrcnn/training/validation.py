@@ -12,7 +12,7 @@ from maskrcnn.data.loading import ImageDataset
 from maskrcnn.data.transforms import Resize
 from maskrcnn.distributed import gather, is_first, sum_over_ranks
 from maskrcnn.evaluation.evaluate import best_threshold, evaluate, threshold_note
-from maskrcnn.evaluation.evaluation import Evaluation, evaluation_line
+from maskrcnn.evaluation.evaluation import evaluation_line
 from maskrcnn.evaluation.page import write_evaluation
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.prediction.detecting import autocast, detect_all, share_of_images, with_low_threshold
@@ -74,7 +74,7 @@ class Validation:
 
     def write_report(self, judged: Judgement, step: int) -> None:
         """evaluation/report.html."""
-        assert isinstance(judged.evaluation, Evaluation)
+        assert judged.evaluation is not None
         assert judged.results is not None
         title = f"{self.out.resolve().name} at step {step}"
         write_evaluation(
@@ -84,7 +84,7 @@ class Validation:
     def score_threshold(self, judged: Judgement) -> tuple[float, Any] | None:
         """The threshold that counts best on val and a note on it; None where val has no objects."""
         evaluation = judged.evaluation
-        if not isinstance(evaluation, Evaluation) or not evaluation.overall.count.total_true:
+        if evaluation is None or not evaluation.overall.count.total_true:
             return None
         was = self.config.model.detection.score_threshold
         return best_threshold(evaluation), threshold_note(evaluation, Path(self.data.source).name, was)
