@@ -17,7 +17,7 @@ from maskrcnn.data.pages import Planes, Reading
 from maskrcnn.distributed import gather, is_first, rank, world_size
 from maskrcnn.files import clear_temporaries, folder_lock
 from maskrcnn.prediction.exporting import export_job
-from maskrcnn.prediction.job_intervals import JobIntervals, read_checked, with_intervals
+from maskrcnn.prediction.job_intervals import JobIntervals, facts_of_intervals, read_checked, with_intervals
 from maskrcnn.prediction.job_names import (
     common_folder,
     drawing_paths,
@@ -299,6 +299,8 @@ def infer_files(
                         scenes.write_json(out, info, about_done)
                     if has_report:
                         facts = facts_of(predictor, reading, selection, pixel_size_um, about or {})
+                        if intervals is not None:
+                            facts += facts_of_intervals(interval, summary.total)
                         write_report(
                             out,
                             root,

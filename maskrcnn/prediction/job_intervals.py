@@ -103,6 +103,14 @@ def with_intervals(
     return result, _total(result, totals, intervals)
 
 
+def facts_of_intervals(level: float, total: TotalInterval | None) -> list[tuple[str, str]]:
+    """A name and a text each, for a page about the job."""
+    facts = [("lowest and highest count", f"{level:.0%} of true counts lie between them")]
+    if total is not None:
+        facts.append(("total of all images", "{} to {}".format(*total.interval)))
+    return facts
+
+
 def read_checked(
     path: str | Path, names: Mapping[JobPage, str], class_names: Sequence[str]
 ) -> dict[JobPage, dict[str, int]]:

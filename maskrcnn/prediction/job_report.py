@@ -106,6 +106,9 @@ def _images(
             "status": printable(utf8(row.status)),
             "counts": counts,
         }
+        interval = (row.intervals or {}).get("")
+        if interval is not None:
+            image["interval"] = interval
         if page in records.done:
             image |= records.preview(page)
             drawing = drawing_of(page)

@@ -27,6 +27,7 @@ function section(title, ...children) {
   nav.append(make("a", { href: "#" + id, textContent: title }));
 }
 const sum = numbers => numbers.reduce((a, b) => a + b, 0);
+const isGood = image => image.status === "ok" || image.status === "checked";
 const total = image => image.counts ? sum(Object.values(image.counts)) : null;
 const webp = data => "data:image/webp;base64," + data;
 const color = label => rest.colors[label % rest.colors.length];
@@ -169,7 +170,7 @@ const sums = new Map(rest.classes.map(name => [name, 0]));
 for (const image of images) for (const [name, n] of Object.entries(image.counts ?? {})) sums.set(name, (sums.get(name) ?? 0) + n);
 const named = [...sums].filter(([, n], i) => n || i < 3).sort((a, b) => b[1] - a[1]);
 const numObjects = sum([...sums.values()]);
-const failed = images.filter(image => !image.counts), limited = images.filter(image => image.counts && image.status !== "ok");
+const failed = images.filter(image => !image.counts), limited = images.filter(image => image.counts && !isGood(image));
 const tiles = [[images.length, images.length === 1 ? "image" : "images"], [numObjects, numObjects === 1 ? "object" : "objects"]];
 if (named.length > 1) for (const [name, n] of named.slice(0, 20)) tiles.push([n, name]);
 if (limited.length) tiles.push([limited.length, "reached a limit", "bad"]);
@@ -177,16 +178,18 @@ if (failed.length) tiles.push([failed.length, "could not be done", "bad"]);
 section("Totals", make("div", { className: "totals" }, ...tiles.map(([n, name, kind]) => make("div", { className: kind ?? "" }, make("b", { textContent: n }), name))));
 
 const used = named.length > 1 ? named.slice(0, 20).map(([name]) => name) : [];
-section("Counts", table(["file", ...used, "total", "status"],
-  images.map(image => [image.name, ...used.map(name => image.counts ? image.counts[name] ?? 0 : null), total(image), image.status]),
+const ends = images.some(image => image.interval) ? ["lowest", "highest"] : [];
+section("Counts", table(["file", ...used, "total", ...ends, "status"],
+  images.map(image => [image.name, ...used.map(name => image.counts ? image.counts[name] ?? 0 : null), total(image),
+    ...ends.map((_, k) => image.interval?.[k] ?? null), image.status]),
   (tr, i) => {
     tr.firstChild.replaceChildren(make("button", { textContent: images[i].name, onclick: () => open(i) }));
-    if (images[i].status !== "ok") tr.lastChild.classList.add("bad");
+    if (!isGood(images[i])) tr.lastChild.classList.add("bad");
   }));
 
 const troubles = new Map();
 images.forEach((image, i) => {
-  if (image.status !== "ok") troubles.set(image.status, [...(troubles.get(image.status) ?? []), i]);
+  if (!isGood(image)) troubles.set(image.status, [...(troubles.get(image.status) ?? []), i]);
 });
 section("Limits and failures", ...(troubles.size ? [...troubles].map(([status, which]) => {
   const list = make("ul", {}, ...which.slice(0, PAGE_ROWS).map(i => make("li", {}, make("button", { textContent: images[i].name, onclick: () => open(i) }))));

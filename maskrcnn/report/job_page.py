@@ -42,7 +42,8 @@ def write_job_page(
         facts: pairs of a name and a text: how it was done.
         class_names: by label.
         images: dicts with `name`, `counts` by class name or None, `status`, `drawing` (its file name beside the page)
-            or None, and the fields of `maskrcnn.report.preview`, if there is a preview.
+            or None, where it is known the `interval` of the total, and the fields of `maskrcnn.report.preview`, if
+            there is a preview.
         columns, rows: the first of `num_rows` measurements, cells of text.
         areas, scores: of all objects.
 

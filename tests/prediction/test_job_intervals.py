@@ -80,6 +80,10 @@ def test_a_table_has_the_intervals_of_the_library(predictor: maskrcnn.Predictor,
             assert [row[f"{name}_low"], row[f"{name}_high"]] == [str(end) for end in interval]
         spread.append(spreads(found.labels.numpy(), found.scores.numpy(), 2)[-1])
     assert [int(row["check_order"]) - 1 for row in rows[:3]] == np.argsort(check_order(np.array(spread))).tolist()
+    page = (tmp_path / "out" / "report.html").read_text()
+    for row in rows[:3]:
+        assert f'"interval":[{row["total_low"]},{row["total_high"]}]' in page
+    assert "90% of true counts lie between them" in page
     assert {rows[3][key] for key in ("total_low", "square_high", "check_order")} == {""}
 
 
