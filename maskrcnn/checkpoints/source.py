@@ -1,7 +1,7 @@
 """A checkpoint file of another package as it was read: its content, how it must be used, and whether it is sound."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -78,3 +78,60 @@ def damage_in(tensors: Mapping[str, Tensor]) -> str | None:
         if lowest < 0 and name.endswith(_VARIANCES):
             return f"{name} holds a variance of {lowest:.3g}, so the weights are of no use"
     return None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A checkpoint of ours as another package has it."""
+
+    content: dict[str, Any]
+    """What `torch.save` writes."""
+    beside: Mapping[str, str] = field(default_factory=dict)
+    """Text of the files that lie beside it, by their names."""
+    how: str = ""
+    """Lines of Python that load it there."""
+    preset: str | None = None
+    """With which it is read back."""
+    free: frozenset[str] = frozenset()
+    """Dotted settings that those lines say, and the file does not."""
+
+
+def names_there(names: Collection[str], modules: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The entry of theirs for each of ours: the inverse of `renamed` with the same pairs, in the latest spelling.
+
+    Where theirs tells batch norms (`bn`) from group norms (`gn`), statistics tell here; where it tells one convolution
+    of the RPN from several, their number.
+
+    Raises:
+        ValueError: an entry that no pair makes.
+    """
+    pairs = [turned for pair in modules for turned in _turned(*pair)]
+    has_several = "rpn.convs.1.conv.weight" in names
+    found = {}
+    for name in names:
+        module, _, leaf = name.rpartition(".")
+        theirs = [match.expand(template) for pattern, template in pairs if (match := re.fullmatch(pattern, module))]
+        if not theirs:
+            raise ValueError(f"{name}: there is no place for it")
+        if module.endswith(".norm"):
+            other = "gn" if f"{module}.running_mean" in names else "bn"
+            theirs = [one for one in theirs if not re.search(rf"\.{other}\d*$", one)] or theirs
+        found[name] = f"{theirs[-1 if has_several and module.startswith('rpn.convs.') else 0]}.{leaf}"
+    return found
+
+
+def _turned(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+    """Pattern and template with their sides changed, one for each spelling; what is optional is there."""
+    choice = re.search(r"\(\?:([^()]*)\)\??", theirs)
+    if choice:
+        for spelling in choice[1].split("|"):
+            yield from _turned(theirs[: choice.start()] + spelling + theirs[choice.end() :], ours)
+        return
+    groups = re.findall(r"\(([^()]*)\)", theirs)
+    numbers = iter(range(1, len(groups) + 1))
+    template = re.sub(r"\([^()]*\)", lambda _: rf"\g<g{next(numbers)}>", theirs).replace(r"\.", ".")
+    parts = re.split(r"\\(\d)", ours)  # text, number of a group, text, ...
+    pattern = "".join(
+        f"(?P<g{part}>{groups[int(part) - 1]})" if i % 2 else re.escape(part) for i, part in enumerate(parts)
+    )
+    yield pattern, template

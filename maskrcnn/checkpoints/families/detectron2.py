@@ -32,7 +32,7 @@ _CONVS = (
     *((rf"sem_seg_head\.p{i + 2}\.{2 * k}", f"semantic_head.levels.{i}.{k}") for i in range(1, 4) for k in range(i)),
 )
 """Convolutions with what may be their norm: their module and ours."""
-_RENAMED_MODULES = (
+RENAMED_MODULES = (
     *((theirs, f"{ours}.conv") for theirs, ours in _CONVS),
     *((rf"{theirs}\.norm", f"{ours}.norm") for theirs, ours in _CONVS),
     (r"proposal_generator\.rpn_head\.objectness_logits", "rpn.objectness"),
@@ -93,7 +93,7 @@ def is_family(names: Collection[str]) -> bool:
 
 def our_name(name: str) -> str:
     """Of an entry of theirs; one that is not known keeps its name."""
-    return renamed(name, _RENAMED_MODULES)
+    return renamed(name, RENAMED_MODULES)
 
 
 def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,8 +6,8 @@ from maskrcnn.checkpoints.families.detectron2_config import Detectron2Config, wa
 from maskrcnn.config import model_settings, overlay
 from maskrcnn.untrusted.excerpt import excerpt
 
-_UNLIMITED = 10**6  # px or detections; more than there ever are
-_SETTINGS = {
+UNLIMITED = 10**6  # px or detections; more than there ever are
+SETTINGS = {
     "MODEL.PIXEL_MEAN": ("pixels", "mean"),
     "MODEL.PIXEL_STD": ("pixels", "std"),
     "INPUT.MAX_SIZE_TEST": ("resize", "longest_edge"),
@@ -22,7 +22,7 @@ _SETTINGS = {
     "MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION": ("roi", "mask_resolution"),
 }
 """Keys whose value is that of a setting."""
-_OF_SEMANTIC_HEAD = {
+OF_SEMANTIC_HEAD = {
     "MODEL.SEM_SEG_HEAD.LOSS_WEIGHT": "loss_weight",
     "MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH": "min_score",
     "MODEL.PANOPTIC_FPN.COMBINE.OVERLAP_THRESH": "max_overlap",
@@ -30,7 +30,7 @@ _OF_SEMANTIC_HEAD = {
 }
 """The same, in the group of the semantic branch, where the weights have one."""
 _FPN_LEVELS = ["p2", "p3", "p4", "p5", "p6"]
-_ONLY = {
+ONLY = {
     "MODEL.BACKBONE.NAME": "build_resnet_fpn_backbone",
     "MODEL.KEYPOINT_ON": False,
     "MODEL.LOAD_PROPOSALS": False,
@@ -51,7 +51,7 @@ _ONLY = {
     "MODEL.ROI_MASK_HEAD.NAME": "MaskRCNNConvUpsampleHead",
 }
 """Keys that would make another network or other numbers, with the one value that can be built."""
-_ONLY_PANOPTIC = {
+ONLY_PANOPTIC = {
     "MODEL.META_ARCHITECTURE": "PanopticFPN",
     "MODEL.SEM_SEG_HEAD.NAME": "SemSegFPNHead",
     "MODEL.SEM_SEG_HEAD.IN_FEATURES": _FPN_LEVELS[:4],
@@ -59,14 +59,14 @@ _ONLY_PANOPTIC = {
     "MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT": 1.0,
 }
 """And where the weights have a semantic branch; every config has its keys."""
-_ALIGNED = {"ROIAlignV2": True, "ROIAlign": False}
+ALIGNED = {"ROIAlignV2": True, "ROIAlign": False}
 _NORMS = {
     "": "none",
     "GN": "gn",
     "FrozenBN": "frozen_bn",
     **dict.fromkeys(("BN", "SyncBN", "nnSyncBN", "naiveSyncBN", "naiveSyncBN_N"), "bn"),
 }
-_NORM_PLACES = {
+NORM_PLACES = {
     "MODEL.RESNETS.NORM": ("backbone", "norm"),
     "MODEL.FPN.NORM": ("fpn", "norm"),
     "MODEL.ROI_BOX_HEAD.NORM": ("box_head", "conv_norm"),
@@ -84,12 +84,12 @@ def settings_in(config: Detectron2Config, structure: dict[str, Any], num_classes
     """
     values = config.values
     is_panoptic = "semantic_head" in structure
-    of_kind = _ONLY_PANOPTIC if is_panoptic else {"MODEL.META_ARCHITECTURE": "GeneralizedRCNN"}
-    for key, only in (_ONLY | of_kind).items():
+    of_kind = ONLY_PANOPTIC if is_panoptic else {"MODEL.META_ARCHITECTURE": "GeneralizedRCNN"}
+    for key, only in (ONLY | of_kind).items():
         if values.get(key, only) != only:
             came = excerpt(values[key])
             raise ValueError(f"{config.path}: {key} is {came}, which cannot be built here; only {only!r} can")
-    for key, expected in _structure_in_keys(structure, num_classes).items():
+    for key, expected in structure_in_keys(structure, num_classes).items():
         if expected is not None and values.get(key, expected) != expected:
             came = excerpt(values[key])
             raise ValueError(
@@ -97,10 +97,10 @@ def settings_in(config: Detectron2Config, structure: dict[str, Any], num_classes
                 + way_out(config.path, config.weights)
             )
     differences: dict[str, Any] = {}
-    for key, (group, setting) in _SETTINGS.items():
+    for key, (group, setting) in SETTINGS.items():
         if key in values:
             differences = overlay(differences, {group: {setting: values[key]}})
-    for key, setting in _OF_SEMANTIC_HEAD.items() if is_panoptic else ():
+    for key, setting in OF_SEMANTIC_HEAD.items() if is_panoptic else ():
         if key in values:
             differences = overlay(differences, {"semantic_head": {setting: values[key]}})
     for part in (_pixel_order(config), _resize(config), _anchors(config), _roi(config), _norms(config, structure)):
@@ -108,7 +108,7 @@ def settings_in(config: Detectron2Config, structure: dict[str, Any], num_classes
     if "TEST.DETECTIONS_PER_IMAGE" in values:
         limit = values["TEST.DETECTIONS_PER_IMAGE"]
         unlimited = isinstance(limit, int) and limit < 0
-        differences = overlay(differences, {"detection": {"max_detections": _UNLIMITED if unlimited else limit}})
+        differences = overlay(differences, {"detection": {"max_detections": UNLIMITED if unlimited else limit}})
     if structure.get("backbone", {}).get("depth", 50) < 50:  # whose blocks have no 1x1
         differences = overlay(differences, {"backbone": {"stride_in_1x1": False}})
     below = {name: structure[name] for name in ("backbone", "semantic_head") if name in structure}
@@ -128,7 +128,7 @@ def _resize(config: Detectron2Config) -> dict[str, Any]:
     if size is None:
         return {}
     if size == 0:  # no resizing at all, whatever the limit of the longer side
-        return {"resize": {"mode": "scale", "scale": 1.0, "longest_edge": _UNLIMITED}}
+        return {"resize": {"mode": "scale", "scale": 1.0, "longest_edge": UNLIMITED}}
     return {"resize": {"shortest_edge": size}}
 
 
@@ -175,19 +175,19 @@ def _roi(config: Detectron2Config) -> dict[str, Any]:
                 f"{excerpt(of_heads[1])}; only the same for both heads can be built here"
             )
         settings[key] = of_heads[0]
-    if str(settings["POOLER_TYPE"]) not in _ALIGNED:
+    if str(settings["POOLER_TYPE"]) not in ALIGNED:
         raise ValueError(
             f"{config.path}: MODEL.ROI_BOX_HEAD.POOLER_TYPE is {excerpt(settings['POOLER_TYPE'])}, which cannot be "
-            f"built here; only {' and '.join(_ALIGNED)} can"
+            f"built here; only {' and '.join(ALIGNED)} can"
         )
-    aligned, ratio = _ALIGNED[settings["POOLER_TYPE"]], settings["POOLER_SAMPLING_RATIO"]
+    aligned, ratio = ALIGNED[settings["POOLER_TYPE"]], settings["POOLER_SAMPLING_RATIO"]
     return {"roi": {"aligned": aligned, "sampling_ratio": ratio}}
 
 
 def _norms(config: Detectron2Config, structure: dict[str, Any]) -> dict[str, Any]:
     """Whether batch norms are fixed; every norm must be of the kind that the weights have."""
     differences: dict[str, Any] = {}
-    for key, (group, setting) in _NORM_PLACES.items():
+    for key, (group, setting) in NORM_PLACES.items():
         part = structure.get(group, {})
         if key not in config.values or setting not in part or part.get("convs") == 0:
             continue
@@ -207,7 +207,7 @@ def _kind(norm: str) -> str:
     return {"none": "no norm there", "gn": "group norms"}.get(norm, "batch norms")
 
 
-def _structure_in_keys(structure: dict[str, Any], num_classes: int) -> dict[str, Any]:
+def structure_in_keys(structure: dict[str, Any], num_classes: int) -> dict[str, Any]:
     """What the keys must be for the weights; None where these do not tell."""
     body, box, mask, semantic = (
         structure.get(group, {}) for group in ("backbone", "box_head", "mask_head", "semantic_head")

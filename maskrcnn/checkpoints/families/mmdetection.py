@@ -29,7 +29,7 @@ _CONVS = (
     (rf"{_HEAD}mask_head\.convs\.(\d+)", r"mask_head.convs.\1"),
 )
 """Its modules of a convolution and what may be its norm, and ours."""
-_RENAMED_MODULES = (
+RENAMED_MODULES = (
     (r"backbone\.conv1", "backbone.stem.conv"),
     (rf"backbone\.{_NORM}1", "backbone.stem.norm"),
     # Stages are counted from 1 there and from 0 here, so each has its own lines.
@@ -102,7 +102,7 @@ def is_family(names: Collection[str]) -> bool:
 
 def our_name(name: str) -> str:
     """Of an entry of theirs; one that is not known keeps its name."""
-    return renamed(name, _RENAMED_MODULES)
+    return renamed(name, RENAMED_MODULES)
 
 
 def convert(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -21,8 +21,8 @@ from maskrcnn.untrusted.excerpt import excerpt
 
 Group = Mapping[str, Any]
 
-_UNLIMITED = 10**6  # detections; more than there ever are
-_FINEST_PER_CANONICAL = 4  # it counts levels from P2, whose regions are below 2 x 56 px; ours from P4 and 224 px
+UNLIMITED = 10**6  # detections; more than there ever are
+FINEST_PER_CANONICAL = 4  # it counts levels from P2, whose regions are below 2 x 56 px; ours from P4 and 224 px
 _TYPES = {
     "": ("MaskRCNN",),
     "backbone": ("ResNet", "ResNeXt"),
@@ -224,7 +224,7 @@ def _roi(config: MMDetectionConfig, model: Group, is_legacy: bool) -> dict[str, 
         layer = at(model, f"{place}.roi_layer")
         if layer is not None and finest:
             aligned, ratio = at(layer, "aligned", default=not is_legacy), first(layer, "sampling_ratio", "sample_num")
-            size = _FINEST_PER_CANONICAL * finest[0]
+            size = FINEST_PER_CANONICAL * finest[0]
             of_heads.append({"aligned": aligned, "sampling_ratio": ratio or 0, "canonical_size": size})
     if not of_heads:
         return {}
@@ -245,6 +245,6 @@ def _detection(model: Group) -> dict[str, Any]:
     settings = given(
         score_threshold=first(test, "score_thr"),
         nms_threshold=first(test, "nms.iou_threshold", "nms.iou_thr"),
-        max_detections=_UNLIMITED if isinstance(limit, int) and limit < 0 else limit,
+        max_detections=UNLIMITED if isinstance(limit, int) and limit < 0 else limit,
     )
     return {"detection": settings} if settings else {}

@@ -45,7 +45,8 @@ def is_format(path: Path) -> bool:
 def read(path: Path, images: Path | None) -> dict[str, Annotations]:
     """Polygons; the label file of images/a/b.jpg is labels/a/b.txt. A picture without one has no objects.
 
-    A line of five numbers is a box, and becomes a rectangle with a warning.
+    A line of five numbers is a box, and becomes a rectangle with a warning. A `val` of the same places as `train` is
+    no split of its own.
 
     Raises:
         ValueError: several YAML files, or one that does not name the classes.
@@ -145,6 +146,8 @@ def _read_yaml(file: Path) -> _Source:
                 splits.setdefault(split, []).append(place)
     if not splits and not problems:
         splits = _split_folders(file.parent)
+    if splits.get("val") == splits.get("train"):  # ultralytics asks for a val; the same pictures twice are none
+        splits.pop("val", None)
     return _Source(file, tuple(str(name) for name in names), splits, problems)
 
 

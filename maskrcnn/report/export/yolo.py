@@ -31,5 +31,7 @@ def opened(folder: ExportFolder) -> Iterator[Callable[[FoundPicture], None]]:
         names = "".join(f"  {label}: {json_text(printable(name))}\n" for name, label in label_of.items())
         file.write(
             "# put the pictures into images/, under the names of the files in labels/\n"
-            f"train: images\n# val: images of your choice, which ultralytics asks for\nnames:\n{names}"
+            "train: images\n"
+            "# ultralytics asks for val: name held-out pictures here, for scores on the same ones mean little\n"
+            f"val: images\nnames:\n{names}"
         )

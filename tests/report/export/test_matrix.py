@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import yaml
 from PIL import Image
 from pycocotools.coco import COCO
 
@@ -64,6 +65,16 @@ def written(name: str, folder: Path, *, overlapping: bool = False) -> tuple[Foun
         shutil.copytree(out, folder / "set" / "masks")
         out = folder / "set"
     return one, out
+
+
+def test_yolo_has_what_ultralytics_asks_for(tmp_path: Path):
+    # Its `check_det_dataset` wants train and val, both to be there.
+    _, out = written("yolo", tmp_path)
+    content = yaml.safe_load((out / "data.yaml").read_text(encoding="utf-8"))
+    assert content == {"train": "images", "val": "images", "names": dict(enumerate(NAMES))}
+    assert (out / content["val"] / "one.png").is_file()
+    assert (out / "labels" / "one.txt").is_file()
+    assert list(read_dataset(out)) == ["train"]  # the same pictures are not judged as others
 
 
 def truth(one: FoundPicture) -> list[tuple[str, np.ndarray]]:
