@@ -22,6 +22,7 @@ FLOORS = {
     "classical": 2,
     "evaluation": 3,
     "checkpoints": 3,
+    "tracking": 3,
     "prediction": 4,
     "training": 5,  # it predicts on its val part
     "serve": 5,
