@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from maskrcnn.data.films.frame import Choice, Film, Frame, chosen_frames
 
@@ -29,7 +29,7 @@ class LiveFrames:
         self._error: Exception | None = None
         self._is_over = self._is_stopped = False
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Generator[Frame, None, None]:
         reader = threading.Thread(target=self._read, daemon=True)
         reader.start()
         try:
