@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from maskrcnn.prediction.results import count, draw
     from maskrcnn.prediction.scoring import evaluate
     from maskrcnn.prediction.semantic_predictor import SemanticPredictor
+    from maskrcnn.prediction.tracks import track
     from maskrcnn.report.histograms import plot_histograms
     from maskrcnn.report.measure import measure
     from maskrcnn.report.regions import count_in
@@ -31,15 +32,19 @@ if TYPE_CHECKING:
     from maskrcnn.report.semantic_files import save_semantic
     from maskrcnn.structures.instances import Instances
     from maskrcnn.structures.semantic_map import SemanticMap
+    from maskrcnn.tracking.lines import LineCounter
+    from maskrcnn.tracking.zones import ZoneCounter
     from maskrcnn.training.run import train
 
 __version__ = "0.1.0"
 __all__ = [
     "Instances",
+    "LineCounter",
     "MethodPredictor",
     "Predictor",
     "SemanticMap",
     "SemanticPredictor",
+    "ZoneCounter",
     "build_model",
     "check_dataset",
     "compare",
@@ -56,6 +61,7 @@ __all__ = [
     "save_semantic",
     "select",
     "settings",
+    "track",
     "train",
 ]
 
@@ -81,6 +87,9 @@ _HOMES = {
     "save_semantic": "maskrcnn.report.semantic_files",
     "select": "maskrcnn.report.selection",
     "settings": "maskrcnn.config",
+    "track": "maskrcnn.prediction.tracks",
+    "LineCounter": "maskrcnn.tracking.lines",
+    "ZoneCounter": "maskrcnn.tracking.zones",
     "train": "maskrcnn.training.run",
 }
 

@@ -1,9 +1,10 @@
-"""Find, outline, count and draw every object in images."""
+"""Find, outline, count and draw every object in images and films."""
 
 import argparse
 import glob
 import os
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,16 +19,19 @@ from maskrcnn.cli.counts_said import counts_said, few_names
 from maskrcnn.cli.default_weights import DEFAULT_IS_FOR, warn_of_photographs
 from maskrcnn.cli.errors import report
 from maskrcnn.cli.export_arguments import about_weights, add_export_arguments
+from maskrcnn.cli.film_arguments import add_film_arguments, film_settings, films_of, infer_films
 from maskrcnn.cli.measure_arguments import add_measure_arguments
 from maskrcnn.cli.method_arguments import add_method_arguments, method_predictor
 from maskrcnn.cli.model_arguments import add_model_arguments, add_tile_arguments, load_predictor
 from maskrcnn.cli.picture_arguments import add_channel_and_planes, add_max_pixels, parts_said
 from maskrcnn.cli.semantic_arguments import expect_no_objects, load_semantic_predictor
+from maskrcnn.data.films.opening import FilmLike
 from maskrcnn.data.images import read_image
 from maskrcnn.data.pictures.finding import find_images
 from maskrcnn.data.regions import read_regions
 from maskrcnn.data.sample_picture import draw_sample
-from maskrcnn.distributed import is_first, join, leave, share_cores
+from maskrcnn.distributed import is_first, join, leave, share_cores, world_size
+from maskrcnn.names import printable
 from maskrcnn.prediction.execution import choose_device
 from maskrcnn.prediction.folder_job import infer_files
 from maskrcnn.prediction.job_names import common_folder
@@ -55,8 +59,8 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `infer`."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Find, outline, count and draw every object in images. A run that was stopped resumes when the "
-        "command is repeated; run later, it processes only new or changed images. File names in counts.csv and "
+        description="Find, outline, count and draw every object in images and films. A run that was stopped resumes when "
+        "the command is repeated; run later, it processes only new or changed images. File names in counts.csv and "
         "instances.json are relative to the input folder, or to the folder that all inputs share. Under torchrun, "
         "several processes or machines with a common file system share the images.",
         epilog="example: %(prog)s scans/ 'plates/*.tif' --out results --score 0.6",
@@ -66,7 +70,8 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         "paths",
         nargs="*",
         metavar="PATH",
-        help="image files, folders (searched recursively) or patterns (default: a synthetic sample image)",
+        help="image files, folders (searched recursively) or patterns; or videos, or the address of a stream "
+        "(default: a synthetic sample image)",
     )
     add("--out", type=Path, default=Path("out"), metavar="DIR", help="folder for the results (default: %(default)s)")
     add("--classes", metavar="NAMES", help="count only these classes, separated by commas (default: all)")
@@ -95,6 +100,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         action="store_true",
         help="allow files in the --out folder that infer did not write to be replaced",
     )
+    add_film_arguments(parser)
     add_measure_arguments(parser)
     add_max_pixels(parser)
     add_channel_and_planes(parser)
@@ -118,6 +124,9 @@ def execute(args: argparse.Namespace) -> int:
     regions = read_regions(args.region) if args.region is not None else []
     if args.out.exists() and not args.out.is_dir():
         raise ValueError(f"--out: expected a folder, {args.out} is a file")
+    films = films_of(args)
+    if films:
+        return _follow(args, films, fail)
     found = _find(args.paths)
     files = found.files
     if args.paths and not files:
@@ -208,6 +217,26 @@ def execute(args: argparse.Namespace) -> int:
     if counted:
         print("; ".join(counted), file=sys.stderr)
     return 1 if found.unlisted or found.errors or summary.failures else 0
+
+
+def _follow(args: argparse.Namespace, films: Sequence[FilmLike], fail: Callable[[Exception], None]) -> int:
+    """The same for films."""
+    settings = film_settings(args)
+    args.device = str(join(choose_device(args.device)))
+    try:
+        if world_size() > 1:
+            raise ValueError("a film is followed by one process; run without torchrun, a film each")
+        predictor = _load(args)
+        if isinstance(predictor, SemanticPredictor):
+            raise ValueError(
+                f"{args.weights} gives a class for every pixel, so there are no objects to follow in a film"
+            )
+        try:
+            return infer_films(predictor, films, args.out, settings, _say, fail)
+        except FileExistsError as error:
+            raise FileExistsError(f"{error}; choose another folder with --out, or allow it with --overwrite") from error
+    finally:
+        leave()
 
 
 def _load(args: argparse.Namespace) -> JobPredictor:

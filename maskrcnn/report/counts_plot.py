@@ -42,7 +42,7 @@ def plot_counts(
     below.set_ylabel("different objects so far")
     below.set_xlabel("time (s)")
     for axes in (above, below):
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * max(axes.dataLim.y1, 1))
         axes.grid(alpha=0.3)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=100)
