@@ -17,7 +17,6 @@ from maskrcnn.data.films.series import SERIES_RATE
 from maskrcnn.data.pages import Reading
 from maskrcnn.data.pictures.finding import find_images
 from maskrcnn.data.regions import read_regions
-from maskrcnn.names import printable
 from maskrcnn.prediction.film_job import FilmSettings, FilmSummary, LineSpec, film_names, infer_film, write_film_counts
 from maskrcnn.prediction.job_results import describe
 from maskrcnn.prediction.tracks import FilmPredictor
@@ -26,6 +25,7 @@ from maskrcnn.report.selection import Selection
 from maskrcnn.structures.regions import Region
 from maskrcnn.tracking.lines import HYSTERESIS_PX
 from maskrcnn.tracking.tracker import TrackingRules
+from maskrcnn.untrusted.names import printable
 
 ONLY_FILMS = ("every", "start", "end", "seconds", "frames", "fps", "live", "line", "zone")
 """Options that mean nothing to images."""

@@ -31,7 +31,6 @@ from maskrcnn.data.pictures.finding import find_images
 from maskrcnn.data.regions import read_regions
 from maskrcnn.data.sample_picture import draw_sample
 from maskrcnn.distributed import is_first, join, leave, share_cores, world_size
-from maskrcnn.names import printable
 from maskrcnn.prediction.execution import choose_device
 from maskrcnn.prediction.folder_job import infer_files
 from maskrcnn.prediction.job_names import common_folder
@@ -59,9 +58,9 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The arguments of `infer`."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Find, outline, count and draw every object in images and films. A run that was stopped resumes when "
-        "the command is repeated; run later, it processes only new or changed images. File names in counts.csv and "
-        "instances.json are relative to the input folder, or to the folder that all inputs share. Under torchrun, "
+        description="Find, outline, count and draw every object in images and films. A run that was stopped resumes "
+        "when the command is repeated; run later, it processes only new or changed images. File names in counts.csv "
+        "and instances.json are relative to the input folder, or to the folder that all inputs share. Under torchrun, "
         "several processes or machines with a common file system share the images.",
         epilog="example: %(prog)s scans/ 'plates/*.tif' --out results --score 0.6",
     )

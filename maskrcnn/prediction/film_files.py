@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 
 from maskrcnn.files import atomic_path
-from maskrcnn.names import table_cell, utf8
 from maskrcnn.prediction.tracks import TrackedFrame
 from maskrcnn.report.counts_plot import plot_counts
 from maskrcnn.report.draw_tracks import track_color
@@ -26,6 +25,7 @@ from maskrcnn.report.written import json_text, write_image
 from maskrcnn.structures.instances import Instances
 from maskrcnn.tracking.lines import Crossing
 from maskrcnn.tracking.zones import ZoneCounter
+from maskrcnn.untrusted.names import table_cell, utf8
 
 TRACKS, CROSSINGS, ZONES, MOT = "tracks.csv", "crossings.csv", "zones.csv", "mot.txt"
 OVER_TIME, OVER_TIME_PLOT, FILM_INSTANCES = "counts_over_time.csv", "counts_over_time.png", "instances.json"

@@ -20,9 +20,7 @@ from maskrcnn.data.films.opening import FilmLike, is_address, open_film
 from maskrcnn.data.films.series import SERIES_RATE
 from maskrcnn.data.films.video import without_password
 from maskrcnn.data.pages import Reading
-from maskrcnn.data.pictures.finding import shown
 from maskrcnn.files import clear_temporaries, folder_lock
-from maskrcnn.names import printable
 from maskrcnn.prediction.ahead import ahead
 from maskrcnn.prediction.film_files import (
     ZONES,
@@ -55,6 +53,7 @@ from maskrcnn.structures.instances import Instances
 from maskrcnn.tracking.lines import HYSTERESIS_PX, LineCounter
 from maskrcnn.tracking.tracker import Tracker, TrackingRules
 from maskrcnn.tracking.zones import ZoneCounter
+from maskrcnn.untrusted.names import printable, utf8
 
 OWN_FILES = "film_files.json"
 """In the folder of records: what earlier jobs wrote, by name, with size and time."""
@@ -433,9 +432,9 @@ def film_names(films: Sequence[FilmLike]) -> list[str]:
         elif isinstance(film, str) and is_address(film):
             name = _plain(without_password(film).partition("://")[2])
         elif isinstance(film, str | Path):
-            name = shown(Path(film).name)
+            name = utf8(Path(film).name)
         else:
-            name = shown(Path(film[0]).absolute().parent.name) or "sequence"
+            name = utf8(Path(film[0]).absolute().parent.name) or "sequence"
         number = sum(other == name or other.startswith(f"{name} (") for other in names)
         names.append(f"{name} ({number + 1})" if number else name)
     return names

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from maskrcnn.files import atomic_path
 from maskrcnn.report.text import plot_name
@@ -27,6 +25,9 @@ def plot_counts(
         present: by class (F,) objects.
         unique: (F,) objects of all classes.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import
+    from matplotlib.figure import Figure
+
     step = max(1, len(times_s) // MAX_POINTS)
     seconds = np.asarray(times_s, float)[::step]
     figure = Figure((10, 6), layout="constrained")
