@@ -40,6 +40,7 @@ from maskrcnn.prediction.method_predictor import MethodPredictor
 from maskrcnn.prediction.method_steps import write_steps
 from maskrcnn.prediction.predictor import COUNTING_SCORE
 from maskrcnn.prediction.scene_files import SCENE_ENDING
+from maskrcnn.prediction.semantic_predictor import SemanticPredictor
 from maskrcnn.report.count import add_counts
 from maskrcnn.report.export.coco_panoptic import PANOPTIC_ENDING
 from maskrcnn.report.intervals import LEVEL

@@ -48,12 +48,12 @@ from maskrcnn.report.draw_tracks import DrawnLine, DrawnZone, draw_tracks
 from maskrcnn.report.regions import centroids
 from maskrcnn.report.selection import Selection
 from maskrcnn.report.written import is_ours, write_json
-from maskrcnn.spelling import did_you_mean
 from maskrcnn.structures.instances import Instances
 from maskrcnn.tracking.lines import HYSTERESIS_PX, LineCounter
 from maskrcnn.tracking.tracker import Tracker, TrackingRules
 from maskrcnn.tracking.zones import ZoneCounter
 from maskrcnn.untrusted.names import printable, utf8
+from maskrcnn.untrusted.spelling import did_you_mean
 
 OWN_FILES = "film_files.json"
 """In the folder of records: what earlier jobs wrote, by name, with size and time."""
