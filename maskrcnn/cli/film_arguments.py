@@ -17,6 +17,7 @@ from maskrcnn.data.films.series import SERIES_RATE
 from maskrcnn.data.pages import Reading
 from maskrcnn.data.pictures.finding import find_images
 from maskrcnn.data.regions import read_regions
+from maskrcnn.prediction.film_files import FILM_ENDING
 from maskrcnn.prediction.film_job import FilmSettings, FilmSummary, LineSpec, film_names, infer_film, write_film_counts
 from maskrcnn.prediction.job_results import describe
 from maskrcnn.prediction.tracks import FilmPredictor
@@ -219,7 +220,8 @@ def _sequence(paths: Sequence[str]) -> FilmLike:
 def _expanded(path: str) -> list[Path]:
     if os.path.lexists(path) or not glob.has_magic(path):
         return [Path(path)]
-    return [Path(file) for file in sorted(glob.glob(path, recursive=True))]
+    files = [Path(file) for file in sorted(glob.glob(path, recursive=True))]
+    return [file for file in files if not file.name.endswith(FILM_ENDING)]  # drawn by earlier runs
 
 
 def _line(text: str) -> LineSpec:
