@@ -1,6 +1,7 @@
 """The benchmark as a tool: its numbers where they can be known, and one small run of it. Nothing is timed."""
 
 import importlib
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -191,6 +192,18 @@ def test_measuring_equals_scikit_image(load: Load):
     assert "60 objects" in lines[0]
     assert "largest difference" in lines[-1]
     assert not [problem for problem in problems if "differs" in problem]
+
+
+@pytest.mark.extra
+def test_the_page_of_a_job_is_opened(load: Load, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("playwright")
+    report_page = load("benchmarks.report_page")
+    if not any(map(shutil.which, report_page.BROWSERS)):
+        pytest.skip("needs Chromium, none is installed")
+    monkeypatch.setattr(report_page, "MAX_S", -1)  # however fast it is
+    lines, problems = report_page.report_page(2)
+    assert [cell.strip() for cell in lines[-2].split("|")[1:2]] == ["2"]
+    assert problems[0].endswith("s, more than -1")
 
 
 def test_slides_are_counted_to_the_last_object(load: Load, tmp_path: Path):
