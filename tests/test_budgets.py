@@ -10,9 +10,13 @@ import pytest
 
 import maskrcnn
 from maskrcnn.checkpoints.checkpoint import save_checkpoint
-from maskrcnn.config import model_settings
+from maskrcnn.checkpoints.semantic_building import build_semantic
+from maskrcnn.checkpoints.semantic_weights import SemanticCheckpoint
+from maskrcnn.config import SemanticSettings, model_settings
+from maskrcnn.config.semantic import UNetSettings
 from maskrcnn.model.build import build_model
 from maskrcnn.prediction.predictor import Predictor
+from maskrcnn.prediction.semantic_predictor import SemanticPredictor
 from tests.tiny import tiny_model, tiny_settings
 
 PACKAGE = str(Path(maskrcnn.__file__).parent)
@@ -63,6 +67,20 @@ def test_predicting_one_picture(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert len(files) <= 18
     assert len(chain) <= 7
     assert len(edges) <= 30
+
+
+def test_a_class_for_every_pixel_of_one_picture(capsys: pytest.CaptureFixture[str]):
+    settings = SemanticSettings(network=UNetSettings(channels=2, levels=3))
+    checkpoint = SemanticCheckpoint(settings, dict(build_semantic(settings).body.state_dict()), "made here")
+    predictor = SemanticPredictor(checkpoint, device="cpu")
+    picture = np.zeros((64, 64, 3), np.uint8)
+    predictor(picture)
+    files, chain, edges = passed_through(lambda: predictor(picture))
+    with capsys.disabled():
+        print(f"\nsemantic: {len(files)} files, {len(edges)} edges, {len(chain)} calls deep: {' > '.join(chain)}")
+    assert len(files) <= 8
+    assert len(chain) <= 6
+    assert len(edges) <= 10
 
 
 def test_building_a_model(capsys: pytest.CaptureFixture[str]):

@@ -24,6 +24,8 @@ class Statistics:
     """(I, 2) int64, height and width; images without a size left out."""
     objects_per_image: np.ndarray
     """(I,) int64, all images."""
+    stuff_pixels: dict[str, int]
+    """Pixels of each kind of stuff, or of each class of annotations that give every pixel one; empty without any."""
 
     @property
     def num_objects(self) -> int:
@@ -54,4 +56,5 @@ def statistics_of(table: Annotations) -> Statistics:
         aspect_ratios=sides[:, 1] / sides[:, 0],
         image_sizes=table.sizes[table.sizes.all(axis=1)],
         objects_per_image=np.bincount(table.image[is_object], minlength=len(table)),
+        stuff_pixels=table.stuff.pixels(table.sizes) if table.stuff is not None else {},
     )

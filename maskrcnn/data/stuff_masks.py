@@ -14,7 +14,7 @@ from maskrcnn.data.coco_records import id_key, read_categories
 from maskrcnn.data.mask_reading import read_mask
 from maskrcnn.data.problems import Problem, found
 from maskrcnn.structures.label_map import VOID_LABEL
-from maskrcnn.structures.rle import Rle
+from maskrcnn.structures.rle import Rle, rle_counts
 
 KEY = "stuff"
 MAX_KINDS = VOID_LABEL - 1
@@ -52,6 +52,15 @@ class StuffMasks:
             )
             for row in range(first, last)
         ]
+
+    def pixels(self, sizes: np.ndarray) -> dict[str, int]:
+        """Of each kind in all images, which have (height, width) `sizes` (I, 2)."""
+        totals = dict.fromkeys(self.names, 0)
+        for index in np.unique(self.image).tolist():
+            height, width = sizes[index].tolist()
+            for label, rle in self.of_image(index, (height, width)):
+                totals[self.names[label]] += int(rle_counts(rle)[1::2].sum())
+        return totals
 
     def select(self, new_image: np.ndarray) -> "StuffMasks":
         """Of the images that stay: `new_image` (I,) is the index that each has from now on, -1 for the others."""

@@ -141,6 +141,10 @@ def _counts_of(statistics: Mapping[str, Statistics]) -> dict[str, dict[str, int]
 
 
 def _facts(statistics: Statistics) -> dict[str, object]:
+    stuff, total = statistics.stuff_pixels, max(1, sum(statistics.stuff_pixels.values()))
+    shares = {f"pixels of {name}": f"{number / total:.1%}" for name, number in stuff.items()}
+    if stuff and not statistics.counts:
+        return {"images": statistics.num_images, **shares}
     per_image = statistics.objects_per_image
     return {
         "images": statistics.num_images,
@@ -151,6 +155,7 @@ def _facts(statistics: Statistics) -> dict[str, object]:
         "unusable annotations": statistics.num_unusable,
         "objects in an image, median": f"{np.median(per_image) if len(per_image) else 0:g}",
         "objects in an image, most": int(per_image.max(initial=0)),
+        **shares,
     }
 
 

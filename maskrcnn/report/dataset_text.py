@@ -18,7 +18,9 @@ def counts_text(splits: Mapping[str, Mapping[str, object]], counts: Mapping[str,
     for split in counts.values():
         totals.update(split)
     rows = [[name, *(split.get(name, 0) for split in counts.values())] for name, _ in totals.most_common(MAX_CLASSES)]
-    lines = [*_aligned(overview), "", *_aligned([["objects of class", *counts], *rows])]
+    lines = _aligned(overview)
+    if rows:  # annotations that give every pixel a class have no objects
+        lines += ["", *_aligned([["objects of class", *counts], *rows])]
     if len(totals) > MAX_CLASSES:
         lines.append(f"and {len(totals) - MAX_CLASSES} more classes")
     return "\n".join(lines)

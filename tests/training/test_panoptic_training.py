@@ -36,6 +36,14 @@ TINY = {
     "semantic_head": BRANCH,
 }
 
+# Few proposals and regions, so that a step is short: there are three objects in a scene at most.
+FEW = {
+    "anchors": {"sizes": (16, 24, 32, 64, 128)},
+    "rpn": {"pre_nms_top_n": 50, "post_nms_top_n": 20, "train_pre_nms_top_n": 50, "train_post_nms_top_n": 20},
+    "roi": {"proposals_per_image": 16},
+    "mask_head": {"convs": 1, "channels": 32},
+}
+
 
 def test_the_example_trains_and_its_weights_know_the_stuff(tmp_path: Path):
     train, _ = write_set(tmp_path, 3, "panoptic_train")
@@ -80,7 +88,7 @@ def _quality(model, images, scenes) -> float:
 def test_two_scenes_are_learnt_by_heart(tmp_path: Path):
     file, _ = write_set(tmp_path, 2)
     table = load_annotations(file)
-    settings = of_data(table, tiny_settings(semantic_head=BRANCH, anchors={"sizes": (16, 24, 32, 64, 128)}))
+    settings = of_data(table, tiny_settings(semantic_head=BRANCH, **FEW))
     scenes = scenes_of(settings)
     assert scenes is not None
     torch.manual_seed(0)
@@ -88,10 +96,10 @@ def test_two_scenes_are_learnt_by_heart(tmp_path: Path):
     samples = [table.load(index) for index in range(2)]
     images, targets = batch(model, [s.image for s in samples]), [s.targets for s in samples]
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.0)
-    steps = 120
+    steps = 45
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1, (step + 1) / 10) * (1 - step / steps)
+            group["lr"] = 4e-3 * min(1, (step + 1) / 8) * (1 - step / steps)
         optimizer.zero_grad()
         losses = model(images, targets)
         torch.stack(list(losses.values())).sum().backward()

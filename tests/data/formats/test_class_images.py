@@ -118,6 +118,12 @@ def test_every_bad_file_is_named_with_the_reason(tmp_path: Path):
     assert reason.endswith(f"has no class for {values} and 1 more")
     check = check_dataset(root)
     assert not check.is_usable
+    facts = [line.split() for line in check.text().splitlines()]
+    pixels = [int((k == LABELS).sum()) for k in range(3)]
+    for name, number in zip(("one", "two", "three"), pixels, strict=True):
+        assert ["pixels", "of", name, f"{number / sum(pixels):.1%}"] in facts
+    assert "objects" not in check.text().split("error")[0]
+    assert check.write(tmp_path / "check").is_file()
     assert "unknown-class-value (1): a number or colour" in check.text()
 
 
