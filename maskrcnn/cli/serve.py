@@ -2,11 +2,12 @@
 
 import argparse
 import secrets
-import shlex
 import socket
+import sys
 import threading
 import webbrowser
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from maskrcnn.checkpoints.weights import DEFAULT_WEIGHTS
@@ -114,8 +115,8 @@ def execute(args: argparse.Namespace) -> int:
         score = predictor.settings.detection.score_threshold
         project = Project(args.data, predictor.class_names, predictor.category_ids, score, predictor.description)
         print(f"pictures and corrections are kept in {args.data}, {len(project.pictures)} pictures so far")
-        train = train_command(args.data, args.weights)
-        app = build_app(predictor, limits=limits, door=door, project=project, train_command=train)
+        commands = partial(train_commands, args.data, args.weights)
+        app = build_app(predictor, limits=limits, door=door, project=project, train_commands=commands)
         address = address_of(listening, args.host)
         opened = address if door.token is None else f"{address}/?token={door.token}"
         print(
@@ -141,11 +142,14 @@ def door_of(args: argparse.Namespace) -> Door:
     return Door(args.token or secrets.token_hex(16), names | own, any_address=True)
 
 
-def train_command(data: Path, weights: str | None) -> str:
-    """What trains from the pictures that somebody has checked; a part of them is held back."""
-    start = weights or DEFAULT_WEIGHTS
-    words = ["maskrcnn", "train", "--annotations", str(data / "checked.json"), "--images", str(data / "images")]
-    return shlex.join([*words, "--init", str(start), "--out", str(data / "run")])
+def train_commands(data: Path, weights: str | None, run: Path) -> list[list[str]]:
+    """Train from the pictures that somebody has checked, then compare on those that were held back."""
+    start = str(weights or DEFAULT_WEIGHTS)
+    images, python = str(data / "images"), [sys.executable, "-m"]
+    train = ["maskrcnn", "train", "--annotations", str(data / "checked.json"), "--images", images]
+    after, held_back = str(run / "best.safetensors"), str(run / "data" / "val.json")
+    compare = ["maskrcnn", "compare", "--annotations", held_back, "--images", images, "--methods", "--weights"]
+    return [[*python, *train, "--init", start, "--out", str(run)], [*python, *compare, start, after]]
 
 
 def address_of(listening: socket.socket, host: str) -> str:

@@ -20,6 +20,7 @@ from maskrcnn.serve.metrics import MEDIA_TYPE, Counted, Metrics
 from maskrcnn.serve.page_routes import add_page
 from maskrcnn.serve.pictures import FIELD, decoded, picture_in
 from maskrcnn.serve.project import Project
+from maskrcnn.serve.training import Commands
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -95,13 +96,14 @@ def build_app(
     limits: Limits = DEFAULT_LIMITS,
     door: Door = THIS_MACHINE,
     project: Project | None = None,
-    train_command: str = "",
+    train_commands: Commands = lambda run: (),
 ) -> "FastAPI":
     """The application (ASGI), for uvicorn or a test.
 
     Args:
         project: the data folder of the page; without one there is only the interface for programs.
-        train_command: what the page shows for training from its corrections.
+        train_commands: what trains from its corrections, the first of which the page shows without the interpreter and
+            `-m`.
 
     Raises:
         MissingPackageError: FastAPI, or what it needs for forms, is not installed.
@@ -114,7 +116,7 @@ def build_app(
     from starlette.concurrency import run_in_threadpool
 
     server = Server(predictor, limits)
-    desk = Desk(server.engine, limits, project, train_command) if project is not None else None
+    desk = Desk(server.engine, limits, project, train_commands) if project is not None else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -4,6 +4,7 @@ import asyncio
 import getpass
 import io
 import logging
+import shlex
 import threading
 import zipfile
 from collections.abc import AsyncIterator
@@ -23,10 +24,13 @@ from maskrcnn.serve.engine import Engine
 from maskrcnn.serve.limits import Limits, RefusedError
 from maskrcnn.serve.project import MAX_NAME, Project, now
 from maskrcnn.serve.record import PictureRecord
+from maskrcnn.serve.training import Commands, Training
 
 LOWEST_SCORE = 0.15
 """The page's slider goes down to this where the weights recommend more: what is less likely is rarely an object."""
 SAVED_EVERY_S = 0.5
+MIN_CHECKED = 2
+"""Pictures to train from."""
 MAX_PAGES = 500
 """Of a file that is dropped on the page."""
 
@@ -36,8 +40,11 @@ _LOG = logging.getLogger("maskrcnn")
 class Desk:
     """The data folder, the engine, and the last picture that was looked at."""
 
-    def __init__(self, engine: Engine, limits: Limits, project: Project, train_command: str) -> None:
-        self.engine, self.limits, self.project, self.train_command = engine, limits, project, train_command
+    def __init__(self, engine: Engine, limits: Limits, project: Project, commands: Commands) -> None:
+        self.engine, self.limits, self.project = engine, limits, project
+        self.training = Training(project.folder, commands)
+        first = commands(project.folder / "run")[:1]
+        self.train_command = shlex.join(first[0][2:]) if first else ""
         self.floor = min(LOWEST_SCORE, engine.score_threshold)
         self.user = _user()
         self._held: tuple[str, np.ndarray] | None = None
@@ -93,6 +100,7 @@ class Desk:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.to_thread(self.training.close)
             await asyncio.to_thread(self.project.save)
 
     def picture(self, id: str) -> PictureRecord:
@@ -196,6 +204,17 @@ class Desk:
         if num_pages > MAX_PAGES:
             raise RefusedError(413, f"the file has {num_pages} pages, more than the {MAX_PAGES} allowed")
         return [self.summary(one) for one in self.project.add(name, data, num_pages)]
+
+    def train(self) -> dict[str, Any]:
+        """Begin to train from the pictures that are checked."""
+        num = sum(one.checked is not None for one in self.project.pictures.values())
+        if num < MIN_CHECKED:
+            raise RefusedError(
+                409, f"training needs {MIN_CHECKED} checked pictures, of which one is held back; got {num}"
+            )
+        self.project.save()
+        self.training.start()
+        return self.training.shown()
 
     def dataset(self) -> bytes:
         """The COCO data set, up to date."""

@@ -107,6 +107,19 @@ def add_page(app: "FastAPI", server: Any, desk: Desk) -> None:
     async def next_picture(after: str | None = None) -> Any:
         return {"id": await run_in_threadpool(desk.project.next, after)}
 
+    @app.get("/api/training", tags=["page"], summary="What a training run has said so far")
+    async def training() -> Any:
+        return await run_in_threadpool(desk.training.shown)
+
+    @app.post("/api/training", tags=["page"], summary="Train from the checked pictures")
+    async def train() -> Any:
+        return await run_in_threadpool(desk.train)
+
+    @app.delete("/api/training", tags=["page"], summary="Stop the training run")
+    async def stop() -> Any:
+        await run_in_threadpool(desk.training.stop)
+        return await run_in_threadpool(desk.training.shown)
+
     @app.get("/api/dataset", tags=["page"], summary="The COCO data set of the data folder", response_class=Response)
     async def dataset() -> Response:
         data = await run_in_threadpool(desk.dataset)

@@ -1,7 +1,10 @@
 """`maskrcnn serve`: what it says, who it lets in, and mistakes on its command line."""
 
+import importlib
 import json
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -11,7 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from maskrcnn.cli.serve import address_of, build_parser, door_of
+from maskrcnn.cli.serve import address_of, build_parser, door_of, train_commands
+from maskrcnn.serve.app import REFUSALS
+from maskrcnn.serve.desk import LOWEST_SCORE
+from maskrcnn.serve.limits import Limits
 from tests.cli.conftest import Tool
 
 
@@ -97,3 +103,39 @@ def test_it_serves_until_it_is_interrupted(tmp_path: Path, weights: Path):
     assert process.returncode == 0
     assert "stopped" in out
     assert err == ""
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
+
+
+def test_the_document_shows_the_command_that_trains():
+    train, _ = train_commands(Path("corrections"), None, Path("corrections/run"))
+    assert shlex.join(train[2:]) in PAGE
+
+
+def test_the_commands_that_train_are_ones_that_there_are():
+    for python, _, _, command, *args in train_commands(Path("corrections"), "coco", Path("corrections/run")):
+        assert python == sys.executable
+        importlib.import_module(f"maskrcnn.cli.{command}").build_parser().parse_args(args)
+
+
+def test_the_document_states_the_limits_that_hold():
+    limits = Limits()
+    stated = {
+        f"{limits.max_bytes >> 20} MiB (`--max-bytes`)",
+        f"{limits.max_pixels // 10**6} megapixels (`--max-pixels`)",
+        f"{limits.max_waiting} requests wait already (`--max-waiting`)",
+        f"fill {limits.max_waiting_bytes >> 20} MiB",
+        "within two minutes (`--timeout`)",
+        f"score of {LOWEST_SCORE}",
+    }
+    assert [text for text in stated if text not in PAGE] == []
+    assert limits.answer_timeout_s == 120
+    assert limits.body_timeout_s == 60
+
+
+def test_the_document_names_every_refusal_and_option():
+    rows = set(re.findall(r"^\| (4\d\d|5\d\d) \|", PAGE, re.MULTILINE))
+    assert rows == {str(status) for status in REFUSALS}
+    known = {option for action in build_parser()._actions for option in action.option_strings}
+    assert set(re.findall(r"`(--[a-z-]+)", PAGE)) <= known | {"--export"}

@@ -6,6 +6,7 @@ Needs the extras `web` and `browser`, and a Chromium of the system.
 import json
 import os
 import socket
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -44,6 +45,11 @@ class Served:
         return Project(self.folder, names, ids, 0.2, "test")
 
 
+def told(run: Path) -> list[list[str]]:
+    """In the place of a training run."""
+    return [[sys.executable, "-m", "maskrcnn", "--version"]]
+
+
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     """Random weights, of which a class has a name that would be run if it were taken for HTML."""
@@ -64,7 +70,7 @@ def served(tmp_path: Path, predictor: Predictor) -> Iterator[Served]:
 
     folder = tmp_path / "data"
     project = Project(folder, predictor.class_names, predictor.category_ids, 0.2, "tiny weights")
-    app = build_app(predictor, project=project, train_command="maskrcnn train --annotations checked.json")
+    app = build_app(predictor, project=project, train_commands=told)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -355,8 +361,13 @@ def test_checked_and_next(page: Any, served: Served):
         page.locator("#canvas").focus()
         page.keyboard.press("c")
         expect(page.locator("#training")).to_contain_text(f"{i + 1} of 3 pictures are checked")
+        if i < 2:
+            expect(page.locator("#pictures [aria-current=true]")).not_to_contain_text("checked")
     expect(page.locator("#status")).to_have_text("every picture is checked")
-    assert "maskrcnn train" in page.locator("#command").inner_text()
+    assert page.locator("#command").inner_text() == "maskrcnn --version"
+    page.locator("#train").click()
+    expect(page.locator("#log")).to_contain_text("training: done")
+    assert page.locator("#log").inner_text().startswith("maskrcnn 0.")
     _wait(lambda: len(json.loads((served.folder / "checked.json").read_text())["images"]) == 3)
 
 

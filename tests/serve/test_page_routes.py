@@ -1,6 +1,8 @@
 """What the page asks the server for."""
 
 import io
+import json
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -24,9 +26,15 @@ def project(tmp_path: Path, predictor: Predictor) -> Project:
     return Project(tmp_path / "data", predictor.class_names, predictor.category_ids, 0.2, "tiny")
 
 
+def told(run: Path) -> list[list[str]]:
+    """In the place of a training run: two commands that say something and make a folder."""
+    code = "import sys, os; os.makedirs(sys.argv[1], exist_ok=True); print(sys.argv[2], flush=True)"
+    return [[sys.executable, "-c", code, str(run), word] for word in ("trained", "before 0.5, after 0.6")]
+
+
 @pytest.fixture
 def client(connect: Connect, project: Project) -> Any:
-    return connect(project=project, train_command="maskrcnn train")
+    return connect(project=project, train_commands=told)
 
 
 def added(client: Any, data: bytes = png(), name: str = "cells.png") -> list[dict[str, Any]]:
@@ -176,6 +184,25 @@ def test_downloads_in_every_format(client: Any, project: Project, name: str):
         assert not any(name.startswith("/") or ".." in name for name in archive.namelist())
 
 
+def test_training_needs_checked_pictures_and_is_followed(client: Any, project: Project):
+    ids = [added(client, png(np.roll(PICTURE, i, axis=0)), f"{i}.png")[0]["id"] for i in range(2)]
+    assert client.get("/api/training").json() == {"state": "none", "lines": []}
+    client.post(f"/api/pictures/{ids[0]}/checked", json={"checked": True})
+    refused = client.post("/api/training")
+    assert (refused.status_code, refused.json()["detail"][-6:]) == (409, "; got 1"[-6:])
+    client.post(f"/api/pictures/{ids[1]}/checked", json={"checked": True})
+    for name in ("run", "run_2"):  # a run does not take the folder of another
+        assert client.post("/api/training").status_code == 200
+        for _ in range(3000):
+            state = client.get("/api/training").json()
+            if state["state"] != "running":
+                break
+            time.sleep(0.01)  # until it has ended
+        assert state == {"state": "done", "lines": ["trained", "before 0.5, after 0.6"]}
+        assert (project.folder / name).is_dir()
+    assert '"0.png"' in (project.folder / "checked.json").read_text()
+
+
 def test_the_data_set_is_up_to_date(client: Any):
     (one,) = added(client)
     edit(client, one["id"], what="add-polygon", points=[[1, 1], [9, 1], [9, 9]], label=0, by="Anna")
@@ -214,7 +241,19 @@ def test_the_page_comes_whole(client: Any):
 def test_no_path_of_the_machine_is_told(client: Any, project: Project):
     (one,) = added(client)
     for path in ("/api/project", f"/api/pictures/{one['id']}", "/health", "/openapi.json"):
-        assert str(project.folder.parent) not in client.get(path).text
+        answer = client.get(path).json()
+        answer.pop("train", None)  # the command has the folder as it was named on the command line
+        assert str(project.folder.parent) not in json.dumps(answer)
+
+
+def test_uploads_never_touch_the_folder_of_temporary_files(
+    client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    noise = png(np.random.default_rng(0).integers(0, 255, (900, 900, 3), np.uint8))
+    assert len(noise) > 2 << 20  # from 1 MiB on Starlette would use a file
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    assert client.post("/api/pictures", files={"image": ("noise.png", noise)}).status_code == 200
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_two_at_once_do_not_lose_anything(client: Any, project: Project):

@@ -15,6 +15,8 @@ const objects = new Map(); // by number, of the open one
 const chosen = new Set();
 let score = 0;
 let polling = null;
+let isTraining = false;
+let isGoing = false; // to the next picture
 let work = Promise.resolve(); // corrections go one after the other
 const sending = { total: 0, sent: 0, failed: [] };
 
@@ -59,6 +61,7 @@ async function start() {
   const first = project.pictures.find((one) => one.state === "done");
   if (first) await open((await get("/api/next")).id ?? first.id);
   poll();
+  follow(get("/api/training"));
 }
 
 function refreshed() {
@@ -75,7 +78,8 @@ function refreshed() {
   const parts = [rest ? `${rest} to send` : "", waiting ? `${waiting} waiting` : "", ...failed];
   byId("sending").textContent = parts.filter(Boolean).join("; ");
   const num = pictures.filter((one) => one.checked).length;
-  byId("training").textContent = `${num} of ${pictures.length} pictures are checked. This command trains from them:`;
+  byId("training").textContent = `${num} of ${pictures.length} pictures are checked. Training fine-tunes the model on them, and compares it before and after on a fifth that is held back.`;
+  byId("train").disabled = num < 2 || isTraining;
   byId("command").textContent = project.train;
   for (const id of ["check", "skip"]) byId(id).disabled = !picture;
   return waiting;
@@ -102,6 +106,24 @@ function poll() {
       poll();
     }
   }, POLL_MS);
+}
+
+// Follow a training run until it ends.
+async function follow(asked) {
+  try {
+    const { state, lines } = await asked;
+    isTraining = state === "running";
+    byId("stop").hidden = !isTraining;
+    const log = byId("log");
+    log.hidden = state === "none";
+    log.textContent = [...lines, isTraining ? "" : `training: ${state}`].join("\n");
+    log.scrollTop = log.scrollHeight;
+    if (isTraining) setTimeout(() => follow(get("/api/training")), 4 * POLL_MS);
+  } catch (error) {
+    alertOf(error.message);
+    if (isTraining) setTimeout(() => follow(get("/api/training")), 4 * POLL_MS);
+  }
+  refreshed();
 }
 
 async function sendFiles(files) {
@@ -256,8 +278,9 @@ function crossed(points) {
 }
 
 async function goNext(isChecked) {
-  if (!picture) return;
+  if (!picture || isGoing) return; // a second press is not for a picture that nobody has seen
   const { id } = picture;
+  isGoing = true;
   try {
     await work;
     if (isChecked) await send(`/api/pictures/${id}/checked`, { checked: true, by: byId("user").value });
@@ -267,6 +290,8 @@ async function goNext(isChecked) {
     else if (next !== id) await open(next);
   } catch (error) {
     alertOf(error.message);
+  } finally {
+    isGoing = false;
   }
 }
 
@@ -360,6 +385,8 @@ const BUTTONS = {
   undo,
   redo,
   check: () => goNext(true),
+  train: () => follow(send("/api/training", {})),
+  stop: () => follow(send("/api/training", {}, "DELETE")),
   skip: () => goNext(false),
   larger: () => view.zoom(1.25),
   smaller: () => view.zoom(0.8),
