@@ -7,7 +7,7 @@ START_BYTES = 512
 
 CAMERA_RAW = "a camera raw file; develop it to TIFF or JPEG"
 _EXPORT = "export it as TIFF or PNG"
-_VIDEO = "a video; take images out of it, for example with ffmpeg"
+_VIDEO = "a video; `infer` and `maskrcnn.track` take it by its own name, other commands need images out of it"
 _CZI = "a Zeiss CZI file; export it as OME-TIFF with ZEN, Fiji or bioio"
 _ND2 = "a Nikon ND2 file; export it as TIFF with NIS-Elements, Fiji or the package nd2"
 _LIF = "a Leica LIF file; export it as TIFF with LAS X, Fiji or the package readlif"

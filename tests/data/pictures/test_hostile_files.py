@@ -63,7 +63,10 @@ SAYS_WHAT_IT_IS = {
     "raw.tif": (b"II*\0\x10\0\0\0CR\2\0" + bytes(40), "a camera raw file; develop it"),
     "raf.jpg": (b"FUJIFILMCCD-RAW 0201", "a camera raw file"),
     "cr3.jpg": (struct.pack(">I", 24) + b"ftypcrx \0\0\0\1crx isom", "a camera raw file"),
-    "film.png": (struct.pack(">I", 24) + b"ftypisom\0\0\2\0isomiso2", "a video; take images out of it"),
+    "film.png": (
+        struct.pack(">I", 24) + b"ftypisom\0\0\2\0isomiso2",
+        "a video; `infer` and `maskrcnn.track` take it by its own name",
+    ),
     "czi.tif": (b"ZISRAWFILE" + bytes(40), "a Zeiss CZI file; export it as OME-TIFF"),
     "nd2.tif": (b"\xda\xce\xbe\x0a" + bytes(40), "a Nikon ND2 file; export it as TIFF"),
     "lif.tif": (b"\x70\0\0\0" + bytes(40), "a Leica LIF file; export it as TIFF"),
