@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from maskrcnn.prediction.results import count, draw
     from maskrcnn.prediction.scoring import evaluate
     from maskrcnn.prediction.semantic_predictor import SemanticPredictor
+    from maskrcnn.prediction.suspecting import find_suspects
     from maskrcnn.prediction.tracks import track
     from maskrcnn.report.histograms import plot_histograms
     from maskrcnn.report.measure import measure
@@ -53,6 +54,7 @@ __all__ = [
     "count_in",
     "draw",
     "evaluate",
+    "find_suspects",
     "measure",
     "plot_histograms",
     "read_image",
@@ -79,6 +81,7 @@ _HOMES = {
     "count_in": "maskrcnn.report.regions",
     "draw": "maskrcnn.prediction.results",
     "evaluate": "maskrcnn.prediction.scoring",
+    "find_suspects": "maskrcnn.prediction.suspecting",
     "measure": "maskrcnn.report.measure",
     "plot_histograms": "maskrcnn.report.histograms",
     "read_image": "maskrcnn.data.images",

@@ -7,6 +7,7 @@ from maskrcnn.cli.data_arguments import add_annotations_argument
 from maskrcnn.cli.picture_arguments import add_channel_and_planes, add_max_pixels
 from maskrcnn.data.formats.recognise import FORMATS
 from maskrcnn.evaluation.dataset_check import check_dataset
+from maskrcnn.prediction.suspecting import find_suspects
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -15,7 +16,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         prog=prog,
         description="Check annotations and images before training. Lists every problem with its file, annotation and "
         "reason, and writes report.html (one file, images included) and problems.csv. The exit status is 1 if there "
-        "are errors.",
+        "are errors. With --weights a model also ranks annotations that look wrong.",
         epilog="example: %(prog)s --annotations train.json --images images --val val.json --out check",
     )
     add = parser.add_argument
@@ -29,6 +30,14 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         action="store_true",
         help="read only image headers: faster, but misses damaged files and duplicate images",
     )
+    add(
+        "--weights",
+        metavar="NAME|FILE",
+        help="also look for errors in the annotations with these weights, best ones that were not trained on these "
+        "images: objects that nobody annotated, annotations of nothing, merged, loose, of a wrong class; writes "
+        "suspects.html and suspects.csv",
+    )
+    add("--device", default="auto", help="for --weights: auto, cpu, cuda or cuda:N (default: %(default)s)")
     add_max_pixels(parser)
     add_channel_and_planes(parser)
     return parser
@@ -53,4 +62,9 @@ def execute(args: argparse.Namespace) -> int:
     if any(problem.kind == "mostly-crowd" for problem in check.problems):
         print("train --crowd-as-objects treats crowd regions as objects")
     print(check.verdict)
+    if args.weights is not None and check.is_usable:
+        suspects = find_suspects(args.weights, check.splits, device=args.device)
+        print(f"\n{suspects.text()}\nsuspects: {suspects.write(args.out)}")
+    elif args.weights is not None:
+        print("--weights: no suspects were looked for, since the errors above come first")
     return int(not check.is_usable)

@@ -54,19 +54,19 @@ def draw_errors(image: np.ndarray, truth: GroundTruth, instances: Instances, err
     colors = {name: pair[int(is_bright)] for name, pair in _COLORS.items()}
 
     kinds = _kinds(errors)
-    missed = [_rings(truth.rles[g], scale) for g in np.flatnonzero(errors.is_missed)]
+    missed = [rings_of(truth.rles[g], scale) for g in np.flatnonzero(errors.is_missed)]
     tint = canvas.copy()
     for rings in missed:
         cv2.fillPoly(tint, rings, colors["missed"], cv2.LINE_8, _SHIFT)
     canvas = cv2.addWeighted(tint, OPACITY, canvas, 1 - OPACITY, 0)
     for rings in missed:
-        _outline(canvas, rings, colors["missed"], 1)
+        draw_outline(canvas, rings, colors["missed"], 1)
     for g in np.flatnonzero(errors.is_split):
-        _outline(canvas, _rings(truth.rles[g], scale), colors["split"], 1)
+        draw_outline(canvas, rings_of(truth.rles[g], scale), colors["split"], 1)
     predicted = instances.rles()
     for name in _COLORS:  # the right ones first, so that the errors are on top
         for d in np.flatnonzero(kinds == name):
-            _outline(canvas, _rings(predicted[d], scale), colors[name], 1 if name == "found" else 2)
+            draw_outline(canvas, rings_of(predicted[d], scale), colors[name], 1 if name == "found" else 2)
     for d in np.flatnonzero(errors.is_confused):
         true, taken_for = (instances.class_names[k] for k in (errors.labels[errors.hit[d]], errors.predicted_labels[d]))
         words = text_mask(f"{shorten(true)} called {shorten(taken_for)}", LABEL_PX)[:, :width]
@@ -102,14 +102,18 @@ def _kinds(errors: ObjectErrors) -> np.ndarray:
     return kinds
 
 
-def _rings(rle: Mapping[str, Any], scale: float) -> list[np.ndarray]:
-    """Outlines and holes as OpenCV takes them: its coordinates are those of pixel centres, not of edges."""
-    rings = [ring for part in rle_to_polygons(rle) for ring in (part["exterior"], *part["holes"])]
-    return [np.rint((ring * scale - 0.5) * (1 << _SHIFT)).astype(np.int32) for ring in rings]
+def rings_of(rle: Mapping[str, Any], scale: float, origin: tuple[int, int] = (0, 0)) -> list[np.ndarray]:
+    """Outlines and holes as OpenCV takes them: its coordinates are those of pixel centres, not of edges.
+
+    `origin` is the pixel (x, y) of the image at which the picture that they are drawn on begins.
+    """
+    parts = [ring for part in rle_to_polygons(rle) for ring in (part["exterior"], *part["holes"])]
+    return [np.rint(((ring - origin) * scale - 0.5) * (1 << _SHIFT)).astype(np.int32) for ring in parts]
 
 
-def _outline(canvas: np.ndarray, rings: Sequence[np.ndarray], color: Color, thickness: int) -> None:
-    cv2.polylines(canvas, rings, True, color, thickness, cv2.LINE_AA, _SHIFT)
+def draw_outline(canvas: np.ndarray, parts: Sequence[np.ndarray], color: Color, thickness: int) -> None:
+    """Draw what `rings_of` gave onto `canvas`, RGB uint8 (H, W, 3)."""
+    cv2.polylines(canvas, parts, True, color, thickness, cv2.LINE_AA, _SHIFT)
 
 
 def _legend(errors: ObjectErrors, colors: Mapping[str, Color], width: int) -> np.ndarray:

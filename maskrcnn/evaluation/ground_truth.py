@@ -27,6 +27,7 @@ class GroundTruth:
     boxes_xywh: np.ndarray  # (G, 4) float64, pixels: as in the file, since x1 - x0 would not give back every bit of w
     areas: np.ndarray  # (G,) float64, pixels: the file's `area`, by which COCO tells small from large
     is_crowd: np.ndarray  # (G,) bool: a region of uncounted objects
+    names: tuple[str, ...]  # what the file calls each annotation, such as its id
 
     def __len__(self) -> int:
         return len(self.rles)
@@ -91,6 +92,7 @@ def ground_truth(
                 boxes_xywh=boxes[rows],
                 areas=areas[rows],
                 is_crowd=table.is_crowd[rows],
+                names=tuple(table.names[row] for row in rows.tolist()),
             )
         )
     return truths

@@ -48,16 +48,18 @@ def detect_all(
     precision: Precision = "fp32",
     in_tiles: Callable[[np.ndarray], Instances | None] = lambda image: None,
     judge: Callable[[int, Instances], None] | None = None,
+    what: str = "val",
 ) -> dict[int, Instances]:
     """Instances of every image of `dataset`, by image id, one image at a time, on the CPU.
 
     `precision` is that in which a model with float32 weights, one in training, is used. `in_tiles` gives the result of
     a picture that is not seen whole, and None for others.
-    `judge` takes the index and the whole result of each image; what is given back has no maps.
+    `judge` takes the index and the whole result of each image; what is given back has no maps. `what` is
+    the name of the progress bar.
     Each process of a group takes its share of the images; the first gets all results, the others none.
     """
     own = {}
-    for index in share_of_images(len(dataset), "val"):
+    for index in share_of_images(len(dataset), what):
         image = dataset.load(index).image
         with autocast(model.device, precision):
             found = in_tiles(image)

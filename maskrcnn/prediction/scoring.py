@@ -1,6 +1,7 @@
 """A model judged on annotated images: it predicts them all, and the results are compared with the annotations."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -107,16 +108,10 @@ def evaluate(
         checkpoint = weights if is_loaded else load_weights(name, preset=predictor_options.pop("preset", None))
         predictor = Predictor(checkpoint, **predictor_options)
     dataset = load_annotations(annotations, images, **reading)
-    category_ids = _category_ids(predictor, dataset)
-    rules = predictor.model.box_head.rules
+    category_ids = category_ids_of(predictor.class_names, dataset, "imported" in predictor.card)
     scene_judge = judge_of(predictor.scenes, dataset, category_ids)
     started = time.perf_counter()
-    try:
-        results = detect_all(
-            with_low_threshold(predictor.model), dataset, in_tiles=partial(_in_tiles, predictor), judge=scene_judge
-        )
-    finally:
-        predictor.model.box_head.rules = rules  # the predictor goes on as it was
+    results = detect_for_judging(predictor, dataset, scene_judge)
     seconds = time.perf_counter() - started
     evaluation = judge(
         results,
@@ -137,6 +132,21 @@ def evaluate(
         source = weights_path(name)
         write_tuned_weights(tuned_weights, source, checkpoint, predictor.settings, evaluation, Path(annotations).name)
     return evaluation
+
+
+def detect_for_judging(
+    predictor: Predictor,
+    dataset: Annotations,
+    judge: Callable[[int, Instances], None] | None = None,
+    what: str = "val",
+) -> dict[int, Instances]:
+    """Detections of every image by its id, down to the low scores that AP needs; see `detect_all`."""
+    rules = predictor.model.box_head.rules
+    try:
+        model = with_low_threshold(predictor.model)
+        return detect_all(model, dataset, in_tiles=partial(_in_tiles, predictor), judge=judge, what=what)
+    finally:
+        predictor.model.box_head.rules = rules  # the predictor goes on as it was
 
 
 def _evaluate_method(
@@ -208,13 +218,17 @@ def _in_tiles(predictor: Predictor, image: np.ndarray) -> Instances | None:
     return predictor.in_tiles(image)
 
 
-def _category_ids(predictor: Predictor, dataset: Annotations) -> tuple[int, ...]:
-    """The id that the annotations give to each class of the model; those that COCO left out have none of theirs."""
-    named = [name for name in predictor.class_names if name not in GAPS]
+def category_ids_of(class_names: Sequence[str], dataset: Annotations, is_imported: bool = False) -> tuple[int, ...]:
+    """The id that the annotations give to each class of a model; those that COCO left out have none of theirs.
+
+    Raises:
+        ValueError: classes that the annotations do not have; with a hint for a file of another package.
+    """
+    named = [name for name in class_names if name not in GAPS]
     try:
         id_of = GAPS | dict(zip(named, dataset.category_ids_of(named), strict=True))
     except ValueError as error:
-        if "imported" not in predictor.card:
+        if not is_imported:
             raise
         raise ValueError(f"{error}; convert_weights can name the classes of another package's file") from None
-    return tuple(id_of[name] for name in predictor.class_names)
+    return tuple(id_of[name] for name in class_names)

@@ -108,3 +108,28 @@ def test_what_reading_another_format_found_is_listed_too(tool: Tool, tmp_path: P
     assert said.status == 1
     assert "error open-shape (1)" in said.out
     assert said.out.splitlines()[-1] == "not usable as it is: 1 error, 0 warnings, 0 fixed"
+
+
+def test_a_model_looks_for_errors(tool: Tool, coco: Path, weights: Path):
+    args = ("--annotations", coco / "train.json", "--val", coco / "val.json", "--images", coco / "images")
+    said = tool("check_dataset", *args, "--weights", weights, "--device", "cpu", "--out", "check")
+    assert (said.status, "error:" in said.err) == (0, False)
+    lines = said.out.splitlines()
+    assert any("suspects, the most suspicious first, in suspects.html and suspects.csv" in line for line in lines)
+    assert lines[-1] == f"suspects: {Path('check/suspects.html')}"
+    with Path("check/suspects.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["split"] for row in rows} == {"train", "val"}
+    assert [int(row["rank"]) for row in rows] == list(range(1, len(rows) + 1))
+    assert sum(row["annotation"] != "" for row in rows) == 8  # the model has random weights
+    assert len(embedded(Path("check/suspects.html").read_text(encoding="utf-8"))) == min(len(rows), 100)
+
+
+def test_no_suspects_before_the_errors_are_gone(tool: Tool, tmp_path: Path, weights: Path):
+    spoilt = clean_set(tmp_path / "set")
+    spoilt.annotation(1)["bbox"] = [4, 4, 0, 14]
+    args = ("--annotations", spoilt.write(), "--images", tmp_path / "set", "--out", "check")
+    said = tool("check_dataset", *args, "--weights", weights)
+    assert said.status == 1
+    assert said.out.splitlines()[-1] == "--weights: no suspects were looked for, since the errors above come first"
+    assert not Path("check/suspects.csv").exists()

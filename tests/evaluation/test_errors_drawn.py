@@ -33,6 +33,7 @@ def truth_of(boxes: list[Box], size: tuple[int, int] = SIZE) -> GroundTruth:
         boxes_xywh=np.zeros((len(boxes), 4)),
         areas=np.zeros(len(boxes)),
         is_crowd=np.zeros(len(boxes), bool),
+        names=tuple(map(str, range(len(boxes)))),
     )
 
 
@@ -151,7 +152,7 @@ def test_rings_go_along_pixel_edges() -> None:
     # A square over the pixels 2..4 and 3..6. OpenCV counts from the centre of the first pixel, in sixteenths.
     (rle,) = truth_of([(2, 3, 5, 7)]).rles
     for scale in (1.0, 2.0):
-        (ring,) = errors_drawn._rings(rle, scale)
+        (ring,) = errors_drawn.rings_of(rle, scale)
         low, high = np.array([2, 3]) * scale - 0.5, np.array([5, 7]) * scale - 0.5
         assert ring.min(axis=0).tolist() == (low * 16).tolist()
         assert ring.max(axis=0).tolist() == (high * 16).tolist()

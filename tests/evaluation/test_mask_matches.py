@@ -42,6 +42,7 @@ def random_truth(rng: np.random.Generator, image_id: int) -> GroundTruth:
         boxes_xywh=np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float64),
         areas=np.zeros(12),
         is_crowd=rng.random(12) < 0.2,
+        names=tuple(map(str, range(12))),
     )
 
 

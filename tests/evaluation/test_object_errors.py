@@ -34,6 +34,7 @@ def truth_of(objects: list[Object], crowds: tuple[int, ...] = ()) -> GroundTruth
         boxes_xywh=np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1),
         areas=np.zeros(len(objects)),
         is_crowd=np.isin(np.arange(len(objects)), crowds),
+        names=tuple(str(g + 1) for g in range(len(objects))),
     )
 
 
