@@ -25,6 +25,7 @@ COMMANDS = {
     "convert": "write what was found, or any annotations, in the format of another tool",
     "convert_weights": "convert another package's checkpoint to a file of this package",
     "serve": "a page in the browser and an HTTP interface for a model",
+    "doctor": "check this machine: versions, hardware, the answer on a sample, speed",
     "zoo": "list the public checkpoints that --weights knows by name",
 }
 

@@ -7,7 +7,6 @@ need.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from maskrcnn.config.semantic import UNetSettings
 from maskrcnn.distributed import num_cores, world_size
 from maskrcnn.prediction.execution import choose_precision, multiplies_bf16
 from maskrcnn.semantic.preprocess import Preprocess
+from maskrcnn.untrusted.machine_memory import free_bytes
 
 EPOCHS, LEAST_EPOCHS = 50, 12
 SMALL_SET = {"cpu": 250, "cuda": 1000}
@@ -145,19 +145,7 @@ def available_memory(device: torch.device) -> int:
     """Bytes that this process can still take, in the GPU or in this machine (or what a container is limited to)."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    free = 8 * 2**30  # where the system does not say
-    memory = _text("/proc/meminfo")
-    for line in memory.splitlines():
-        if line.startswith("MemAvailable:"):
-            free = int(line.split()[1]) * 1024
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        most, now = _text(limit).strip(), _text(used).strip()
-        if most.isdigit() and now.isdigit():
-            free = min(free, max(0, int(most) - int(now)))
-    return free // (1 if device.type == "cuda" else world_size())
+    return free_bytes() // world_size()
 
 
 def duration(seconds: float) -> str:
@@ -209,10 +197,3 @@ def _precision(device: torch.device) -> str:
 
 def _gigabytes(number: int) -> str:
     return f"{number / 2**30:.1f} GB of free memory"
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError:
-        return ""

@@ -9,6 +9,7 @@ import torch
 from maskrcnn.config import Config, load_config, settings, validate
 from maskrcnn.training import plan
 from maskrcnn.training.plan import available_memory, duration, plan_model, plan_training
+from maskrcnn.untrusted import machine_memory
 
 CPU = torch.device("cpu")
 GB = 2**30
@@ -70,7 +71,7 @@ def test_what_is_said_wins_and_the_rate_follows_a_planned_batch():
 def test_memory_is_what_the_system_and_the_container_leave(monkeypatch: pytest.MonkeyPatch):
     assert available_memory(CPU) > 2**20
     said: dict[str, str] = {}
-    monkeypatch.setattr(plan, "_text", lambda path: said.get(path, ""))
+    monkeypatch.setattr(machine_memory, "_text", lambda path: said.get(path, ""))
     assert available_memory(CPU) == 8 * GB  # where nothing says more
     said["/proc/meminfo"] = "MemTotal:  900 kB\nMemAvailable:   300 kB\nBuffers:  700 kB\n"
     assert available_memory(CPU) == 300 * 1024
