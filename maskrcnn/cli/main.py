@@ -58,7 +58,12 @@ def _command(word: str) -> str:
 
 def run_tool(command: str, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run one command with its arguments; a mistake of the user becomes one sentence and exit status 1."""
-    tool = importlib.import_module(f"maskrcnn.cli.{command}")  # torch is imported only by the command that needs it
+    try:
+        tool = importlib.import_module(f"maskrcnn.cli.{command}")  # torch is imported only by the command that needs it
+    except (ImportError, RuntimeError) as error:  # what torchvision raises where it was made for another torch
+        print(f"error: a package that maskrcnn needs does not load: {error}", file=sys.stderr)
+        print("install both together: pip install --force-reinstall torch torchvision", file=sys.stderr)
+        return 1
     parser: argparse.ArgumentParser = tool.build_parser(prog)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)

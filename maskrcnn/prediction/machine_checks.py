@@ -74,18 +74,6 @@ def _versions() -> Iterator[Check]:
             f"{both[0]} and opencv-python-headless are both installed, and replace parts of each other",
             f"pip uninstall {both[0]} opencv-python-headless, then install one of them again",
         )
-    pair = _version("torch"), _version("torchvision")
-    try:
-        from maskrcnn.ops.nms import nms
-
-        nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
-    except (ImportError, RuntimeError, AttributeError) as error:
-        yield Check(
-            "torchvision",
-            "wrong",
-            f"its operators do not load (torch {pair[0]}, torchvision {pair[1]}): {str(error).splitlines()[0]}",
-            "install both together: pip install --force-reinstall torch torchvision",
-        )
 
 
 def _processor() -> Iterator[Check]:

@@ -1,3 +1,5 @@
+import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +37,7 @@ def test_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> 
     assert exit_status.value.code == 0
     said = capsys.readouterr().out
     assert said.startswith(f"usage: maskrcnn {command} ")
-    assert f"example: maskrcnn {command} " in said
+    assert re.search(rf"examples?: maskrcnn {command}\b", said)
     assert "--debug" in said
     if "--device" in said:
         assert "cuda:N (default: auto)" in " ".join(said.split())
@@ -121,3 +123,16 @@ def test_public_names_are_seen_before_they_are_used() -> None:
     assert "Finds the objects in images" in text
     assert "draw(" in text
     assert (Path(maskrcnn.__file__).parent / "py.typed").is_file()
+
+
+def test_packages_that_do_not_fit_together_are_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(name: str) -> None:
+        raise RuntimeError(f"operator torchvision::nms does not exist ({name})")
+
+    monkeypatch.setattr(importlib, "import_module", fail)
+    assert main(["infer", "a.png"]) == 1
+    said = capsys.readouterr().err
+    assert "does not load: operator torchvision::nms does not exist (maskrcnn.cli.infer)\n" in said
+    assert "install both together" in said
