@@ -104,7 +104,7 @@ def _processor() -> Iterator[Check]:
     able = ", ".join(
         name for name, is_there in (("bf16", multiplies_bf16()), ("int8 (VNNI)", _multiplies_int8())) if is_there
     )
-    fast = f"fp32 and {able}; --precision bf16 is about twice as fast" if "bf16" in able else f"fp32 {able}".strip()
+    fast = f"fp32 and {able}; in bf16 it is about twice as fast" if "bf16" in able else f"fp32 {able}".strip()
     yield Check("multiplies", "ok", f"{fast}; vectors of {torch.backends.cpu.get_cpu_capability()}")
 
 
@@ -112,7 +112,7 @@ def _memory() -> Check:
     total, free = memory_bytes(), free_bytes()
     found = f"{free / 2**30:.1f} GiB free" + (f" of {total / 2**30:.1f}" if total < float("inf") else "")
     if free < LEAST_BYTES:
-        return Check("memory", "note", found, "end other programs, or choose smaller pictures with --max-pixels")
+        return Check("memory", "note", found, "end other programs; a picture of 200 megapixels takes 2 GB")
     return Check("memory", "ok", found)
 
 

@@ -62,7 +62,7 @@ def test_memory_that_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_checks, "memory_bytes", lambda: 4 * 2.0**30)
     monkeypatch.setattr(machine_checks, "free_bytes", lambda: 2**30)
     assert said("memory") == Check(
-        "memory", "note", "1.0 GiB free of 4.0", "end other programs, or choose smaller pictures with --max-pixels"
+        "memory", "note", "1.0 GiB free of 4.0", "end other programs; a picture of 200 megapixels takes 2 GB"
     )
 
 
