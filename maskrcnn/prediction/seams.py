@@ -98,7 +98,7 @@ def join_tiles(grid: Grid, results: Iterable[tuple[Tile, Instances]]) -> Iterato
         y0, x0, _, _ = tile.window
         moved = _moved(found, x0, y0, grid.image_size)
         near, parts = _near_seams(grid, tile, moved)
-        yield _with_parts(moved[~torch.from_numpy(near)], 1)
+        yield _with_parts(moved[torch.from_numpy(~near & _is_own(grid, tile, moved))], 1)
         for row, column in ((tile.row, -1), (tile.row - 1, -1), (tile.row - 1, 0), (tile.row - 1, 1)):
             neighbour = rows.get(row, {}).get(tile.column + column, [])
             if neighbour:
@@ -138,6 +138,19 @@ def _near_seams(grid: Grid, tile: Tile, found: Instances) -> tuple[np.ndarray, l
         if not is_seen_better:
             parts.append(_Part(tile, found, int(row), *crop, is_cut))
     return near, parts
+
+
+def _is_own(grid: Grid, tile: Tile, found: Instances) -> np.ndarray:
+    """Which detections have a pixel, or else a box whose middle the tile owns.
+
+    What the network finds just beyond a seam has a box that was cut down to nothing, and no pixel to match it by.
+    """
+    windows = found.runs.windows()
+    own = windows[:, 2] > windows[:, 0]
+    for row in np.flatnonzero(~own):
+        x0, y0, x1, y1 = found.boxes[row].tolist()
+        own[row] = grid.owner((y0 + y1) / 2, (x0 + x1) / 2) == (tile.row, tile.column)
+    return own
 
 
 def _neighbours(grid: Grid, tile: Tile) -> list[Tile]:

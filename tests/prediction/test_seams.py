@@ -1,6 +1,7 @@
 """The law of tiles: whatever lies on their seams, every object is counted once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -239,6 +240,22 @@ def test_what_one_tile_alone_found_counts_if_the_tile_owns_it(x0: int, seen_by: 
     assert part is not None
     results = [(grid[i], result([part] if i == seen_by else [], tile_size(grid))) for i in range(2)]
     assert len(Instances.concatenate(list(join_tiles(grid, results)))) == num
+
+
+@pytest.mark.parametrize(("x", "num"), [(70.0, 1), (90.0, 1), (96.0, 1)])
+def test_a_box_without_a_pixel_counts_in_the_tile_that_owns_its_middle(x: float, num: int) -> None:
+    # Both see 64..96, divided at 80. At 96 the first tile cuts the box of what lies beyond its seam down to nothing.
+    grid = Grid((96, 160), 96, 32)
+    results = []
+    for i in range(2):
+        left = grid[i].window[1]
+        one = result([square(10, 20, 5)], tile_size(grid))
+        empty = Runs.of_crops([(0, 0, np.zeros((0, 0), bool))], one.image_size)
+        box = torch.tensor([[x - left, 20.0, x - left, 30.0]])
+        results.append((grid[i], replace(one, boxes=box, pixels=empty)))
+    assert len(Instances.concatenate(list(join_tiles(grid, results)))) == num
+    if x == 96:
+        assert len(Instances.concatenate(list(join_tiles(grid, [results[0], (grid[1], results[1][1][:0])])))) == 0
 
 
 def test_nothing_and_a_picture_of_one_tile() -> None:
