@@ -15,6 +15,7 @@ import pytest
 import tifffile
 import torch
 
+from maskrcnn.data.reading import load_annotations
 from maskrcnn.structures.rle import encode_window
 from tests.coco_files import VAL_SCENES, write_coco
 from tests.tiny import tiny_settings
@@ -211,6 +212,31 @@ def test_slides_are_counted_to_the_last_object(load: Load, tmp_path: Path):
     true = slides.write_slide(tmp_path / "a.tif", (700, 1100), 2)
     image = tifffile.imread(tmp_path / "a.tif")
     assert cv2.connectedComponents(np.ascontiguousarray(image[..., 0]))[0] - 1 == true == 7 * 7 + 7 * 1
+
+
+def test_mosaics_hold_their_images_and_differences_are_told(
+    load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    mosaic = load("benchmarks.mosaic")
+    table = load_annotations(write_coco(tmp_path, "val", VAL_SCENES), tmp_path / "images")
+    placed, *_ = mosaic._layouts(table, [0, 1, 0, 1], (140, 150))
+    assert placed == [(0, 0, 0), (1, 0, 64), (0, 64, 0), (1, 64, 64)]
+    whole = mosaic._paint(table, placed, (140, 150))
+    assert all((whole[y : y + 64, x : x + 64] == table.load(i).image).all() for i, y, x in placed)
+    assert not whole[128:].any()
+    bands = [mosaic._paint(table, placed, (60, 150), top) for top in (0, 60, 120)]
+    assert (np.concatenate(bands)[:140] == whole).all()
+    monkeypatch.setattr(mosaic, "WHOLE_PX", (150, 200))
+    monkeypatch.setattr(mosaic, "TILE_PX", 96)
+    monkeypatch.setattr(mosaic, "MAX_ERROR", -1.0)
+    monkeypatch.setattr(mosaic, "MAX_SLIDE_ERROR", -1.0)
+    lines, problems = mosaic._whole_and_tiled(table)
+    assert "150 px seen whole, and in tiles of 96 px" in lines[0]
+    assert len(problems) == 1
+    row, problems = mosaic._slide(tmp_path / "val.json", tmp_path / "images", (150, 200))
+    assert len(row) == 8
+    assert row[0] == "200 x 150, 6 images"
+    assert "in the images alone" in problems[0]
 
 
 def test_seams_lose_and_double_nothing(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -14,6 +14,7 @@ import torch
 from benchmarks.chart import save_chart
 from benchmarks.folder import folder
 from benchmarks.measuring import measuring
+from benchmarks.mosaic import SLIDE_PX, mosaics
 from benchmarks.pasting import drawing, large_masks, masks
 from benchmarks.peers import CPU_ONLY, CUDA_ONLY, PEERS, with_kept
 from benchmarks.processes import use_threads
@@ -24,8 +25,8 @@ from benchmarks.slides import slides
 from benchmarks.table import machine, report
 from benchmarks.workloads import WORKLOADS
 
-TASKS = ("masks", "masks-large", "drawing", "measuring", "folder", "seams", "slides", "report")
-ON_REQUEST = ("seams", "slides", "report")
+TASKS = ("masks", "masks-large", "drawing", "measuring", "folder", "seams", "slides", "mosaic", "report")
+ON_REQUEST = ("seams", "slides", "mosaic", "report")
 """Not among the defaults: they need annotations, much time, or a browser."""
 TRIALS = ("tiny", "tiny-masks", "tiny-folder")
 """To see whether the tool works; not among the defaults."""
@@ -60,7 +61,16 @@ def main() -> int:
         help="run every peer twice: as it is, and in a process that keeps freed memory, as `maskrcnn infer` does",
     )
     add("--image", type=Path, help="image to use instead of the synthetic ones, resized for each workload")
-    add("--annotations", type=Path, metavar="FILE", help="annotations of the objects that seams lays out as a mosaic")
+    add("--annotations", type=Path, metavar="FILE", help="annotations of the objects and images of seams and mosaic")
+    add("--images", type=Path, metavar="DIR", help="the images that mosaic lays side by side")
+    add(
+        "--mosaic-size",
+        type=int,
+        nargs=2,
+        default=SLIDE_PX,
+        metavar=("HEIGHT", "WIDTH"),
+        help="of the slide of mosaic, px; more than 20 megapixels (default: 9000 12000)",
+    )
     add("--threads", type=int, default=2, help="CPU threads of each peer (default: %(default)s)")
     add("--rounds", type=int, default=3, help="timed passes of each peer, after one warm-up (default: %(default)s)")
     add("--device", default="cpu", help="cpu, cuda or cuda:N (default: %(default)s)")
@@ -73,6 +83,8 @@ def main() -> int:
         parser.error(f"--device {args.device}: this machine has no CUDA device")
     if "seams" in args.workloads and args.annotations is None:
         parser.error("--workloads seams: needs --annotations")
+    if "mosaic" in args.workloads and None in (args.annotations, args.images):
+        parser.error("--workloads mosaic: needs --annotations and --images")
     use_threads(args.threads)
     peers = args.peers or [
         peer for peer in PEERS if not peer.startswith(CPU_ONLY if args.device != "cpu" else CUDA_ONLY)
@@ -115,6 +127,8 @@ def _task(name: str, args: argparse.Namespace) -> tuple[list[str], list[str]]:
         return drawing(args.rounds, args.threads), []
     if name == "seams":
         return seams(args.annotations)
+    if name == "mosaic":
+        return mosaics(args.annotations, args.images, (args.mosaic_size[0], args.mosaic_size[1]))
     if name == "slides":
         return slides()
     if name == "report":
