@@ -15,6 +15,7 @@ from maskrcnn.evaluation.ground_truth import GroundTruth, ground_truth, read_ann
 from maskrcnn.evaluation.mask_matches import Tally, match_masks
 from maskrcnn.evaluation.object_errors import ObjectErrors, object_errors
 from maskrcnn.evaluation.panoptic_quality import PanopticQuality
+from maskrcnn.evaluation.score_calibration import score_reliability
 from maskrcnn.evaluation.scores import SCORE_THRESHOLDS, ThresholdSweep, image_mask_scores, score_set, sweep_thresholds
 from maskrcnn.report.intervals import CountIntervals, Coverage, coverage, spreads
 from maskrcnn.structures.instances import Instances
@@ -78,6 +79,7 @@ def evaluate(
         count_coverage=held,
         count_intervals=intervals,
         tuned_intervals=tuned_intervals,
+        score_reliability=score_reliability(matches),
         unknown_categories=_unknown_categories(table, truths, category_ids),
         seconds_per_image=seconds_per_image,
         panoptic=panoptic,
@@ -101,7 +103,15 @@ def threshold_note(evaluation: Evaluation, chosen_on: str, was: float) -> dict[s
             "count_mae": best.mae,
         },
         "count_intervals": evaluation.tuned_intervals.to_dict() | {"calibrated_on": chosen_on},
+        **calibration_note(evaluation, chosen_on),
     }
+
+
+def calibration_note(evaluation: Evaluation, calibrated_on: str) -> dict[str, Any]:
+    """What a card says of scores as chances; an entry without a value where too few were there to tell."""
+    calibration = evaluation.score_reliability.calibration
+    of_scores = calibration.to_dict() | {"calibrated_on": calibrated_on} if calibration is not None else None
+    return {"score_calibration": of_scores}  # in place of one that the weights had before
 
 
 def above(instances: Instances, score_threshold: float) -> Instances:

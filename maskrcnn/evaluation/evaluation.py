@@ -14,6 +14,7 @@ from maskrcnn.evaluation.average_precision import AveragePrecision
 from maskrcnn.evaluation.confusion import Confusion
 from maskrcnn.evaluation.panoptic_quality import PanopticQuality
 from maskrcnn.evaluation.panoptic_rows import HEADER, panoptic_rows
+from maskrcnn.evaluation.score_calibration import ScoreReliability, calibration_line
 from maskrcnn.evaluation.scores import CountError, SetScore
 from maskrcnn.report.intervals import CountIntervals, Coverage
 from maskrcnn.report.text import NO_VALUE, grid, shorten
@@ -71,6 +72,8 @@ class Evaluation:
     """Calibrated on these images, for counts at `score_threshold`."""
     tuned_intervals: CountIntervals
     """The same at the score threshold that counts best."""
+    score_reliability: ScoreReliability
+    """How far scores, of every height, can be taken for chances."""
     unknown_categories: tuple[str, ...]
     """Annotated categories that the model has no class for; their objects were left out."""
     seconds_per_image: float | None
@@ -116,7 +119,8 @@ class Evaluation:
             parts.append(_class_table(self))
         if self.panoptic is not None:
             parts.append(_panoptic_table(self.panoptic))
-        parts += [_error_lines(self), _advice_lines(self), _worst_lines(self, num_worst)]
+        worth = "\n".join(textwrap.wrap(calibration_line(self.score_reliability), WIDTH))
+        parts += [_error_lines(self), _advice_lines(self), worth, _worst_lines(self, num_worst)]
         return "\n\n".join(part for part in parts if part)
 
 

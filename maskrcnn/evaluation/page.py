@@ -17,6 +17,7 @@ from maskrcnn.evaluation.object_errors import object_errors
 from maskrcnn.evaluation.panoptic_quality import PanopticQuality
 from maskrcnn.evaluation.panoptic_rows import HEADER, panoptic_rows
 from maskrcnn.evaluation.precision_recall import plot_precision_recall
+from maskrcnn.evaluation.score_calibration import calibration_line, plot_reliability
 from maskrcnn.files import atomic_path
 from maskrcnn.report.html import page, paragraph, picture, plot, table
 from maskrcnn.report.text import shorten
@@ -41,6 +42,7 @@ def evaluation_page(evaluation: Evaluation, title: str, pictures: Sequence[tuple
         ("Average precision", _precision_section(evaluation)),
         ("Errors", _error_section(evaluation)),
         ("Counts", _count_section(evaluation)),
+        ("Scores", _score_section(evaluation)),
     ]
     if evaluation.panoptic is not None:
         sections.insert(0, ("Panoptic quality", _panoptic_section(evaluation.panoptic)))
@@ -183,6 +185,17 @@ def _counts_to_plot(evaluation: Evaluation) -> tuple[dict[str, tuple[np.ndarray,
     true, predicted = true.sum(axis=1), predicted.sum(axis=1)
     by_group = {name: (true[group_of == name], predicted[group_of == name]) for name in sorted(set(group_of.tolist()))}
     return by_group, "Each point is an image."
+
+
+def _score_section(evaluation: Evaluation) -> str:
+    caption = (
+        "The share of detections that find an object, mask IoU above 0.5, by their score; the points are at the mean "
+        "score of each bin, on the line where scores are chances; above, the numbers of detections. The title has the "
+        "expected calibration error; that of calibrated scores is, here, of the images that they were fitted on."
+    )
+    line = calibration_line(evaluation.score_reliability)
+    text = f"{line[0].upper()}{line[1:]}. Thresholds are about the scores as they are."
+    return "\n".join([paragraph(text), plot(plot_reliability(evaluation.score_reliability), caption)])
 
 
 def _group_section(evaluation: Evaluation) -> str:

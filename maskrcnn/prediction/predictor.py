@@ -21,6 +21,7 @@ from maskrcnn.prediction.execution import Device, choose_execution, keep_freed_m
 from maskrcnn.prediction.given_boxes import Boxes, Labels, checked_boxes, checked_labels, masks_in_boxes
 from maskrcnn.prediction.scenes import Scenes, scenes_of
 from maskrcnn.prediction.tiling import MIN_TILE_PX, KeptTiles, TileSize, Tiling, choose_tiling, find_in_tiles, unasked
+from maskrcnn.report.calibration import ScoreCalibration
 from maskrcnn.report.intervals import CountIntervals
 from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.instances import Instances
@@ -40,7 +41,9 @@ class Predictor:
     What it was made of is in `settings` (as in the weights, but for what the arguments change), `class_names`, `card`
     (what the weights say about themselves), `description` (the same in words), `path` (their file), `execution`,
     `device` and `precision`; `model` is the network. `count_intervals` says how sure its counts are; None where the
-    weights do not know it, or an argument makes it count in another way. One predictor is for one thread at a time.
+    weights do not know it, or an argument makes it count in another way. `score_calibration` turns scores into chances,
+    `predictor.score_calibration.calibrated(instances.scores)`; None where the weights do not know it. One predictor is
+    for one thread at a time.
 
     Args:
         weights: a shipped name such as "nuclei", a name of the zoo such as "coco", a checkpoint of ours or of
@@ -121,6 +124,7 @@ class Predictor:
         self.settings = checkpoint.settings.model_copy(update=update)
         self.card, self.path = checkpoint.card, checkpoint.path
         self.count_intervals: CountIntervals | None = _count_intervals(checkpoint, self.settings)
+        self.score_calibration: ScoreCalibration | None = _score_calibration(checkpoint, self.settings)
         self.description = describe_weights(checkpoint)
         self.class_names = self.settings.class_names
         self.execution = choose_execution(device, precision)
@@ -352,6 +356,15 @@ def _count_intervals(checkpoint: Checkpoint, settings: ModelSettings) -> CountIn
     intervals = CountIntervals.from_dict(stored)
     is_own = intervals.class_names == settings.class_names
     return intervals if is_own and intervals.score_threshold == settings.detection.score_threshold else None
+
+
+def _score_calibration(checkpoint: Checkpoint, settings: ModelSettings) -> ScoreCalibration | None:
+    """What the weights know of their scores as chances, which holds at every score threshold."""
+    stored = checkpoint.card.get("score_calibration")
+    own = checkpoint.settings
+    if stored is None or settings.model_copy(update={"detection": own.detection}) != own:
+        return None
+    return ScoreCalibration.from_dict(stored)
 
 
 def describe_weights(checkpoint: Checkpoint) -> str:

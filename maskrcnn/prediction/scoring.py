@@ -18,7 +18,7 @@ from maskrcnn.config import ModelSettings
 from maskrcnn.data.annotations import Annotations
 from maskrcnn.data.pages import Planes
 from maskrcnn.data.reading import load_annotations
-from maskrcnn.evaluation.evaluate import best_threshold, threshold_note
+from maskrcnn.evaluation.evaluate import best_threshold, calibration_note, threshold_note
 from maskrcnn.evaluation.evaluate import evaluate as judge
 from maskrcnn.evaluation.evaluation import Evaluation
 from maskrcnn.evaluation.page import write_evaluation
@@ -201,7 +201,10 @@ def write_tuned_weights(
         note = threshold_note(evaluation, chosen_on, checkpoint.settings.detection.score_threshold)
     else:
         threshold = score_threshold
-        note = {"count_intervals": evaluation.count_intervals.to_dict() | {"calibrated_on": chosen_on}}
+        note = {
+            "count_intervals": evaluation.count_intervals.to_dict() | {"calibrated_on": chosen_on},
+            **calibration_note(evaluation, chosen_on),
+        }
     write_with_score_threshold(target, source, checkpoint, settings, threshold, note)
     return threshold
 

@@ -96,6 +96,7 @@ def test_a_threshold_that_is_given_stays_and_the_copy_knows_its_count_errors(
     card = load_checkpoint("known.safetensors").card
     assert card["count_intervals"]["score_threshold"] == 0.3
     assert card["count_intervals"]["calibrated_on"] == "val.json"
+    assert card["score_calibration"] is None  # of three objects nothing can be told
     assert len(card["count_intervals"]["errors"][-1]) == len(json.loads((coco / "val.json").read_text())["images"])
     assert "score_threshold" not in card, "nothing was chosen"
 

@@ -33,7 +33,7 @@ def test_a_page_shows_the_figures(tmp_path: Path, num_classes: int) -> None:
     ):
         assert words in page
     assert "http" not in page
-    assert page.count("<img") == 3  # precision and recall, counts, the picture
+    assert page.count("<img") == 4  # precision and recall, counts, scores, the picture
     assert set(re.findall(r'(?:src|href)="([^,"]+)', page)) <= {"data:image/png;base64", "data:image/jpeg;base64"}
     assert ("of the doubles have another class" in page) == (num_classes > 1)
     if num_classes == 3:
