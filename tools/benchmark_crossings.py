@@ -41,7 +41,7 @@ def _of_supervision(num: int, seed: int, side: int, is_centre: bool) -> dict[str
     for kind, line, frames, truth in films_of_ways(num, seed, side):
         start, end = (sv.Point(float(x), float(y)) for x, y in line)
         anchors = {"triggering_anchors": [sv.Position.CENTER]} if is_centre else {}
-        zone, counted = sv.LineZone(start, end, **anchors), np.zeros_like(truth)
+        zone, counted = sv.LineZone(start, end, **anchors), np.zeros_like(truth)  # pyright: ignore[reportArgumentType]
         for instances in frames:
             crossed_in, crossed_out = zone.trigger(_detections(sv, instances))
             counted[:, 0] += crossed_in

@@ -30,7 +30,7 @@ from maskrcnn.untrusted.names import printable
 
 ONLY_FILMS = ("every", "start", "end", "seconds", "frames", "fps", "live", "line", "zone")
 """Options that mean nothing to images."""
-ONLY_IMAGES = ("export", "region", "histograms")
+ONLY_IMAGES = ("export", "region", "histograms", "boxes", "steps")
 """Options that mean nothing to films."""
 
 

@@ -38,9 +38,8 @@ from maskrcnn.prediction.job_predictor import JobPredictor, finds_classes
 from maskrcnn.prediction.job_results import HISTOGRAMS, JobSummary, describe_shares
 from maskrcnn.prediction.method_predictor import MethodPredictor
 from maskrcnn.prediction.method_steps import write_steps
-from maskrcnn.prediction.predictor import COUNTING_SCORE
+from maskrcnn.prediction.predictor import COUNTING_SCORE, Predictor
 from maskrcnn.prediction.scene_files import SCENE_ENDING
-from maskrcnn.prediction.semantic_predictor import SemanticPredictor
 from maskrcnn.report.count import add_counts
 from maskrcnn.report.export.coco_panoptic import PANOPTIC_ENDING
 from maskrcnn.report.intervals import LEVEL
@@ -227,10 +226,8 @@ def _follow(args: argparse.Namespace, films: Sequence[FilmLike], fail: Callable[
         if world_size() > 1:
             raise ValueError("a film is followed by one process; run without torchrun, a film each")
         predictor = _load(args)
-        if isinstance(predictor, SemanticPredictor):
-            raise ValueError(
-                f"{args.weights} gives a class for every pixel, so there are no objects to follow in a film"
-            )
+        if not isinstance(predictor, Predictor | MethodPredictor):
+            raise ValueError(f"{predictor.description}: this finds no objects of its own, so there are none to follow")
         try:
             return infer_films(predictor, films, args.out, settings, _say, fail)
         except FileExistsError as error:

@@ -58,6 +58,7 @@ def test_a_sequence_is_one_film(tool: Tool, tmp_path: Path):
         (["film.avi", "picture.png"], "picture.png: films and images are done by commands of their own"),
         (["picture.png", "--line", "a:0,0,1,1"], "--line: only for films"),
         (["film.avi", "--export", "coco"], "--export: only for images"),
+        (["film.avi", "--boxes", "boxes.json"], "--boxes: only for images"),
         (["film.avi", "--line", "a:0,0,1"], "--line a:0,0,1: expected NAME:X0,Y0,X1,Y1"),
         (["film.avi", "--line", "0,0,1,1"], "--line: expected NAME:X0,Y0,X1,Y1, got 0,0,1,1"),
         (["film.avi", "--line", "a:0,900,9,900"], "line a: 0,900 to 9,900 lies outside of the picture of 128 x 96 px"),
