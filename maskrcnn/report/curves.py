@@ -33,7 +33,12 @@ WIDTH_IN, PANEL_IN, DPI = 12.0, 2.6, 100
 Curve = tuple[np.ndarray, np.ndarray]  # steps ascending, values; both float64 (n,)
 
 
-def plot_curves(csv_path: str | Path, png_path: str | Path, metrics_csv_path: str | Path | None = None) -> None:
+def plot_curves(
+    csv_path: str | Path,
+    png_path: str | Path,
+    metrics_csv_path: str | Path | None = None,
+    steps_per_epoch: float | None = None,
+) -> None:
     """Writes the picture of `draw_curves`, 1200 px wide, which appears whole or not at all.
 
     Both files have a column `step`. `csv_path` has a row for each step, with its losses and `RATES`;
@@ -46,7 +51,7 @@ def plot_curves(csv_path: str | Path, png_path: str | Path, metrics_csv_path: st
     """
     train = _read_curves(csv_path)
     metrics = _read_curves(metrics_csv_path) if metrics_csv_path and Path(metrics_csv_path).is_file() else {}
-    figure = draw_curves(train, metrics)
+    figure = draw_curves(train, metrics, steps_per_epoch)
     FigureCanvasAgg(figure)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=DPI)
@@ -54,7 +59,9 @@ def plot_curves(csv_path: str | Path, png_path: str | Path, metrics_csv_path: st
         temporary.write_bytes(picture.getvalue())
 
 
-def draw_curves(train: Mapping[str, Curve], metrics: Mapping[str, Curve]) -> Figure:
+def draw_curves(
+    train: Mapping[str, Curve], metrics: Mapping[str, Curve], steps_per_epoch: float | None = None
+) -> Figure:
     """Panels of the curves, by name of their column; one without any is left out, but for that of the losses.
 
     - losses: each in a colour of its own, the smoothed line of training and the dots of val beside one another, on a
@@ -62,6 +69,8 @@ def draw_curves(train: Mapping[str, Curve], metrics: Mapping[str, Curve]) -> Fig
     - scores, in 0..1: all metrics that are neither a loss (`VAL`) nor an error (`ERROR_WORDS`);
     - errors of the counts: in objects on the left, in per cent of the total on the right;
     - rate: the learning rate on the left, the seconds of a step on the right.
+
+    Where `steps_per_epoch` is given, the axis says how long an epoch is.
     """
     losses = {name: curve for name, curve in train.items() if name not in RATES}
     val = {_loss_name(name): curve for name, curve in metrics.items() if name.startswith(VAL)}
@@ -85,7 +94,7 @@ def draw_curves(train: Mapping[str, Curve], metrics: Mapping[str, Curve]) -> Fig
     for name, axes in panels.items():
         axes.set_title(name, loc="left", fontweight="bold")
         axes.grid(alpha=0.3)
-    rows[-1].set_xlabel("step")
+    rows[-1].set_xlabel("step" + (f" (an epoch is {steps_per_epoch:.3g})" if steps_per_epoch else ""))
     return figure
 
 

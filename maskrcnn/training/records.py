@@ -20,11 +20,13 @@ log = logging.getLogger("maskrcnn")
 class RunRecords:
     """Configuration, losses, metrics, TensorBoard, curves and the progress bar of one run."""
 
-    def __init__(self, out: Path, config: Config, step: int, loss_names: Sequence[str]) -> None:
+    def __init__(
+        self, out: Path, config: Config, step: int, loss_names: Sequence[str], steps_per_epoch: float | None = None
+    ) -> None:
         """`loss_names` are the model's."""
         out.mkdir(parents=True, exist_ok=True)
         write_config(config, out / "config.yaml")
-        self.out = out
+        self.out, self.steps_per_epoch = out, steps_per_epoch
         self.losses, self.metrics = (
             LossRecord(out / "losses.csv", step, loss_names),
             MetricRecord(out / "metrics.csv", step),
@@ -52,7 +54,7 @@ class RunRecords:
         if self.bar.disable:
             log.info(line)
         self.losses.flush()
-        plot_curves(self.losses.path, self.out / "curves.png", self.metrics.path)
+        plot_curves(self.losses.path, self.out / "curves.png", self.metrics.path, self.steps_per_epoch)
 
     def close(self) -> None:
         """Also after an error: a loss that is not finite is understood by the steps before it."""

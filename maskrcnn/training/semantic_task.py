@@ -47,7 +47,7 @@ class SemanticTask:
         self.validation = None
         if val is not None:
             data = PixelClasses(val, self.settings.class_names)
-            self.validation = SemanticValidation(data, self.config, out)
+            self.validation = SemanticValidation(data, self.config, out, self.train_data)
 
     @property
     def settings(self) -> SemanticSettings:

@@ -19,12 +19,16 @@ from maskrcnn.structures.semantic_map import SemanticMap
 from maskrcnn.training.task import Judgement
 from maskrcnn.training.validation import NUM_PICTURES, NUM_WORST, validation_losses
 
+NUM_OF_TRAIN = 20
+"""Images of train, evenly over it, that are judged beside val: how much better it is on what it learns from."""
+
 
 class SemanticValidation:
     """A val set and what a run does with it."""
 
-    def __init__(self, data: PixelClasses, config: Config, out: Path) -> None:
+    def __init__(self, data: PixelClasses, config: Config, out: Path, train: PixelClasses) -> None:
         self.data, self.config, self.out = data, config, out
+        self.train = train.some(NUM_OF_TRAIN)
 
     @property
     def num_images(self) -> int:
@@ -41,7 +45,12 @@ class SemanticValidation:
 
         losses = validation_losses(model, self.data, settings.precision) if settings.val_loss else {}
         evaluation = judge_maps(predict, self.data)
-        summary = gather(evaluation.summary() if evaluation is not None else None)[0] | losses
+        of_train = judge_maps(predict, self.train)
+        summary = evaluation.summary() if evaluation is not None else {}
+        if of_train is not None:
+            known = of_train.summary()
+            summary |= {f"train_{name}": known[name] for name in ("mean_iou", "mean_dice")}
+        summary = gather(summary)[0] | losses
         return Judgement(summary, evaluation, predict, semantic_line(summary))
 
     def draw(self, judged: Judgement, step: int) -> None:

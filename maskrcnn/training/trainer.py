@@ -112,7 +112,9 @@ class Trainer:
                 settings.steps,
             )
         batches = self._batches(self.progress.step, last_step - self.progress.step, settings.workers)
-        records = RunRecords(self.out, self.config, self.progress.step, self.model.loss_names) if is_first() else None
+        epoch = len(self.task.train_data) / settings.batch_size
+        names = self.model.loss_names
+        records = RunRecords(self.out, self.config, self.progress.step, names, epoch) if is_first() else None
         evaluation = None
         self.model.train()
         first_save = time.monotonic() + FIRST_CHECKPOINT_S

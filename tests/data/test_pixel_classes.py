@@ -54,6 +54,16 @@ def test_a_scene_has_its_things_and_stuff_and_the_rest_is_void(tmp_path: Path):
     assert np.array_equal(data.load(0).image, make_scene(0)[0])
 
 
+def test_some_of_the_pictures_are_spread_over_all(tmp_path: Path):
+    file, _ = write_set(tmp_path, 5)
+    data = PixelClasses(load_annotations(file))
+    some = data.some(3)
+    assert some.file_names == ("0.png", "2.png", "4.png")
+    assert some.class_names == data.class_names
+    assert np.array_equal(some.class_map(1), data.class_map(2))
+    assert len(data.some(9)) == 5
+
+
 def test_val_gets_the_classes_of_train_and_none_that_train_lacks():
     table = annotations_from_coco(objects((5, box(1, 1, 3, 3), 0)), Path(), "test")
     data = PixelClasses(table, ("dog", "bird", "cat", "background"))

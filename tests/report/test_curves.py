@@ -147,3 +147,5 @@ def test_the_smoothed_line_is_that_of_training(tmp_path: Path) -> None:
 def test_only_panels_with_content(tmp_path: Path) -> None:
     assert list(panels_of(tmp_path, "step,val_loss\n10,2\n")) == ["losses", "rate"]
     assert len(draw_curves({}, {}).axes) == 1, "a run that has done nothing has an empty chart"
+    assert draw_curves({}, {}).axes[-1].get_xlabel() == "step"
+    assert draw_curves({}, {}, 46.04).axes[-1].get_xlabel() == "step (an epoch is 46)"
