@@ -172,9 +172,23 @@ def checksum_of(tensors: Mapping[str, Tensor], text: str) -> str:
 
 
 def is_own_checkpoint(path: str | Path) -> bool:
-    """Whether the file is one that `save_checkpoint` wrote, by its content."""
+    """Whether the file is one that `save_checkpoint` or `save_semantic_weights` wrote, by its content."""
+    return _told(path) is not None
+
+
+def is_semantic(path: str | Path) -> bool:
+    """Whether it is one that `save_semantic_weights` wrote; of the file only its head is read."""
+    told = _told(path)
+    try:
+        return told is not None and SEMANTIC_KEY in json.loads(told)
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+def _told(path: str | Path) -> str | None:
+    """What our key of the metadata holds; None where there is none."""
     try:
         with safe_open(path, framework="pt") as file:
-            return METADATA_KEY in (file.metadata() or {})
+            return (file.metadata() or {}).get(METADATA_KEY)
     except (SafetensorError, OSError):
-        return False
+        return None

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskrcnn.checkpoints.checkpoint import SEMANTIC_KEY, is_own_checkpoint, read_own, write_own
+from maskrcnn.checkpoints.checkpoint import SEMANTIC_KEY, is_own_checkpoint, is_semantic, read_own, write_own
 from maskrcnn.checkpoints.manifest import find
 from maskrcnn.checkpoints.reading import read_source
 from maskrcnn.checkpoints.semantic_building import build_semantic
@@ -75,17 +75,15 @@ def save_semantic_weights(
     write_own(path, kept, {SEMANTIC_KEY: settings.model_dump(mode="json"), "card": dict(card)})
 
 
-def load_own(path: str | Path) -> SemanticCheckpoint | None:
-    """What `save_semantic_weights` wrote; None for a file of this package that holds a Mask R-CNN.
+def load_own(path: str | Path) -> SemanticCheckpoint:
+    """What `save_semantic_weights` wrote.
 
     Raises:
-        ValueError: a damaged file, or settings that no network has.
+        ValueError: a file of another kind, a damaged one, or settings that no network has.
     """
     content, tensors = read_own(path)
-    if SEMANTIC_KEY not in content:
-        return None
     card = content.get("card")
-    if not isinstance(content[SEMANTIC_KEY], dict) or not isinstance(card, dict):
+    if not isinstance(content.get(SEMANTIC_KEY), dict) or not isinstance(card, dict):
         raise ValueError(f"{path}: a safetensors file without maskrcnn's settings in its metadata")
     settings = validate(SemanticSettings, content[SEMANTIC_KEY], f"{path}: settings")
     checkpoint = SemanticCheckpoint(settings, tensors, describe_network(settings), card)
@@ -127,10 +125,10 @@ def load_semantic(name: str | Path | None, class_names: tuple[str, ...] | None =
         return None
     path = weights_path(name)
     if is_own_checkpoint(path):
+        if not is_semantic(path):
+            return None
         own = load_own(path)
-        if own is None or class_names is None:
-            return own
-        return replace(own, settings=_renamed(own.settings, class_names))
+        return own if class_names is None else replace(own, settings=_renamed(own.settings, class_names))
     source = read_source(path)
     try:
         network = name_of(source.tensors)

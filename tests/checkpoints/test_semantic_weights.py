@@ -7,8 +7,10 @@ import torch
 
 from maskrcnn.checkpoints import semantic_weights
 from maskrcnn.checkpoints.manifest import Entry
-from maskrcnn.checkpoints.semantic_weights import SemanticCheckpoint, load_semantic
+from maskrcnn.checkpoints.semantic_building import build_semantic
+from maskrcnn.checkpoints.semantic_weights import SemanticCheckpoint, load_semantic, save_semantic_weights
 from maskrcnn.checkpoints.weights import load_weights
+from maskrcnn.config import SemanticSettings, validate
 from maskrcnn.semantic.torchvision_networks import VOC_CLASSES, build_torchvision
 
 NAME = "lraspp_mobilenet_v3_large"
@@ -95,3 +97,33 @@ def test_damage_and_misfits_are_said(file: Path, state: dict[str, torch.Tensor],
     with pytest.raises(ValueError, match=rf"broken\.pth: the weights do not fit {NAME}\n(?s:.*)missing"):
         load_semantic(broken)
     assert semantic_weights.AUXILIARY == "aux_classifier."
+
+
+def test_own_files_are_known_by_their_content_and_checked(tmp_path: Path):
+    settings = validate(SemanticSettings, {"network": {"channels": 2, "levels": 2}, "class_names": ("a", "b")}, "test")
+    tensors = build_semantic(settings).body.state_dict()
+    path = tmp_path / "unet.safetensors"
+    save_semantic_weights(path, {**tensors, "aux_classifier.0.weight": torch.zeros(1)}, settings, {"made": "here"})
+    found = load_semantic(path)
+    assert found is not None
+    assert (found.settings, found.card, found.sentence) == (
+        settings,
+        {"made": "here"},
+        "U-Net, 2 levels from 2 channels, 2 classes",
+    )
+    assert all(torch.equal(found.tensors[name], tensor) for name, tensor in tensors.items())
+    assert found.tensors.keys() == tensors.keys()
+    named = load_semantic(path, ("c", "d"))
+    assert named is not None
+    assert named.class_names == ("c", "d")
+    with pytest.raises(ValueError, match=r"unet\.safetensors: a semantic network, which gives a class for every pixel"):
+        load_weights(path)
+    save_semantic_weights(path, {n: t for n, t in tensors.items() if n != "logits.bias"}, settings, {})
+    with pytest.raises(ValueError, match=r"do not fit their settings\n(?s:.*)missing: logits.bias"):
+        load_semantic(path)
+    save_semantic_weights(path, tensors, settings, {})
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="damaged"):
+        load_semantic(path)
