@@ -84,9 +84,14 @@ def _in_json(body: bytes) -> tuple[str, bytes]:
 
 
 async def _counted(request: "Request", seat: Seat) -> AsyncIterator[bytes]:
-    async for part in request.stream():
-        seat.take(len(part))
-        yield part
+    from starlette.requests import ClientDisconnect
+
+    try:
+        async for part in request.stream():
+            seat.take(len(part))
+            yield part
+    except ClientDisconnect:
+        raise RefusedError(400, "the connection was closed before the picture was there") from None
 
 
 def decoded(data: bytes, limits: Limits, looks_for: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:

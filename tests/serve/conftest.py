@@ -1,8 +1,10 @@
 """A predictor that finds something everywhere, and a client of a server that has it."""
 
 import io
+import socket
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,21 @@ def png(image: np.ndarray = PICTURE) -> bytes:
 def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     """Random weights."""
     return Predictor(write_checkpoint(Path(tmp_path_factory.mktemp("weights")) / "tiny.safetensors"), device="cpu")
+
+
+@contextmanager
+def running(app: Any) -> Iterator[int]:
+    """A server on a free port of this machine, which it gives."""
+    uvicorn = pytest.importorskip("uvicorn")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(30)
 
 
 Connect = Callable[..., Any]

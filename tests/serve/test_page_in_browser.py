@@ -5,9 +5,7 @@ Needs the extras `web` and `browser`, and a Chromium of the system.
 
 import json
 import os
-import socket
 import sys
-import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.export.formats import FORMATS
 from maskrcnn.serve.project import Project
 from tests.coco_files import SMALL
-from tests.serve.conftest import PICTURE, png
+from tests.serve.conftest import PICTURE, png, running
 from tests.tiny import tiny_settings
 
 pytestmark = pytest.mark.extra
@@ -65,19 +63,13 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 @pytest.fixture
 def served(tmp_path: Path, predictor: Predictor) -> Iterator[Served]:
     pytest.importorskip("fastapi")
-    uvicorn = pytest.importorskip("uvicorn")
     from maskrcnn.serve.app import build_app
 
     folder = tmp_path / "data"
     project = Project(folder, predictor.class_names, predictor.category_ids, 0.2, "tiny weights")
     app = build_app(predictor, project=project, train_commands=told)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        yield Served(f"http://127.0.0.1:{listening.getsockname()[1]}", folder, predictor)
-        server.should_exit = True
-        thread.join(30)
+    with running(app) as port:
+        yield Served(f"http://127.0.0.1:{port}", folder, predictor)
 
 
 @dataclass(frozen=True)
@@ -334,6 +326,17 @@ def test_what_cannot_be_done_is_said(page: Any):
     from playwright.sync_api import expect
 
     expect(page.locator("#alert")).to_have_text("choose the one object to cut first")
+
+
+def test_a_new_object_needs_a_class(page: Any, served: Served):
+    from playwright.sync_api import expect
+
+    drop(page)
+    page.locator("#objects tbody tr").first.wait_for()
+    page.locator("#canvas").focus()
+    outline(page, *SQUARE)
+    expect(page.locator("#alert")).to_contain_text("choose the class")
+    assert raw(served).done == []
 
 
 def test_bad_files_beside_good_ones(page: Any):

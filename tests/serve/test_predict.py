@@ -3,7 +3,10 @@
 import base64
 import io
 import json
+import socket
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 import numpy as np
@@ -13,8 +16,9 @@ from PIL import Image
 import maskrcnn
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.report.export.coco import coco_dict
+from maskrcnn.serve.app import build_app
 from maskrcnn.serve.limits import Limits
-from tests.serve.conftest import PICTURE, Connect, png
+from tests.serve.conftest import PICTURE, Connect, png, running
 
 pytestmark = pytest.mark.extra
 
@@ -177,6 +181,38 @@ def test_an_answer_that_takes_too_long_is_given_up(connect: Connect):
     assert answer.json()["detail"] == "the picture was not done within 0.05 s"
     assert server.engine.call(lambda _: 1).result(30) == 1
     assert server.engine.num_pictures == 0  # it was cancelled before its turn
+
+
+def test_a_body_that_does_not_arrive_is_given_up(predictor: Predictor):
+    pytest.importorskip("fastapi")
+    app = build_app(predictor, limits=Limits(body_timeout_s=0.1))
+    head = "POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"
+    with running(app) as port, socket.create_connection(("127.0.0.1", port), 30) as connection:
+        connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode())
+        answer = connection.recv(10_000).decode()
+        assert answer.startswith("HTTP/1.1 408")
+        assert "the picture did not arrive within 0.1 s" in answer + connection.recv(10_000).decode()
+        assert app.state.server.room.num == 0
+
+
+def test_a_client_that_goes_away_leaves_its_place(predictor: Predictor, caplog: pytest.LogCaptureFixture):
+    pytest.importorskip("fastapi")
+    app = build_app(predictor, limits=Limits(max_waiting=1))
+    head = "POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"
+    with running(app) as port:
+        with socket.create_connection(("127.0.0.1", port), 30) as connection:
+            connection.sendall(f"{head}Content-Type: application/json\r\n\r\n[1".encode())
+            wait_until(lambda: app.state.server.room.num == 1)
+        wait_until(lambda: app.state.server.room.num == 0)
+    assert caplog.text == ""  # it is no mistake of the server
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    for _ in range(3000):
+        if is_so():
+            return
+        time.sleep(0.01)  # until the server has seen it
+    raise AssertionError("it did not come about")
 
 
 def test_a_mistake_of_the_server_is_one_sentence(connect: Connect, caplog: pytest.LogCaptureFixture):

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,36 @@ def test_a_kill_at_any_byte_loses_at_most_the_last_change(project: Project, tmp_
     for end in range(starts[1], len(whole) + 1, 37):
         (copy / "journal" / "000001.jsonl").write_bytes(whole[:end])
         assert state(opened(copy)) == states[whole[:end].count(b"\n") - 2]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from maskrcnn.serve.corrections import Brush, outcome
+from maskrcnn.serve.project import Project
+project = Project(Path(sys.argv[1]), sys.argv[2:], (3, 7), 0.5, "test")
+for i in range(100_000):
+    stroke = Brush(what="brush", points=[(i % 80, i % 64)], radius=3)
+    before, after = outcome(stroke, project.pictures["000001"], project.class_names, None)
+    project.edit("000001", "brush", before, after, "Anna")
+    project.save()
+    print(i + 1, flush=True)
+"""
+
+
+def test_a_process_that_is_killed_loses_at_most_its_last_change(project: Project):
+    command = [sys.executable, "-c", KILLED, str(project.folder), *NAMES]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        assert process.stdout is not None
+        while int(process.stdout.readline()) < 20:
+            pass
+        process.kill()
+        told = [20, *map(int, process.stdout.read().split())]
+    again = opened(project.folder)
+    assert len(again.pictures["000001"].done) - told[-1] in (0, 1)
+    again.save()
+    data = json.loads((project.folder / "annotations.json").read_text())
+    assert len(data["annotations"]) == 2 + len(again.pictures["000001"].done)
 
 
 def test_undoing_all_gives_what_was_found_and_redoing_all_what_was_corrected(project: Project):

@@ -235,6 +235,11 @@ function hover(one, event) {
 function correct(what, fields) {
   if (!picture) return;
   const label = byId("label").value;
+  const isNew = what === "add-polygon" || (what === "brush" && fields.number === null);
+  if (isNew && label === "") {
+    alertOf("choose the class of the new object first: in the list, or by its number key");
+    return;
+  }
   const needs = what === "add-polygon" || what === "brush" || what === "relabel";
   const labelled = needs ? { label: Number(label) } : what === "add-box" && label !== "" ? { label: Number(label) } : {};
   ask(`/api/pictures/${picture.id}/edits`, { what, ...labelled, ...fields });
