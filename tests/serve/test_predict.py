@@ -102,6 +102,13 @@ def test_a_bad_picture_is_refused_in_one_sentence(connect: Connect, data: bytes,
     assert client.post("/predict", files=form(png())).status_code == 200
 
 
+def test_a_length_that_is_claimed_is_enough_to_refuse(connect: Connect):
+    kind = {"content-type": "multipart/form-data; boundary=x", "content-length": "20001"}
+    answer = connect(limits=Limits(max_bytes=20_000)).post("/predict", content=b"--x", headers=kind)
+    assert answer.status_code == 413
+    assert answer.json()["detail"] == "the request has 20,001 bytes, more than the 20,000 allowed"
+
+
 def test_bytes_are_counted_where_no_length_is_claimed(connect: Connect):
     client = connect(limits=Limits(max_bytes=20_000))
     sent: list[int] = []

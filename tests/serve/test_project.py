@@ -13,6 +13,7 @@ import torch
 from pycocotools.coco import COCO
 
 from maskrcnn.data.formats.recognise import read_dataset
+from maskrcnn.data.pictures.limits import ImageError
 from maskrcnn.serve.corrections import AddPolygon, Brush, Merge, Relabel, Remove, Split, outcome
 from maskrcnn.serve.engine import Found
 from maskrcnn.serve.project import Project
@@ -289,6 +290,38 @@ def test_a_link_among_the_pictures_is_not_written_through(tmp_path: Path):
     (one,) = project.add("a.png", png(), 1)
     assert one.file_name == "a_2.png"
     assert (tmp_path / "secret").read_text() == "mine"
+
+
+def test_a_link_is_not_kept_as_a_picture_and_not_read(tmp_path: Path):
+    project = opened(tmp_path / "data")
+    (tmp_path / "outside.png").write_bytes(png())
+    (project.folder / "images" / "a.png").symlink_to(tmp_path / "outside.png")
+    (one,) = project.add("a.png", png(), 1)
+    assert one.file_name == "a_2.png"
+    path = project.folder / "images" / one.file_name
+    path.unlink()
+    path.symlink_to(tmp_path / "outside.png")
+    with pytest.raises(ImageError, match="a link in place of the picture"):
+        project.read(one.id)
+
+
+def test_what_cannot_be_written_is_not_done(project: Project, monkeypatch: pytest.MonkeyPatch):
+    before = state(project)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("maskrcnn.serve.project.append", full)
+    with pytest.raises(OSError, match="No space left"):
+        correct(project, "000001", STEPS[0])
+    assert state(project) == before == state(opened(project.folder))
+
+
+def test_a_new_change_after_undoing_leaves_nothing_to_redo(project: Project):
+    correct(project, "000001", STEPS[0])
+    project.note("000001", {"what": "undo", "by": "", "at": ""})
+    correct(project, "000001", STEPS[1])
+    assert project.pictures["000001"].undone == []
 
 
 def test_a_journal_does_not_lead_out_of_the_folder(project: Project):

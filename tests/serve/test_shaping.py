@@ -102,3 +102,15 @@ def test_a_line_that_does_not_cut(points: list[list[float]]):
     bitmap[2:10, 3:13] = True
     with pytest.raises(ValueError, match="does not cut"):
         cut(encode(bitmap), np.array(points, float))
+
+
+def test_crumbs_beside_the_cut_are_no_pieces():
+    bitmap = np.zeros((40, 40), bool)
+    bitmap[5:35, 5:35] = True
+    bitmap[4, 20] = True  # beyond it, across the cut along the upper edge, a single pixel
+    pieces = [
+        decode(piece) for piece in cut(encode(bitmap), np.array([[20.5, 40], [20.5, 12], [20.5, 5.5], [18, 5.5]]))
+    ]
+    assert len(pieces) == 2
+    assert min(piece.sum() for piece in pieces) > 300
+    np.testing.assert_array_equal(pieces[0] ^ pieces[1], bitmap)
