@@ -78,7 +78,7 @@ def draw_tracks(
         draw_mask(canvas, x0, y0, bitmap, track_color(track), thickness)
     for track, places in (trails or {}).items():
         if len(places) > 1:
-            points = np.rint(8 * places).astype(np.int32)  # in eighths of a pixel
+            points = np.rint(8 * places - 4).astype(np.int32)  # in eighths of a pixel, whose middle is 0 to OpenCV
             cv2.polylines(canvas, [points], False, track_color(track), thickness, cv2.LINE_AA, 3)
     for (x0, y0, bitmap), track in zip(crops, track_ids.tolist(), strict=True):
         height, width = bitmap.shape

@@ -38,9 +38,10 @@ def test_an_object_that_was_hidden_gets_its_number_back():
 
 
 def test_an_object_that_stopped_while_it_was_hidden_gets_its_number_back():
-    x = np.concatenate([50 + 4.0 * np.arange(10), np.full(15, 90.0)])
+    # By its motion it would be 80 px further on by then, more than is looked for.
+    x = np.concatenate([50 + 4.0 * np.arange(10), np.full(25, 90.0)])
     frames = [squares(np.array([(at, 100)]), side=12) for at in x]
-    frames[10:18] = [squares(np.zeros((0, 2)))] * 8
+    frames[10:30] = [squares(np.zeros((0, 2)))] * 20
     assert follow(frames)[-1] == [1]
 
 
