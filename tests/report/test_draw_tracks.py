@@ -30,7 +30,8 @@ def test_an_object_has_the_colour_of_its_track_wherever_it_is():
 def test_a_trail_goes_where_the_track_was():
     trails = {3: np.array([(120.5, 20.5), (140.5, 20.5)])}
     picture = draw_tracks(BLACK, found(), np.zeros(0, np.int64), trails=trails)
-    assert tuple(picture[20, 130].tolist()) == track_color(3)
+    np.testing.assert_allclose(picture[20, 130], track_color(3), atol=30)  # OpenCV's smooth lines are not quite full
+    np.testing.assert_allclose(picture[19, 130], picture[21, 130], atol=10)
     assert not picture[60:].any()
 
 
