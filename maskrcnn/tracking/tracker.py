@@ -79,6 +79,7 @@ class Tracker:
 
     def __init__(self, rules: TrackingRules | None = None) -> None:
         self.rules = rules or TrackingRules()
+        assigned(np.zeros((0, 0)), 0.0)  # scipy is imported now, not while a camera waits
         self.labels: dict[int, int] = {}
         """By number: the class of each track that counts, by the scores of all its detections."""
         self._numbers: dict[int, int] = {}

@@ -1,5 +1,8 @@
 """Videos made here, whole and spoilt; cameras and streams by stand-ins."""
 
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -177,6 +180,25 @@ def test_a_stream_with_an_end_ends():
     stream = stream_of([FakeCapture(2, claimed=2.0), FakeCapture(5)])
     assert len(list(chosen_frames(stream))) == 2
     assert stream.notes() == []
+
+
+def test_a_film_on_a_web_server_is_read_to_its_end(tmp_path: Path):
+    write_film(tmp_path / "a.mp4")
+    handler = partial(SilentHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        stream = Stream(f"http://127.0.0.1:{server.server_port}/a.mp4")
+        frames = list(chosen_frames(stream))
+        stream.close()
+        server.shutdown()
+    assert [number_in(frame.image) for frame in frames] == [0, 1, 2, 3, 4, 5]
+    assert [frame.time_s for frame in frames] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    assert not stream.is_live
+
+
+class SilentHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
 def test_frames_bound_a_stream():
