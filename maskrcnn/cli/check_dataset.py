@@ -7,7 +7,7 @@ from maskrcnn.cli.data_arguments import add_annotations_argument
 from maskrcnn.cli.picture_arguments import add_channel_and_planes, add_max_pixels
 from maskrcnn.data.formats.recognise import FORMATS
 from maskrcnn.evaluation.dataset_check import check_dataset
-from maskrcnn.prediction.suspecting import find_suspects
+from maskrcnn.prediction.suspecting import find_suspects, finder
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -45,6 +45,8 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 def execute(args: argparse.Namespace) -> int:
     """Run the command."""
+    # Before the check, which may take long.
+    predictor = finder(args.weights, device=args.device) if args.weights is not None else None
     check = check_dataset(
         args.annotations,
         args.images,
@@ -62,9 +64,9 @@ def execute(args: argparse.Namespace) -> int:
     if any(problem.kind == "mostly-crowd" for problem in check.problems):
         print("train --crowd-as-objects treats crowd regions as objects")
     print(check.verdict)
-    if args.weights is not None and check.is_usable:
-        suspects = find_suspects(args.weights, check.splits, device=args.device)
+    if predictor is not None and check.is_usable:
+        suspects = find_suspects(predictor, check.splits)
         print(f"\n{suspects.text()}\nsuspects: {suspects.write(args.out)}")
-    elif args.weights is not None:
+    elif predictor is not None:
         print("--weights: no suspects were looked for, since the errors above come first")
     return int(not check.is_usable)

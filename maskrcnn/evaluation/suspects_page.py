@@ -1,6 +1,7 @@
 """The list of suspects of a data set as a table and as a page with pictures, and in words."""
 
 import csv
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,12 +25,16 @@ MAX_PICTURES = 100
 MIN_SUSPICION = 0.05
 """Of suspects in the table: below, the model has nothing to say."""
 MEANINGS: dict[Kind, str] = {
-    "unannotated": "the model is sure of an object where nothing is annotated",
+    "unannotated": "the model finds an object where nothing is annotated",
     "never-found": "the model finds nothing where an object is annotated",
     "merged": "the model finds two objects in one annotation",
     "loose-outline": "the outline is not the one that the model finds",
     "wrong-class": "the model finds an object of another class",
 }
+SUSPICIOUS = 0.5
+"""A suspicion from which on it is worth to say how many there are."""
+WIDTH = 100
+"""Columns of printed text."""
 CAUTION = (
     "A model that was trained on these images has learned their errors and hides some of them: let it judge images "
     "that it was not trained on, or train on all folds but one in turn. A suspect may also be an error of the model."
@@ -70,11 +75,14 @@ class Suspects:
 
     def text(self) -> str:
         """For a terminal: how many there are of each kind."""
-        counts = Counter(suspect.kind for _, suspect in self.ranked())
-        total = sum(counts.values())
-        lines = [f"{total} suspect{'s' * (total != 1)}, the most suspicious first, in suspects.html and suspects.csv"]
+        ranked = self.ranked()
+        counts = _sure_ones(ranked)
+        lines = [
+            f"{len(ranked)} suspect{'s' * (len(ranked) != 1)}, the most suspicious first, in suspects.html and "
+            f"suspects.csv; {sum(counts.values())} with a suspicion of {SUSPICIOUS:g} or more:"
+        ]
         lines += [f"  {counts[kind]:5} {kind}: {MEANINGS[kind]}" for kind in KINDS if counts[kind]]
-        return "\n".join([*lines, CAUTION])
+        return "\n".join([*lines, *textwrap.wrap(CAUTION, WIDTH)])
 
     def write(self, folder: str | Path) -> Path:
         """Write suspects.html, one file with pictures of the first, and suspects.csv; gives the path of the page."""
@@ -86,9 +94,10 @@ class Suspects:
                 names = split, one.file_name, one.annotation_id, one.annotated_class, one.found_class
                 corners = [f"{corner:.1f}" for corner in one.box]
                 writer.writerow([rank, f"{one.suspicion:.3f}", one.kind, *map(table_cell, names), *corners])
-        counts = Counter(suspect.kind for _, suspect in ranked)
-        rows = [[kind, counts[kind], MEANINGS[kind]] for kind in KINDS]
-        sections = [("What there is", table(["kind", "number", "what it means"], rows) + paragraph(CAUTION))]
+        counts, sure = Counter(suspect.kind for _, suspect in ranked), _sure_ones(ranked)
+        rows = [[kind, counts[kind], sure[kind], MEANINGS[kind]] for kind in KINDS]
+        header = ["kind", "suspects", f"of {SUSPICIOUS:g} or more", "what it means"]
+        sections = [("What there is", table(header, rows) + paragraph(CAUTION))]
         if ranked:
             shown = self._pictures(ranked[:MAX_PICTURES])
             heading = f"The first {len(shown)} of {len(ranked)}" if len(shown) < len(ranked) else "All of them"
@@ -110,6 +119,10 @@ class Suspects:
             drawn = draw_suspect(image, one, split.truths[one.image_id], split.results[one.image_id])
             shown[k] = picture(drawn, _caption(k + 1, name, one))
         return shown
+
+
+def _sure_ones(ranked: Sequence[tuple[str, Suspect]]) -> Counter[str]:
+    return Counter(suspect.kind for _, suspect in ranked if suspect.suspicion >= SUSPICIOUS)
 
 
 def _caption(rank: int, split: str, one: Suspect) -> str:

@@ -48,18 +48,15 @@ def find_suspects(
         ValueError: annotations that cannot be used, or do not have the classes of the model; weights that give a class
             for every pixel, and tell no objects apart.
     """
-    if isinstance(weights, str | Path) and load_semantic(weights) is not None:
-        raise ValueError(f"expected weights that find objects, {weights} gives a class for every pixel")
-    if isinstance(weights, Predictor) and predictor_options:
-        raise ValueError(f"a predictor has its options already, got {', '.join(predictor_options)} beside it")
+    predictor = finder(weights, **predictor_options)
     if isinstance(annotations, Mapping):
-        splits, title = dict(annotations), "Suspects"
+        splits = dict(annotations)
+        title = f"Suspects of {', '.join(table.source for table in splits.values())}"
     else:
         reading: dict[str, Any] = {"format_name": format_name, "max_pixels": max_pixels}
         reading |= {"channel": channel, "planes": planes}
         splits = {split or "annotations": load_annotations(annotations, images, split=split, **reading)}
         title = f"Suspects of {annotations}"
-    predictor = weights if isinstance(weights, Predictor) else Predictor(weights, **predictor_options)
     category_ids = {
         name: category_ids_of(predictor.class_names, table, "imported" in predictor.card)
         for name, table in splits.items()
@@ -72,3 +69,14 @@ def find_suspects(
     if out is not None:
         suspects.write(out)
     return suspects
+
+
+def finder(weights: Predictor | Checkpoint | str | Path | None, **options: Any) -> Predictor:
+    """The predictor that looks for errors, with the `weights` and options of `find_suspects`, and its errors."""
+    if isinstance(weights, str | Path) and load_semantic(weights) is not None:
+        raise ValueError(f"expected weights that find objects, {weights} gives a class for every pixel")
+    if not isinstance(weights, Predictor):
+        return Predictor(weights, **options)
+    if options:
+        raise ValueError(f"a predictor has its options already, got {', '.join(options)} beside it")
+    return weights

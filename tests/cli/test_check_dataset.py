@@ -125,6 +125,16 @@ def test_a_model_looks_for_errors(tool: Tool, coco: Path, weights: Path):
     assert len(embedded(Path("check/suspects.html").read_text(encoding="utf-8"))) == min(len(rows), 100)
 
 
+def test_wrong_weights_are_told_before_the_check(tool: Tool, coco: Path):
+    said = tool(
+        "check_dataset", "--annotations", coco / "train.json", "--weights", "gone.safetensors", "--out", "check"
+    )
+    assert (said.status, said.out) == (1, "")
+    (line,) = said.err.splitlines()
+    assert line.startswith("error: no weights named 'gone.safetensors'")
+    assert not Path("check").exists()
+
+
 def test_no_suspects_before_the_errors_are_gone(tool: Tool, tmp_path: Path, weights: Path):
     spoilt = clean_set(tmp_path / "set")
     spoilt.annotation(1)["bbox"] = [4, 4, 0, 14]

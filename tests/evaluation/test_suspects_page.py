@@ -54,7 +54,11 @@ def test_table_and_page(table: Annotations, tmp_path: Path, monkeypatch: pytest.
     assert "1. wrong-class (square, found disc), 0.90; val: val_1.png, annotation 1" in parse(text).text
     assert "2. unannotated (disc), 0.70; val: val_2.png" in parse(text).text
     assert len(embedded(text)) == 2
-    assert suspects.text().splitlines()[0].startswith("2 suspects, the most suspicious first")
+    assert suspects.text().splitlines()[0].endswith("suspects.csv; 2 with a suspicion of 0.5 or more:")
+    assert suspects.text().splitlines()[1:3] == [
+        "      1 unannotated: the model finds an object where nothing is annotated",
+        "      1 wrong-class: the model finds an object of another class",
+    ]
     monkeypatch.setattr(suspects_page, "MAX_PICTURES", 1)
     text = suspects.write(tmp_path / "out").read_text(encoding="utf-8")
     assert len(embedded(text)) == 1
