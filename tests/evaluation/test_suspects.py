@@ -98,6 +98,29 @@ def test_two_objects_in_one_annotation():
     assert (less.kind, less.suspicion) == ("merged", pytest.approx(0.5 * (1 - 0.2 * 0.3)))
 
 
+def test_the_two_objects_of_a_merged_annotation_are_no_suspects_themselves():
+    # A fifth of B lies outside the annotation.
+    (one,) = suspects_of([((10, 10, 28, 20), 0)], [(A, 0, 0.95), (B, 0, 0.9)])
+    assert (one.kind, one.found) == ("merged", (0, 1))
+
+
+def test_neighbours_that_reach_into_an_annotation_are_not_merged_in_it():
+    # Each has 4 of its 10 columns inside.
+    kinds = {one.kind for one in suspects_of([(A, 0)], [((4, 10, 14, 20), 0, 0.9), ((16, 10, 26, 20), 0, 0.8)])}
+    assert kinds == {"loose-outline", "unannotated"}
+
+
+def test_one_object_found_twice_is_not_two():
+    (one,) = suspects_of([((10, 10, 30, 20), 0)], [(A, 0, 0.9), ((11, 10, 21, 20), 0, 0.8)])
+    assert (one.kind, one.found) == ("loose-outline", (0,))
+
+
+def test_one_detection_stands_for_one_annotation():
+    # Nothing is found of two annotated neighbours but what spans both.
+    first, second = suspects_of([(A, 0), (B, 0)], [((10, 10, 30, 20), 0, 0.9)])
+    assert [(one.kind, one.found) for one in (first, second)] == [("loose-outline", (0,)), ("never-found", ())]
+
+
 def test_a_shifted_outline():
     # Of 20 x 20 px shifted by 10: 200 px in common, 600 in all; an IoU of 1/3 is as good as none.
     (one,) = suspects_of([((70, 30, 90, 50), 1)], [(C, 1, 0.9)])
