@@ -89,7 +89,7 @@ class SemanticLossSettings(Settings):
     focal: LossWeight = 0.0
     """Cross entropy that sure pixels have little part in (arXiv:1708.02002)."""
     focal_gamma: Gamma = 2.0
-    class_weights: Annotated[dict[ClassName, ClassWeight], Field(default_factory=dict, max_length=MAX_CLASSES)]
+    class_weights: Annotated[dict[ClassName, ClassWeight], Field(max_length=MAX_CLASSES)] = Field(default_factory=dict)
     """By name of the class; 1 for those that are not named."""
 
     @model_validator(mode="after")

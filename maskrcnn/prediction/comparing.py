@@ -61,8 +61,10 @@ def compare(
         predictor = one if isinstance(one, MethodPredictor) else MethodPredictor(one)
         contestants[one if isinstance(one, str) else predictor.description] = predictor
     for one in weights:
-        is_name = isinstance(one, str | Path)
-        contestants[Path(one).name if is_name else one.description] = _loaded(one) if is_name else one
+        if isinstance(one, str | Path):
+            contestants[Path(one).name] = _loaded(one)
+        else:
+            contestants[one.description] = one
     if not contestants:
         raise ValueError("expected at least one method or one file of weights to compare")
     dataset = _without_classes(load_annotations(annotations, images, split=split, max_pixels=max_pixels))

@@ -73,12 +73,21 @@ class Judge(Protocol):
 class Task(Protocol):
     """One for each kind of network."""
 
-    config: Config
-    """With the classes of the data, and nothing left open."""
-    train_data: ImageDataset
-    repeats: Any
-    """How often each image is seen in an epoch on average, (I,), or None."""
-    validation: Judge | None
+    @property
+    def config(self) -> Config:
+        """With the classes of the data, and nothing left open."""
+        ...
+
+    @property
+    def train_data(self) -> ImageDataset: ...
+
+    @property
+    def repeats(self) -> Any:
+        """How often each image is seen in an epoch on average, (I,), or None."""
+        ...
+
+    @property
+    def validation(self) -> Judge | None: ...
 
     @property
     def settings(self) -> Settings:

@@ -82,7 +82,7 @@ class Trainer:
             if self.device.type != "cuda":
                 raise ValueError("train.sync_batch_norm needs CUDA; on CPUs take norms without batch statistics")
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.model: Any = model.to(self.device, memory_format=torch.channels_last)  # pyright: ignore
         self.optimizer = build_optimizer(self.model, settings)
         self.schedule = build_schedule(self.optimizer, settings)
         self.step = TrainingStep(self.model, settings, self.device)
