@@ -15,6 +15,7 @@ from maskrcnn.cli.default_weights import DEFAULT_IS_FOR
 from maskrcnn.cli.model_arguments import add_model_arguments, add_tile_arguments, load_predictor
 from maskrcnn.files import clear_temporaries, folder_lock
 from maskrcnn.optional import needed
+from maskrcnn.prediction.execution import share_freed_memory
 from maskrcnn.serve.app import EXTRA, build_app
 from maskrcnn.serve.guard import OWN_NAMES, Door
 from maskrcnn.serve.limits import Limits
@@ -107,6 +108,7 @@ def execute(args: argparse.Namespace) -> int:
         listening = stack.enter_context(_listen(args.host, args.port))
         if args.weights is None:
             print(f"no --weights given: {DEFAULT_IS_FOR}")
+        share_freed_memory()  # before there are threads
         predictor = load_predictor(args, args.batch or 1)
         if args.batch is None and predictor.device.type != "cpu":
             predictor.batch_size = GPU_BATCH

@@ -19,6 +19,7 @@ from maskrcnn.prediction.execution import (
     keep_freed_memory,
     multiplies_bf16,
     release_freed_memory,
+    share_freed_memory,
 )
 from tests.conditioning import condition
 from tests.tiny import scene, tiny_model, tiny_settings
@@ -134,6 +135,7 @@ def test_holes_between_what_lives_on_go_back_to_the_system():
 def test_where_the_c_library_is_another_nothing_is_set(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     assert keep_freed_memory() is False
+    assert share_freed_memory() is False
     release_freed_memory()
 
 
@@ -152,3 +154,25 @@ def test_a_device_may_be_a_name_a_number_or_torchs_own(monkeypatch: pytest.Monke
             ValueError, match="device: expected auto, cpu, cuda, cuda:N or the N of a CUDA device, got "
         ):
             choose_device(wrong)  # type: ignore[arg-type]
+
+
+ARENAS = """
+import ctypes, sys, threading
+from maskrcnn.prediction.execution import share_freed_memory
+if sys.argv[1] == "shared":
+    assert share_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+thread = threading.Thread(target=lambda: libc.malloc(1000))
+thread.start()
+thread.join()
+libc.malloc_stats()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+@pytest.mark.parametrize("shared", [True, False])
+def test_threads_take_memory_where_the_main_one_does(shared: bool):
+    command = [sys.executable, "-c", ARENAS, "shared" if shared else "own"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert ("Arena 1:" in done.stderr) is not shared
