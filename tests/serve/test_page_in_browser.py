@@ -368,6 +368,7 @@ def test_checked_and_next(page: Any, served: Served):
             expect(page.locator("#pictures [aria-current=true]")).not_to_contain_text("checked")
     expect(page.locator("#status")).to_have_text("every picture is checked")
     assert page.locator("#command").inner_text() == "maskrcnn --version"
+    assert not page.locator("#stop").is_visible()
     page.locator("#train").click()
     expect(page.locator("#log")).to_contain_text("training: done")
     assert page.locator("#log").inner_text().startswith("maskrcnn 0.")
@@ -410,7 +411,8 @@ def test_every_control_is_reached_with_the_keyboard(page: Any):
     page.locator("#objects tbody tr").first.wait_for()
     wanted = set(
         page.evaluate(
-            "[...document.querySelectorAll('button:enabled, select, input, a, canvas')].map(e => e.id).filter(Boolean)"
+            "[...document.querySelectorAll('button:enabled, select, input, a, canvas')]"
+            ".filter(e => !e.hidden).map(e => e.id).filter(Boolean)"
         )
     )
     reached: set[str] = set()
