@@ -28,6 +28,9 @@ root of the frames in which it is lost."""
 MAX_REACH = 3.0
 USUAL_OF = 31
 """Frames by whose distances it is known how far apart they usually are."""
+MAX_IN_ANOTHER = 0.6
+"""Of the smaller of two masks in a frame: what shares more with an object of a track is no new object, but that one
+found twice, or two found as one."""
 MIN_SIZE_RATIO = 0.35
 """Of the areas of two masks that are one object, where they do not overlap."""
 
@@ -105,7 +108,7 @@ class Tracker:
         keys = np.where(row_of >= 0, tracks.key[row_of] if len(tracks) else -1, -1)
         tracks = _seen(tracks, row_of, shapes, seen, scores, labels)
         tracks = self._ended(tracks, instances.image_size)
-        is_new = (row_of < 0) & (scores >= self.rules.sure_score)
+        is_new = (row_of < 0) & (scores >= self.rules.sure_score) & ~_is_part(shapes, row_of >= 0)
         keys[is_new] = self._next_key + np.arange(is_new.sum())
         self._next_key += int(is_new.sum())
         tracks = _joined(tracks, keys[is_new], shapes[is_new], seen[is_new], scores[is_new], labels[is_new])
@@ -189,6 +192,15 @@ class Tracker:
         ):
             self.labels[self._numbers[key]] = label
         return replace(tracks, is_confirmed=is_confirmed)
+
+
+def _is_part(shapes: Shapes, is_matched: np.ndarray) -> np.ndarray:
+    """(N,) whether most of an object lies in one that belongs to a track, or that one in it: it was found twice."""
+    iou = mask_iou(shapes, shapes[is_matched])
+    areas, others = shapes.areas[:, None], shapes.areas[is_matched][None]
+    both = iou / (1 + iou) * (areas + others)
+    is_part = (both > MAX_IN_ANOTHER * np.minimum(areas, others)).any(axis=1)
+    return is_part & ~is_matched
 
 
 def _none(num_classes: int) -> _Tracks:

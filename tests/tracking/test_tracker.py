@@ -52,6 +52,15 @@ def test_what_is_seen_in_too_few_frames_does_not_count():
     assert follow(frames, TrackingRules(confirm_frames=2))[4] == [1, 2]
 
 
+def test_an_object_that_is_found_twice_is_one():
+    def frame(t: int):
+        twice = [(53 + 2 * t, 102)] * (3 <= t < 7)  # most of it in the other
+        beside = [(62 + 2 * t, 100)] * (t >= 2)  # a quarter of it is
+        return squares(np.array([(50 + 2 * t, 100), *beside, *twice]), side=12)
+
+    assert follow([frame(t) for t in range(10)]) == [[1]] * 2 + [[1, 2]] + [[1, 2, 0]] * 4 + [[1, 2]] * 3
+
+
 def test_all_of_a_film_shorter_than_that_counts():
     assert follow([squares(np.array([(100, 100)]), side=12)]) == [[1]]
 
