@@ -17,13 +17,16 @@ from maskrcnn.model.roi_pooler import RoIPooler
 from maskrcnn.model.roi_targets import RoITargets, SamplingRules, sample_rois
 from maskrcnn.model.rpn import Limit, Proposals
 from maskrcnn.ops.box_deltas import Clamp, Weights, decode_deltas, encode_deltas
+from maskrcnn.ops.counting import count_each
 from maskrcnn.ops.nms import grouped_nms
 from maskrcnn.structures.boxes import is_nonempty
+from maskrcnn.structures.constants import constant
 from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.losses import Losses
 from maskrcnn.structures.masks import PasteMode
 from maskrcnn.structures.targets import Targets
+from maskrcnn.structures.transfer import to_cpu
 
 
 @dataclass(frozen=True)
@@ -181,22 +184,20 @@ class BoxHead(nn.Module):
         channel = label if deltas.shape[1] > 1 else torch.zeros_like(label)
         decoded = decode_deltas(deltas[roi, channel], boxes[roi], self.delta_weights, self.delta_clamp)
         decoded = self._clip(decoded, image_idx, images)
-        kept, hit_limit = suppress(decoded, label, score, image_idx, len(images), self.num_classes, self.rules)
-        at_image = images.to_original(decoded[kept], image_idx[kept], self.edge)
+        at_image = images.to_original(decoded, image_idx, self.edge)
         if self.rounds_boxes:
             at_image = at_image.round()
-        nonempty = is_nonempty(at_image).nonzero().squeeze(1)
-        kept, at_image = kept[nonempty], at_image[nonempty]
+        kept, hit_limit = suppress(
+            decoded, label, score, image_idx, len(images), self.num_classes, self.rules, is_nonempty(at_image)
+        )
         most = self.rules.max_detections
         limit = Limit(hit_limit, f"more than {most} detections, the best {most} kept (detection.max_detections)")
-        return Detections(decoded[kept], label[kept], score[kept], image_idx[kept], at_image, (limit,))
+        return Detections(decoded[kept], label[kept], score[kept], image_idx[kept], at_image[kept], (limit,))
 
     def _clip(self, boxes: Tensor, image_idx: Tensor, images: ImageBatch) -> Tensor:
         """Boxes (D, 4) within their images."""
-        origins = boxes.new_tensor([[x, y] for y, x in images.origins])[image_idx]
-        sizes_wh = boxes.new_tensor([[w, h] for h, w in images.sizes])[image_idx]
-        low, high = origins.repeat(1, 2), (origins + sizes_wh - self.edge).repeat(1, 2)
-        return torch.minimum(torch.maximum(boxes, low), high)
+        low, size, _ = images.frames[:, image_idx]
+        return torch.minimum(torch.maximum(boxes, low), low + size - self.edge)
 
 
 def image_idx_of(parts: Sequence[Tensor]) -> Tensor:
@@ -230,36 +231,47 @@ def suppress(
     num_images: int,
     num_classes: int,
     rules: DetectionRules,
+    is_visible: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Which of D detections stay after NMS and the limits: their indices, image after image, the best first.
 
-    The second value says which images had more than `max_detections`, (N,) bool.
+    The second value says which images had more than `max_detections`, (N,) bool. Those that are not `is_visible` (D,)
+    bool count like others, and are then left out.
     """
-    kept = torch.arange(len(boxes), device=boxes.device)
-    if rules.min_size > 0:
+    if rules.min_size > 0:  # what is too small has an image of its own: dropped at once it would be one more wait
         is_large = ((boxes[:, 2:] - boxes[:, :2]) >= rules.min_size).all(dim=1)
-        kept = kept[is_large]
-    groups = labels if rules.nms_groups is None else torch.tensor(rules.nms_groups, device=labels.device)[labels]
+        image_idx = image_idx.masked_fill(~is_large, num_images)
+    groups = labels
+    if rules.nms_groups is not None:
+        groups = constant(tuple(rules.nms_groups), labels.device, torch.int64)[labels]
     groups = image_idx * num_classes + groups
-    kept = kept[grouped_nms(boxes[kept], scores[kept], groups[kept], rules.nms_threshold)]
+    kept = grouped_nms(boxes, scores, groups, rules.nms_threshold)
     image = image_idx[kept]
     order = image.sort(stable=True).indices  # image after image, still the best first
     kept, image = kept[order], image[order]
-    num_of_image = torch.bincount(image, minlength=num_images)
+    num_of_image = count_each(image, num_images + 1)
     first = num_of_image.cumsum(0) - num_of_image
     rank = torch.arange(len(kept), device=kept.device) - first[image]
-    return kept[rank < rules.max_detections], num_of_image > rules.max_detections
+    stays = (rank < rules.max_detections) & (image < num_images)
+    if is_visible is not None:
+        stays &= is_visible[kept]
+    return kept[stays], num_of_image[:num_images] > rules.max_detections
 
 
 def to_instances(found: Detections, images: ImageBatch, class_names: tuple[str, ...]) -> list[Instances]:
-    """One result for each image. How many each has, and the limits, come from the device in one transfer."""
+    """One result for each image, on the CPU. All of it comes from the device in one transfer."""
     assert found.mask_probs is not None
-    counts = torch.bincount(found.image_idx, minlength=len(images))
-    table = torch.stack([counts, *(limit.was_hit for limit in found.limits)], dim=1).tolist()
-    nums = [row[0] for row in table]
+    counts = count_each(found.image_idx, len(images))
+    table = torch.stack([counts, *(limit.was_hit for limit in found.limits)], dim=1)
     fields = (found.at_image, found.labels, found.scores, found.mask_probs)
-    of_images = list(zip(*(values.split(nums) for values in fields), strict=True))
-    extra_of_images = {name: values.split(nums) for name, values in found.extra.items()}
+    flat_maps = [one for maps in found.maps.values() for one in maps]
+    table, *values = to_cpu([table, *fields, *found.extra.values(), *flat_maps])
+    table = table.tolist()
+    nums = [row[0] for row in table]
+    of_images = list(zip(*(part.split(nums) for part in values[: len(fields)]), strict=True))
+    values = iter(values[len(fields) :])
+    extra_of_images = {name: next(values).split(nums) for name in found.extra}
+    maps = {name: [next(values) for _ in maps] for name, maps in found.maps.items()}
     return [
         Instances(
             image_size=images.original_sizes[i],
@@ -271,7 +283,7 @@ def to_instances(found: Detections, images: ImageBatch, class_names: tuple[str, 
             paste_mode=found.paste_mode,
             ceilings=tuple(limit.sentence for limit, hit in zip(found.limits, table[i][1:], strict=True) if hit),
             extra={name: parts[i] for name, parts in extra_of_images.items()},
-            maps={name: maps[i] for name, maps in found.maps.items()},
+            maps={name: of_images[i] for name, of_images in maps.items()},
         )
         for i, (boxes, labels, scores, mask_probs) in enumerate(of_images)
     ]

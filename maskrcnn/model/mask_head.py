@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskrcnn.model.box_head import Detections
+from maskrcnn.model.box_head import Detections, image_idx_of
 from maskrcnn.model.layers import Norm, conv_stack
 from maskrcnn.model.roi_pooler import RoIPooler
 from maskrcnn.model.roi_targets import RoITargets
+from maskrcnn.structures.constants import constant
 from maskrcnn.structures.image_batch import ImageBatch
 from maskrcnn.structures.losses import Losses
 from maskrcnn.structures.masks import PasteMode
@@ -82,23 +83,26 @@ class MaskHead(nn.Module):
         (name,) = self.loss_names
         if len(boxes) == 0:  # nothing to learn from; weight 0 keeps the head's parameters in the graph
             return Losses({name: 0.0 * torch.stack([p.sum() for p in self.parameters()]).sum()}, {name: 0})
-        image_idx = torch.arange(len(rois), device=boxes.device).repeat_interleave(
-            torch.tensor(num_positives, device=boxes.device)
-        )
+        image_idx = image_idx_of([r.object_idx for r in rois])
         pooled = self.pooler(levels, boxes, image_idx, images.padded_size, self.resolution)
         mask_logits = self.of_labels(self(pooled), labels)
         mask_targets = []
-        for roi, n, target, (y, x) in zip(rois, num_positives, targets, images.origins, strict=True):
-            shift = boxes.new_tensor([x, y, x - self.edge, y - self.edge])  # masks fill the box up to its edges
+        # Masks fill the box up to its edges.
+        shifts = images.frames[0] - constant((0, 0, self.edge, self.edge), boxes.device)
+        for roi, n, target, shift in zip(rois, num_positives, targets, shifts, strict=True):
             mask_targets.append(target.masks.sample(roi.boxes[:n] - shift, roi.object_idx, self.mask_size))
         return Losses({name: mask_loss(mask_logits, torch.cat(mask_targets))}, {name: len(boxes)})
 
     def detect(self, levels: Sequence[Tensor], images: ImageBatch, found: Detections) -> Detections:
         """`found` with mask probabilities (D, 28, 28), each for its own class."""
-        probs = [found.boxes.new_zeros((0, self.mask_size, self.mask_size))]
-        for part in torch.arange(len(found.boxes), device=found.boxes.device).split(CHUNK):
-            pooled = self.pooler(levels, found.boxes[part], found.image_idx[part], images.padded_size, self.resolution)
-            probs.append(self.of_labels(self(pooled), found.labels[part]).sigmoid())
+        if len(found.boxes) == 0:
+            nothing = found.boxes.new_zeros((0, self.mask_size, self.mask_size))
+            return replace(found, mask_probs=nothing, paste_mode=self.paste_mode)
+        parts = self.pooler.in_parts(levels, found.boxes, found.image_idx, images.padded_size, self.resolution, CHUNK)
+        probs = [
+            self.of_labels(self(pooled), labels).sigmoid()
+            for pooled, labels in zip(parts, found.labels.split(CHUNK), strict=True)
+        ]
         return replace(found, mask_probs=torch.cat(probs), paste_mode=self.paste_mode)
 
 

@@ -94,8 +94,8 @@ class MaskRCNN(nn.Module):
         """The losses of a batch, of the names `loss_names`, and what they are means over.
 
         The keys are always the same and every trainable parameter takes part, also where there is no object. Boxes
-        of `targets` are in the pixels of the resized images. `generators`, on the CPU, draw what is drawn about each
-        image; None is torch's global random state.
+        of `targets` are in the pixels of the resized images. `generators`, on the device, draw what is drawn about each
+        image; None is torch's global random state there.
         """
         dense = self.dense(images.pixels)
         anchors = self.rpn.anchors(images.padded_size, dense.grids, images.pixels.device)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from maskrcnn.structures.constants import constant
 from maskrcnn.structures.image_batch import ImageBatch, Size
 from maskrcnn.untrusted.machine_memory import memory_bytes
 
@@ -155,15 +156,23 @@ class Normalise:
         height, width = (
             math.ceil(max(side) / self.pad_divisor) * self.pad_divisor for side in zip(*sizes, strict=True)
         )
-        mean = torch.tensor(self.mean, device=device)[:, None, None]
-        std = torch.tensor(self.std, device=device)[:, None, None]
+        mean, std = (constant(tuple(numbers), device)[:, None, None] for numbers in (self.mean, self.std))
         empty = -mean / std if self.pad_value == "black" else torch.zeros_like(mean)
         pixels = empty.expand(len(images), 3, height, width).contiguous(memory_format=torch.channels_last)
         origins: list[Size] = []
-        for i, (image, (h, w)) in enumerate(zip(images, sizes, strict=True)):
+        for i, (image, (h, w)) in enumerate(zip(on_device(images, device), sizes, strict=True)):
             y, x = ((height - h) // 2, (width - w) // 2) if self.pad_position == "centre" else (0, 0)
-            image = image.to(device, non_blocking=True).float()
+            image = image.float()
             image = image.flip(0) if self.order == "bgr" else image
             pixels[i, :, y : y + h, x : x + w] = (image - mean) / std
             origins.append((y, x))
         return ImageBatch(pixels, tuple(sizes), tuple(original_sizes), tuple(origins))
+
+
+def on_device(images: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """`images` of the CPU on `device`, all in one copy."""
+    if device.type == "cpu" or not images:
+        return list(images)
+    sizes = [image.numel() for image in images]
+    flat = torch.cat([image.flatten() for image in images]).to(device, non_blocking=True)
+    return [part.view(image.shape) for part, image in zip(flat.split(sizes), images, strict=True)]

@@ -4,7 +4,7 @@ Letters: N images, C channels, R regions, S bins along a side.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from maskrcnn.model.fpn import STRIDES
+from maskrcnn.ops.counting import count_each
 from maskrcnn.ops.roi_align import crop_and_resize, roi_align
 from maskrcnn.structures.image_batch import Size
 
@@ -45,9 +46,39 @@ class RoIPooler:
         S is `resolution`, or what `stage` makes of it.
         They are float32 where gradients are wanted, else of the type of `levels`.
         """
+        (regions,) = self.in_parts(levels, boxes, image_idx, padded_size, resolution, max(1, len(boxes)))
+        return regions
+
+    def in_parts(
+        self,
+        levels: Sequence[Tensor],
+        boxes: Tensor,
+        image_idx: Tensor,
+        padded_size: Size,
+        resolution: int,
+        part_size: int,
+    ) -> Iterator[Tensor]:
+        """The same, `part_size` regions after the other; one part where there is no region."""
         level_idx = self.level_of(boxes, padded_size)
+        num_levels, num_parts = len(self.strides), max(1, math.ceil(len(boxes) / part_size))
+        part_idx = torch.arange(len(boxes), device=boxes.device) // part_size
+        counts = count_each(part_idx * num_levels + level_idx, num_parts * num_levels)
+        table = counts.view(num_parts, num_levels).tolist()  # the one synchronisation
+        parts = (tensor.split(part_size) for tensor in (level_idx, boxes, image_idx))
+        for *part, num_of_level in zip(*parts, table, strict=True):
+            yield self._pooled(levels, *part, num_of_level, padded_size, resolution)
+
+    def _pooled(
+        self,
+        levels: Sequence[Tensor],
+        level_idx: Tensor,
+        boxes: Tensor,
+        image_idx: Tensor,
+        num_of_level: Sequence[int],
+        padded_size: Size,
+        resolution: int,
+    ) -> Tensor:
         order = level_idx.argsort(stable=True)
-        num_of_level = torch.bincount(level_idx, minlength=len(self.strides)).tolist()  # the one synchronisation
         pooled = []
         for features, stride, members in zip(levels, self.strides, order.split(num_of_level), strict=False):
             of_level = boxes[members], image_idx[members]

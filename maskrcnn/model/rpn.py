@@ -19,6 +19,7 @@ from maskrcnn.ops.matching import match
 from maskrcnn.ops.nms import grouped_nms
 from maskrcnn.ops.sampling import sample_balanced
 from maskrcnn.structures.boxes import box_iou, clip_boxes, intersection_over_area
+from maskrcnn.structures.constants import constant
 from maskrcnn.structures.image_batch import ImageBatch, Size
 from maskrcnn.structures.losses import Losses
 from maskrcnn.structures.targets import Targets
@@ -58,17 +59,17 @@ class Anchors:
             x = (torch.arange(width, device=device, dtype=torch.float32) + self.offset) * stride_x
             grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
             centres = torch.stack([grid_x, grid_y, grid_x, grid_y], dim=-1).reshape(-1, 1, 4)
-            levels.append((centres + self._cell(i).to(device)).reshape(-1, 4))
+            levels.append((centres + constant(self._cell(i), device)).reshape(-1, 4))
         return levels
 
-    def _cell(self, level: int) -> Tensor:
-        """Anchors (sizes * ratios, 4) around the origin, the ratios of a size together."""
+    def _cell(self, level: int) -> tuple[tuple[float, ...], ...]:
+        """Anchors, sizes * ratios of them, around the origin, the ratios of a size together."""
         of_level = self.sizes[level]
         sizes = of_level if isinstance(of_level, Sequence) else [of_level]
         roots = torch.tensor(self.ratios, dtype=torch.float32).sqrt()
         heights, widths = torch.cat([size * roots for size in sizes]), torch.cat([size / roots for size in sizes])
         cell = torch.stack([-widths, -heights, widths, heights], dim=1) / 2
-        return cell.round() if self.rounded else cell
+        return tuple(map(tuple, (cell.round() if self.rounded else cell).tolist()))
 
 
 @dataclass(frozen=True)
@@ -214,35 +215,50 @@ class RPN(nn.Module):
             level_idx = level_idx[top]  # (N, pre_nms_top_n)
         else:
             level_idx = level_idx.expand_as(rank)
+        clipped = self._clip(boxes, images, rules)
+        sides = clipped[..., 2:] - clipped[..., :2]
+        is_valid = torch.isfinite(clipped).all(dim=2)
+        if rules.min_size > 0:
+            is_valid &= (sides >= rules.min_size).all(dim=2)
+        elif edge == 0:
+            is_valid &= (sides > 0).all(dim=2)
+        # All images at once, and what is not valid as boxes without an area, which NMS neither takes nor takes others
+        # by: leaving it out first would be one more wait for a GPU.
+        score = rank.sigmoid() if rules.rank_by == "probability" else rank
+        score = score.masked_fill(~is_valid, -torch.inf)
+        groups = torch.arange(len(images), device=rank.device)[:, None].expand_as(rank)
+        if rules.nms_scope == "level":
+            groups = groups * len(candidates) + level_idx
+        num = rank.shape[1]
+        flat = clipped.masked_fill(~is_valid[..., None], 0.0).flatten(0, 1)
+        kept = grouped_nms(flat, score.flatten(), groups.flatten(), rules.nms_threshold)
+        kept = kept[(kept // num).sort(stable=True).indices]  # image after image, still the best first
+        is_of_image = (kept // num)[:, None] == torch.arange(len(images), device=kept.device)
+        is_valid = is_of_image & is_valid.flatten()[kept, None]
+        num_kept, num_valid = torch.stack([is_of_image.sum(dim=0), is_valid.sum(dim=0)]).tolist()
         proposals = []
-        for i in range(len(images)):
-            (height, width), (y, x) = images.sizes[i], images.origins[i]
-            if rules.clip_to == "padded":
-                (height, width), (y, x) = images.padded_size, (0, 0)
-            shift = boxes.new_tensor([x, y, x, y])
-            clipped = clip_boxes(boxes[i] - shift, (height - edge, width - edge)) + shift
-            sides = clipped[:, 2:] - clipped[:, :2]
-            is_valid = torch.isfinite(clipped).all(dim=1)
-            if rules.min_size > 0:
-                is_valid &= (sides >= rules.min_size).all(dim=1)
-            elif edge == 0:
-                is_valid &= (sides > 0).all(dim=1)
-            valid = is_valid.nonzero().squeeze(1)
-            score = rank[i, valid].sigmoid() if rules.rank_by == "probability" else rank[i, valid]
-            groups = level_idx[i, valid] if rules.nms_scope == "level" else torch.zeros_like(valid)
-            all_kept = grouped_nms(clipped[valid], score, groups, rules.nms_threshold)
-            kept, rest = valid[all_kept[: rules.post_nms_top_n]], valid[all_kept[rules.post_nms_top_n :]]
+        for i, of_image in enumerate(kept.split(num_kept)):
+            all_kept = of_image[: num_valid[i]] - i * num
+            own, rest = all_kept[: rules.post_nms_top_n], all_kept[rules.post_nms_top_n :]
             hit_post_nms = (rank[i, rest] > 0).any()
-            lacking = rules.post_nms_top_n - len(kept) if rules.zero_padded else 0
+            lacking = rules.post_nms_top_n - len(own) if rules.zero_padded else 0
             proposals.append(
                 Proposals(
-                    F.pad(clipped[kept], (0, 0, 0, lacking)),
-                    F.pad(rank[i, kept], (0, lacking), value=float("-inf")),
+                    F.pad(clipped[i, own], (0, 0, 0, lacking)),
+                    F.pad(rank[i, own], (0, lacking), value=float("-inf")),
                     was_cut[i],
                     hit_post_nms,
                 )
             )
         return proposals
+
+    def _clip(self, boxes: Tensor, images: ImageBatch, rules: ProposalRules) -> Tensor:
+        """Boxes (N, n, 4) within their images, or within the padded frame."""
+        if rules.clip_to == "padded":
+            height, width = images.padded_size
+            return clip_boxes(boxes, (height - self.edge, width - self.edge))
+        origin, size, _ = images.frames[:, :, None]  # (N, 1, 4)
+        return torch.minimum((boxes - origin).clamp(min=0), size - self.edge) + origin
 
     def _top(
         self, logits: Tensor, deltas: Tensor, anchors: Tensor, rules: ProposalRules
@@ -258,7 +274,7 @@ class RPN(nn.Module):
         if rules.pre_nms_scope == "image":  # equal probabilities then keep the order of the anchors, as TensorFlow's do
             idx = idx.sort(dim=1).values
         chosen = deltas.gather(1, idx[..., None].expand(-1, -1, 4))
-        references = anchors[idx] - anchors.new_tensor([0, 0, self.edge, self.edge])
+        references = anchors[idx] - constant((0, 0, self.edge, self.edge), anchors.device)
         boxes = decode_deltas(chosen, references, self.delta_weights, self.delta_clamp)
         return logits.gather(1, idx), boxes, was_cut
 
@@ -292,7 +308,7 @@ class RPN(nn.Module):
         rules = self.anchor_rules
         all_logits, all_deltas = torch.cat(dense.objectness_logits, 1), torch.cat(dense.deltas, 1)
         all_anchors = torch.cat(list(anchors))
-        all_anchors = all_anchors - all_anchors.new_tensor([0, 0, self.edge, self.edge])
+        all_anchors = all_anchors - constant((0, 0, self.edge, self.edge), all_anchors.device)
         sampled_logits, is_object, positive_deltas, delta_targets = [], [], [], []
         for i, target in enumerate(targets):
             iou = box_iou(target.boxes, all_anchors)

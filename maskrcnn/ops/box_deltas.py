@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from maskrcnn.structures.constants import constant
+
 MAX_LOG_SCALE = math.log(1000 / 16)  # a side grows by at most 62.5: keeps exp finite, the published models' limit
 
 Clamp = Literal["max", "both", "none"]
@@ -25,7 +27,7 @@ def encode_deltas(boxes: Tensor, references: Tensor, weights: Weights) -> Tensor
     target_sides = boxes[:, 2:] - boxes[:, :2]
     target_centres = boxes[:, :2] + 0.5 * target_sides
     deltas = torch.cat([(target_centres - centres) / sides, torch.log(target_sides / sides)], dim=1)
-    return deltas * deltas.new_tensor(weights)
+    return deltas * constant(tuple(weights), deltas.device)
 
 
 def decode_deltas(deltas: Tensor, references: Tensor, weights: Weights, clamp: Clamp = "max") -> Tensor:
@@ -37,8 +39,8 @@ def decode_deltas(deltas: Tensor, references: Tensor, weights: Weights, clamp: C
     deltas, references = deltas.float(), references.float()
     sides = references[..., 2:] - references[..., :2]
     centres = references[..., :2] + 0.5 * sides
-    shift = deltas[..., :2] / deltas.new_tensor(weights[:2])
-    log_scale = deltas[..., 2:] / deltas.new_tensor(weights[2:])
+    shift = deltas[..., :2] / constant(tuple(weights[:2]), deltas.device)
+    log_scale = deltas[..., 2:] / constant(tuple(weights[2:]), deltas.device)
     if clamp != "none":
         log_scale = log_scale.clamp(min=-MAX_LOG_SCALE if clamp == "both" else None, max=MAX_LOG_SCALE)
     new_centres = centres + shift * sides

@@ -9,8 +9,9 @@ def sample_balanced(
 ) -> tuple[Tensor, Tensor]:
     """Draw at most `num_samples` candidates, at most `positive_fraction` of them positive.
 
-    Negatives fill up what the positives leave; fewer come back only when there are not enough. Draws from
-    `generator`, which lives on the CPU, or from torch's global random state.
+    Negatives fill up what the positives leave; fewer come back only when there are not enough. Draws on the device of
+    `kind` from `generator`, which lives there, or from torch's global random state there: a seed gives another sample
+    on a GPU than on a CPU.
 
     Args:
         kind: (A,) integers: 1 positive, 0 negative, others never drawn.
@@ -26,5 +27,4 @@ def sample_balanced(
 
 
 def _draw(idx: Tensor, num: int, generator: torch.Generator | None) -> Tensor:
-    # Drawn on the CPU, so that a seed gives the same sample on every device.
-    return idx[torch.randperm(len(idx), generator=generator)[:num].to(idx.device)]
+    return idx[torch.randperm(len(idx), generator=generator, device=idx.device)[:num]]

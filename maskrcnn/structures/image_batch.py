@@ -5,10 +5,12 @@ Letters: N images, H W the padded frame.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from maskrcnn.structures.constants import constant
 from maskrcnn.structures.targets import Targets
 
 Size = tuple[int, int]
@@ -35,18 +37,25 @@ class ImageBatch:
         """(H, W)."""
         return self.pixels.shape[-2], self.pixels.shape[-1]
 
+    @cached_property
+    def frames(self) -> Tensor:
+        """(3, N, 4) float32, on the device of the pixels: x y x y of the origins, w h w h of the sizes and of the
+        original sizes."""
+        corners = [[(x, y) * 2 for y, x in pairs] for pairs in (self.origins, self.sizes, self.original_sizes)]
+        return torch.tensor(corners, dtype=torch.float32, device=self.pixels.device)
+
     def to_padded(self, targets: Sequence[Targets], edge: float = 0.0) -> list[Targets]:
         """`targets`, one for each image in its pixels, with boxes and crowd regions in the padded frame.
 
         `edge` is 1 where boxes are to end on the index of their last pixel.
         """
         moved = []
-        for target, (y, x) in zip(targets, self.origins, strict=True):
-            if x == y == edge == 0:
+        last = constant((0, 0, edge, edge), self.pixels.device)
+        for i, target in enumerate(targets):
+            if edge == 0 and self.origins[i] == (0, 0):
                 moved.append(target)
                 continue
-            shift = target.boxes.new_tensor([x, y, x, y])
-            last = target.boxes.new_tensor([0, 0, edge, edge])
+            shift = self.frames[0, i]
             # An object one pixel wide has no inclusive width; half a pixel keeps its logarithm finite.
             boxes = target.boxes + shift - last
             boxes = torch.cat([boxes[:, :2], torch.maximum(boxes[:, 2:], boxes[:, :2] + 0.5)], dim=1)
@@ -58,28 +67,13 @@ class ImageBatch:
 
         `edge` is 1 where the given boxes end on the index of their last pixel; what comes back ends on edges.
         """
-        scales, origins, limits = [], [], []
-        for (height, width), (original_height, original_width), (y, x) in zip(
-            self.sizes, self.original_sizes, self.origins, strict=True
-        ):
-            scale_x = (original_width - edge) / max(width - edge, 1)
-            scale_y = (original_height - edge) / max(height - edge, 1)
-            scales.append([scale_x, scale_y, scale_x, scale_y])
-            origins.append([x, y, x, y])
-            limits.append([original_width, original_height] * 2)
-        scale, origin, limit = (boxes.new_tensor(rows)[image_idx] for rows in (scales, origins, limits))
-        original = (boxes - origin) * scale + boxes.new_tensor([0, 0, edge, edge])
+        origin, size, limit = self.frames[:, image_idx]
+        scale = (limit - edge) / (size - edge).clamp(min=1)
+        original = (boxes - origin) * scale + constant((0, 0, edge, edge), boxes.device)
         return torch.minimum(original.clamp(min=0), limit)
 
     def from_original(self, boxes: Tensor, image_idx: Tensor, edge: float = 0.0) -> Tensor:
         """The inverse of `to_original` for boxes (R, 4) inside their original images."""
-        scales, origins = [], []
-        for (height, width), (original_height, original_width), (y, x) in zip(
-            self.sizes, self.original_sizes, self.origins, strict=True
-        ):
-            scale_x = max(width - edge, 1) / max(original_width - edge, 1)
-            scale_y = max(height - edge, 1) / max(original_height - edge, 1)
-            scales.append([scale_x, scale_y, scale_x, scale_y])
-            origins.append([x, y, x, y])
-        scale, origin = (boxes.new_tensor(rows)[image_idx] for rows in (scales, origins))
-        return (boxes - boxes.new_tensor([0, 0, edge, edge])) * scale + origin
+        origin, size, original = self.frames[:, image_idx]
+        scale = (size - edge).clamp(min=1) / (original - edge).clamp(min=1)
+        return (boxes - constant((0, 0, edge, edge), boxes.device)) * scale + origin

@@ -85,7 +85,7 @@ class TrainingStep:
         sizes = [(image.shape[-2], image.shape[-1]) for image in part.images]
         images = self.model.normalise(part.images, sizes, self.device)
         targets = [target.to(self.device) for target in part.targets]
-        generators = [torch.Generator().manual_seed(seed) for seed in part.seeds]
+        generators = [torch.Generator(self.device).manual_seed(seed) for seed in part.seeds]
         with autocast(self.device, self.settings.precision):
             return self.network(images, targets, generators)
 

@@ -105,7 +105,8 @@ def validation_losses(model: Learner, dataset: ImageDataset, precision: Precisio
         pixels = torch.tensor(sample.image).permute(2, 0, 1)  # a copy: what Pillow resizes may not be written to
         images = model.normalise([pixels], [size], model.device)
         with autocast(model.device, precision):
-            losses = model.losses(images, [sample.targets.to(model.device)], [torch.Generator().manual_seed(index)])
+            generator = torch.Generator(model.device).manual_seed(index)
+            losses = model.losses(images, [sample.targets.to(model.device)], [generator])
         counts = torch.tensor([losses.counts[name] for name in names], dtype=torch.float64)
         sums[0] += torch.stack([losses.means[name] for name in names]).double().cpu() * counts
         sums[1] += counts
