@@ -94,12 +94,12 @@ def cut(mask: Rle, points: np.ndarray) -> list[Rle]:
     if len(pieces) < 2:
         raise ValueError("the line does not cut the object in two; draw it from one side of the object to the other")
     is_piece = np.isin(labels, pieces)
-    nearest: np.ndarray
-    _, nearest = cv2.distanceTransformWithLabels(
+    found: Any = cv2.distanceTransformWithLabels(
         (~is_piece).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )  # pyright: ignore[reportAssignmentType]
+    )
+    nearest = np.asarray(found[1], np.int64)
     owner = np.zeros(int(nearest.max()) + 1, np.int32)
-    owner[nearest[is_piece]] = labels[is_piece]
+    owner[nearest[is_piece]] = np.asarray(labels)[is_piece]
     owned = np.where(bitmap, owner[nearest], 0)
     return [encode_window(owned == piece, x0, y0, _size(mask)) for piece in pieces]
 
