@@ -17,10 +17,12 @@ from fuzzing.exports import EXPORT_TARGETS
 from fuzzing.images import IMAGE_TARGETS
 from fuzzing.jobs import JOB_TARGETS
 from fuzzing.regions import REGION_TARGETS
+from fuzzing.uploads import UPLOAD_TARGETS
 
 MANY = {"image": 60, "checkpoint": 60, "pickle": 60, "run-config": 40}
 FEW = {f"page-{name}": 1 for name in SETS} | {"run-state": 10}
-TARGETS = [*IMAGE_TARGETS, *ANNOTATION_TARGETS, *REGION_TARGETS, *EXPORT_TARGETS, *CHECKPOINT_TARGETS, *JOB_TARGETS]
+READERS = [*IMAGE_TARGETS, *ANNOTATION_TARGETS, *REGION_TARGETS, *EXPORT_TARGETS, *CHECKPOINT_TARGETS, *JOB_TARGETS]
+TARGETS = [*READERS, *UPLOAD_TARGETS]  # the latter where the extra web is installed
 CASES = {target.name: (MANY | FEW).get(target.name, 10) for target in TARGETS}
 
 

@@ -22,10 +22,11 @@ from fuzzing.exports import EXPORT_TARGETS
 from fuzzing.images import IMAGE_TARGETS
 from fuzzing.jobs import JOB_TARGETS
 from fuzzing.regions import REGION_TARGETS
+from fuzzing.uploads import UPLOAD_TARGETS
 
 ALL = (
     *(*IMAGE_TARGETS, *ANNOTATION_TARGETS, *REGION_TARGETS, *EXPORT_TARGETS),
-    *(*CHECKPOINT_TARGETS, *JOB_TARGETS),
+    *(*CHECKPOINT_TARGETS, *JOB_TARGETS, *UPLOAD_TARGETS),
 )
 TARGETS = {target.name: target for target in ALL}
 BAD = ("traceback", "crash", "slow", "memory", "differs", "wordy")
