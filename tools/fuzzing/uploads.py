@@ -12,6 +12,7 @@ from fuzzing.children import Target
 from fuzzing.images import image_files
 from fuzzing.mutations import damaged_bytes, damaged_tree
 from maskrcnn.prediction.predictor import Predictor
+from maskrcnn.serve.app import build_app
 
 BOUNDARY = "b0undary"
 QUERIES = (
@@ -61,8 +62,6 @@ def _make(folder: Path, rng: random.Random) -> None:
 def _client() -> Any:
     """Of a server in this process, with the shipped weights."""
     from starlette.testclient import TestClient
-
-    from maskrcnn.serve.app import build_app
 
     client = TestClient(build_app(Predictor(device="cpu")), base_url="http://127.0.0.1")
     client.__enter__()
