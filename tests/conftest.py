@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 class AsCuda(torch.Tensor):
     """A tensor of the CPU that says that it is on a GPU: takes the way of one where torchvision can do it on both."""
 
-    is_cuda = True  # pyright: ignore[reportAssignmentType]
+    is_cuda, is_cpu = True, False  # pyright: ignore[reportAssignmentType]
 
 
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, none is here")

@@ -17,6 +17,7 @@ from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.targets import Targets
 from maskrcnn.structures.transfer import to_cpu
 from maskrcnn.training.averaging import WeightAverage
+from maskrcnn.training.schedule import load_optimizer
 from tests.conditioning import condition
 from tests.pretend_cuda import DEVICE, DeviceMismatchError, Rehearsal
 from tests.tiny import batch, scene, tiny_model
@@ -30,6 +31,8 @@ UPLOADS = 2
 WAITS = 8
 """Of a batch: two NMS and what of each is kept, what scores, the levels that boxes and masks are read from, and at last
 all that was found."""
+
+BRANCH = {"class_names": ("things", "grass", "sky"), "channels": 32, "norm": "none", "min_stuff_area": 1}
 
 # Their bodies or heads are not made small by tests/tiny.py.
 LARGE = {"detectron2_c4", "detectron2_dc5"}
@@ -85,6 +88,35 @@ class TestInference:
         assert [len(one) for one in found] == [0] * 4
         assert rehearsal.waits.total() <= WAITS, rehearsal.waits
 
+    def test_scenes(self):
+        model = tiny_model(semantic_head=BRANCH).eval()
+        condition(model, [IMAGE], 1.0)
+        expected = found_by(model, BATCHES[4])
+        with Rehearsal() as rehearsal:
+            model.to(DEVICE)
+            found = found_by(model, BATCHES[4])
+        assert_same(found, expected)
+        for one, other in zip(found, expected, strict=True):
+            assert (one.maps["semantic"] != other.maps["semantic"]).float().mean() < 0.001
+        assert rehearsal.waits.total() <= WAITS, rehearsal.waits
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_half_precision(self, dtype: torch.dtype):
+        model = conditioned("maskrcnn").to(dtype)
+        with Rehearsal() as rehearsal:
+            model.to(DEVICE)
+            found = found_by(model, [IMAGE])
+        assert len(found[0]) > 5
+        assert found[0].scores.dtype == torch.float32
+        assert rehearsal.waits.total() <= WAITS, rehearsal.waits
+
+    def test_a_device_that_is_not_cuda(self):
+        model = conditioned("maskrcnn")
+        expected = found_by(model, BATCHES[4])
+        with Rehearsal(is_cuda=False):
+            model.to(DEVICE)
+            assert_same(found_by(model, BATCHES[4]), expected)
+
 
 def crowded(targets: Targets) -> Targets:
     return replace(targets, ignore_boxes=torch.tensor([[0.0, 0, 20, 20], [60, 60, 90, 90]]))
@@ -110,6 +142,30 @@ class TestTraining:
                 found = losses_of(elsewhere, targets)
             assert found == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
+    def test_the_waits_of_a_step(self):
+        model = tiny_model()
+        with Rehearsal() as rehearsal:
+            model.to(DEVICE)
+            losses_of(model, KINDS["objects"])
+            rehearsal.waits.clear()
+            losses_of(model, KINDS["objects"])
+        ours = {line: num for line, num in rehearsal.waits.items() if not line.startswith("outside")}
+        # Who may be drawn is looked at twice in each image, and for the positives and the negatives.
+        assert sum(num for line, num in ours.items() if line.startswith("ops/sampling.py")) == 4 * 2
+        # NMS, what of it is kept, and the levels that boxes and masks are read from.
+        assert sum(num for line, num in ours.items() if not line.startswith("ops/sampling.py")) == 4
+
+    def test_a_run_goes_on(self):
+        with Rehearsal():
+            model, again = tiny_model().to(DEVICE), tiny_model().to(DEVICE)
+            # Not the trainer's own, whose fused kernels torch allows on devices that it knows by name.
+            optimizer, other = (torch.optim.SGD(one.parameters(), lr=1e-3, momentum=0.9) for one in (model, again))
+            losses_of(model, KINDS["objects"], optimizer)
+            again.load_state_dict(model.state_dict())
+            load_optimizer(other, optimizer.state_dict())
+            for _ in range(2):
+                assert losses_of(again, KINDS["crowds"], other) == losses_of(model, KINDS["crowds"], optimizer)
+
     def test_an_average_of_weights(self):
         with Rehearsal() as rehearsal:
             model = tiny_model().to(DEVICE)
@@ -125,9 +181,12 @@ class TestTraining:
         assert all(tensor.device == DEVICE for tensor in again.tensors.values())
 
 
-def losses_of(model: MaskRCNN, targets: Sequence[Targets]) -> dict[str, float]:
+def losses_of(
+    model: MaskRCNN, targets: Sequence[Targets], optimizer: torch.optim.Optimizer | None = None
+) -> dict[str, float]:
     """Of one step, with gradients for every parameter and a change of the weights."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=1e-3)
+    optimizer.zero_grad()
     images = batch(model, [IMAGE, SMALLER])
     generators = [torch.Generator(model.device).manual_seed(i) for i in range(len(targets))]
     losses = model.losses(images, [one.to(model.device) for one in targets], generators)

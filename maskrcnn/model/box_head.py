@@ -164,11 +164,13 @@ class BoxHead(nn.Module):
         boxes, image_idx = torch.cat([r.boxes for r in rois]), image_idx_of([r.boxes for r in rois])
         labels = torch.cat([r.labels for r in rois])
         class_logits, deltas = self(self.pooler(levels, boxes, image_idx, images.padded_size, self.resolution))
-        is_positive = labels < self.num_classes
+        rows = torch.arange(len(labels), device=labels.device).split([len(r.labels) for r in rois])
+        positive = torch.cat([own[: len(r.object_idx)] for own, r in zip(rows, rois, strict=True)])  # they come first
+        positive_labels = labels[positive]
         matched = torch.cat([t.boxes[r.object_idx] for t, r in zip(targets, rois, strict=True)])
-        delta_targets = encode_deltas(matched, boxes[is_positive], self.delta_weights)
-        channel = labels[is_positive] if deltas.shape[1] > 1 else torch.zeros_like(labels[is_positive])
-        positive_deltas = deltas[is_positive, channel]
+        delta_targets = encode_deltas(matched, boxes[positive], self.delta_weights)
+        channel = positive_labels if deltas.shape[1] > 1 else torch.zeros_like(positive_labels)
+        positive_deltas = deltas[positive, channel]
         box_loss = smooth_l1(positive_deltas, delta_targets, self.smooth_l1_beta)
         # The sum with weight 0 keeps the layer in the graph when no region is positive.
         means = (classification_loss(class_logits, labels), box_loss / max(len(labels), 1) + 0.0 * deltas.sum())

@@ -41,7 +41,7 @@ def grouped_nms(boxes: Tensor, scores: Tensor, groups: Tensor, iou_threshold: fl
         # One call: groups are moved apart. In float64 the shift costs no precision.
         extent = boxes.double().abs().max().clamp(min=1.0) * 2 + 1 if len(boxes) else 0.0
         return nms(boxes.double() + (groups.double() * extent)[:, None], scores.double(), iou_threshold)
-    if boxes.device.type != "cpu":  # of another make, which may know no float64
+    if not boxes.is_cpu:  # of another make, which may know no float64
         return grouped_nms(boxes.cpu(), scores.cpu(), groups.cpu(), iou_threshold).to(boxes.device)
     # On a CPU suppression is quadratic in the group, so small groups beat one call.
     is_kept = torch.zeros(len(boxes), dtype=torch.bool)

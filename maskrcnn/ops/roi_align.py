@@ -15,7 +15,7 @@ def roi_align(
 ) -> Tensor:
     """RoIAlign (arXiv:1703.06870, section 3).
 
-    On CUDA this is torchvision's operation. On a CPU that one runs on a single thread, so there each bin is a weighted
+    On a GPU this is torchvision's operation. On a CPU that one runs on a single thread, so there each bin is a weighted
     sum over rows of a table of cells: the same samples, tens of times as fast, forwards and backwards.
 
     Args:
@@ -31,7 +31,7 @@ def roi_align(
     """
     if features.requires_grad:
         features = features.float()
-    if features.is_cuda:
+    if not features.is_cpu:
         import torchvision.ops  # takes longer to import than torch itself
 
         rois = torch.cat([image_idx[:, None].to(boxes.dtype), boxes], dim=1)

@@ -1,6 +1,7 @@
 """How a model runs: on which device, in which precision, with which memory."""
 
 import ctypes
+import os
 import platform
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -20,6 +21,8 @@ M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
 M_ARENA_MAX = -8
 KEPT_BYTES = 2**31 - 1
+MPS_FALLBACK = "PYTORCH_ENABLE_MPS_FALLBACK"
+"""What torch reads when it is imported; it then says in a warning which operators it runs on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +42,19 @@ class Execution:
         words.append(self.precision + (" (bf16 would be faster on this processor)" if hint else ""))
         if self.device.type == "cuda":
             words.append("CUDA graphs")
+        if self.device.type == "mps" and os.environ.get(MPS_FALLBACK) != "1":
+            words.append(f"{MPS_FALLBACK}=1 lets the CPU do what torch cannot do there")
         return ", ".join(words)
 
 
 def choose_execution(device: Device, precision: Literal["auto", "fp32", "bf16", "fp16"]) -> Execution:
     """The execution of those names.
 
-    "auto" is CUDA where there is one, else the CPU; on CUDA bf16 (fp16 where it knows no bf16), on a CPU fp32, so that
+    "auto" is CUDA where there is one, else the CPU; on CUDA bf16 (fp16 where it knows no bf16), elsewhere fp32, so that
     results do not depend on the processor.
 
     Raises:
-        ValueError: an unknown name, or a CUDA device that is not there.
+        ValueError: an unknown name, or a device that is not there.
     """
     where = choose_device(device)
     return Execution(where, choose_precision(precision, where))
@@ -58,25 +63,40 @@ def choose_execution(device: Device, precision: Literal["auto", "fp32", "bf16", 
 def choose_device(device: Device) -> torch.device:
     """The device meant by a name, a `torch.device`, or the number of a CUDA device; "auto" is CUDA where there is one.
 
+    Apple's "mps" and Intel's "xpu" have to be asked for: they run the same code, but none has been measured.
+
     Raises:
-        ValueError: an unknown name, or a CUDA device that is not there.
+        ValueError: an unknown name, or a device that is not there.
     """
     # True is a number to Python, and not one to a user.
     name = f"cuda:{device}" if isinstance(device, int) and not isinstance(device, bool) else str(device)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, index = name.partition(":")
-    is_cpu = kind == "cpu" and index in ("", "0")
-    if not is_cpu and (kind != "cuda" or (":" in name and not index.isdecimal())):
-        raise ValueError(f"device: expected auto, cpu, cuda, cuda:N or the N of a CUDA device, got {device!r}")
-    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if kind == "cuda" and int(index or 0) >= available:
-        raise ValueError(f"device {name}: this machine has {available or 'no'} CUDA device{'s' * (available != 1)}")
-    return torch.device("cpu" if is_cpu else name)
+    is_one = kind in ("cpu", "mps") and index in ("", "0")
+    if not is_one and (kind not in ("cuda", "xpu") or (":" in name and not index.isdecimal())):
+        raise ValueError(
+            f"device: expected auto, cpu, cuda, cuda:N, the N of a CUDA device, mps, xpu or xpu:N, got {device!r}"
+        )
+    available = _num_devices(kind)
+    if int(index or 0) >= available:
+        found = f"{available or 'no'} {kind.upper()} device{'s' * (available != 1)}"
+        raise ValueError(f"device {name}: this machine has {found}")
+    return torch.device(kind if is_one else name)
+
+
+def _num_devices(kind: str) -> int:
+    """That torch can use, of a kind."""
+    if kind == "mps":
+        return int(torch.backends.mps.is_available())
+    if kind == "cpu":
+        return 1
+    backend = getattr(torch, kind)
+    return backend.device_count() if backend.is_available() else 0
 
 
 def choose_precision(name: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
-    """The precision of that name; "auto" is the fastest that keeps the results on CUDA, and fp32 on a CPU.
+    """The precision of that name; "auto" is the fastest that keeps the results on CUDA, and fp32 elsewhere.
 
     Raises:
         ValueError: an unknown name.
@@ -85,7 +105,7 @@ def choose_precision(name: Literal["auto", "fp32", "bf16", "fp16"], device: torc
         if name not in get_args(Precision):
             raise ValueError(f"precision: expected auto, {', '.join(get_args(Precision))}, got {name!r}")
         return name
-    if device.type == "cpu":
+    if device.type != "cuda":
         return "fp32"
     return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
 

@@ -48,8 +48,8 @@ class Predictor:
     Args:
         weights: a shipped name such as "nuclei", a name of the zoo such as "coco", a checkpoint of ours or of
             torchvision, detectron2, mmdetection or matterport, a loaded `Checkpoint`, or None for the default.
-        device: "auto" takes CUDA where there is one, else the CPU; or "cpu", "cuda", "cuda:1", its number alone, or a
-            `torch.device`.
+        device: "auto" takes CUDA where there is one, else the CPU; or "cpu", "cuda", "cuda:1", its number alone,
+            "mps" (Apple), "xpu" (Intel), or a `torch.device`.
         precision: of the network; "auto" is bf16 on CUDA (fp16 where it knows no bf16) and fp32 on a CPU. bf16 on a CPU
             that has it is about twice as fast and moves scores by about 0.01.
         score: detections must score more than this, 0..1; None takes what the checkpoint recommends.

@@ -149,9 +149,10 @@ def test_a_device_may_be_a_name_a_number_or_torchs_own(monkeypatch: pytest.Monke
     assert choose_device("auto") == choose_device("cuda") == torch.device("cuda")
     with pytest.raises(ValueError, match="device cuda:2: this machine has 2 CUDA devices"):
         choose_device(2)
-    for wrong in (True, -1, "gpu", "cuda:", "cuda:x", "cpu:1", torch.device("meta"), 1.0, None):
+    for wrong in (True, -1, "gpu", "cuda:", "cuda:x", "cpu:1", "mps:1", "xpu:", torch.device("meta"), 1.0, None):
         with pytest.raises(
-            ValueError, match="device: expected auto, cpu, cuda, cuda:N or the N of a CUDA device, got "
+            ValueError,
+            match="device: expected auto, cpu, cuda, cuda:N, the N of a CUDA device, mps, xpu or xpu:N, got ",
         ):
             choose_device(wrong)  # type: ignore[arg-type]
 
@@ -176,3 +177,27 @@ def test_threads_take_memory_where_the_main_one_does(shared: bool):
     command = [sys.executable, "-c", ARENAS, "shared" if shared else "own"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert ("Arena 1:" in done.stderr) is not shared
+
+
+def test_devices_of_other_makes_are_taken_where_torch_has_them(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: False)
+    for name, kind in (("mps", "MPS"), ("xpu", "XPU"), ("xpu:1", "XPU")):
+        with pytest.raises(ValueError, match=f"device {name}: this machine has no {kind} devices"):
+            choose_device(name)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: True)
+    monkeypatch.setattr(torch.xpu, "device_count", lambda: 1)
+    assert choose_device("auto").type != "mps"  # never chosen unasked
+    assert choose_device("mps") == choose_device(torch.device("mps")) == torch.device("mps")
+    assert choose_device("xpu") == torch.device("xpu")
+    assert choose_device("xpu:0") == torch.device("xpu:0")
+    with pytest.raises(ValueError, match="device xpu:1: this machine has 1 XPU device"):
+        choose_device("xpu:1")
+    monkeypatch.setenv("PYTORCH_ENABLE_MPS_FALLBACK", "1")
+    assert choose_execution("mps", "auto").description == "mps, fp32"
+    monkeypatch.delenv("PYTORCH_ENABLE_MPS_FALLBACK")
+    assert choose_execution("mps", "auto").description == (
+        "mps, fp32, PYTORCH_ENABLE_MPS_FALLBACK=1 lets the CPU do what torch cannot do there"
+    )
+    assert choose_execution("xpu", "auto").precision == "fp32"
