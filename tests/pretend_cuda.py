@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -68,7 +68,7 @@ class Elsewhere(Tensor):
     def __repr__(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         return f"{tuple(self.shape)} of {self.dtype} elsewhere"
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -84,7 +84,7 @@ class Rehearsal:
         self.uploads: Counter[str] = Counter()
         self.waits: Counter[str] = Counter()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Rehearsal":
         self._modes = ExitStack()
         self._modes.enter_context(_Operations(self))
         self._modes.enter_context(_Front(self))
@@ -207,7 +207,8 @@ class _Generator(GENERATOR):
     """Random numbers of the pretended device are the CPU's."""
 
     def __new__(cls, device: torch.device | str = "cpu") -> "_Generator":
-        return super().__new__(cls, "cpu" if torch.device(device).type == DEVICE.type else device)
+        device = "cpu" if torch.device(device).type == DEVICE.type else device
+        return super().__new__(cls, device)  # pyright: ignore[reportCallIssue]
 
 
 def _numbers_of(leaf: Any) -> Any:

@@ -60,32 +60,37 @@ class RoIPooler:
     ) -> Iterator[Tensor]:
         """The same, `part_size` regions after the other; one part where there is no region."""
         level_idx = self.level_of(boxes, padded_size)
-        num_levels, num_parts = len(self.strides), max(1, math.ceil(len(boxes) / part_size))
+        num_images, num_levels = len(levels[0]), len(self.strides)
+        num_parts, num_places = max(1, math.ceil(len(boxes) / part_size)), num_levels * num_images
+        place = level_idx * num_images + image_idx
         part_idx = torch.arange(len(boxes), device=boxes.device) // part_size
-        counts = count_each(part_idx * num_levels + level_idx, num_parts * num_levels)
-        table = counts.view(num_parts, num_levels).tolist()  # the one synchronisation
-        parts = (tensor.split(part_size) for tensor in (level_idx, boxes, image_idx))
-        for *part, num_of_level in zip(*parts, table, strict=True):
-            yield self._pooled(levels, *part, num_of_level, padded_size, resolution)
+        counts = count_each(part_idx * num_places + place, num_parts * num_places)
+        table = counts.view(num_parts, num_levels, num_images).tolist()  # the one synchronisation
+        parts = (tensor.split(part_size) for tensor in (place, boxes, image_idx))
+        for of_place, part, of_image, num_of_image in zip(*parts, table, strict=True):
+            yield self._pooled(levels, of_place, part, of_image, num_of_image, padded_size, resolution)
 
     def _pooled(
         self,
         levels: Sequence[Tensor],
-        level_idx: Tensor,
+        place: Tensor,
         boxes: Tensor,
         image_idx: Tensor,
-        num_of_level: Sequence[int],
+        num_of_image: Sequence[Sequence[int]],
         padded_size: Size,
         resolution: int,
     ) -> Tensor:
-        order = level_idx.argsort(stable=True)
+        """`place` (R,) is the level and within it the image; `num_of_image` how many regions each has, by level."""
+        order = place.argsort(stable=True)
+        num_of_level = [sum(numbers) for numbers in num_of_image]
         pooled = []
-        for features, stride, members in zip(levels, self.strides, order.split(num_of_level), strict=False):
-            of_level = boxes[members], image_idx[members]
+        of_levels = zip(levels, self.strides, order.split(num_of_level), num_of_image, strict=False)
+        for features, stride, members, numbers in of_levels:
+            own, image = boxes[members], image_idx[members]
             if self.operation == "crop_and_resize":
-                pooled.append(crop_and_resize(features, *of_level, padded_size, resolution))
+                pooled.append(crop_and_resize(features, own, numbers, padded_size, resolution))
             else:
-                pooled.append(roi_align(features, *of_level, stride, resolution, self.sampling_ratio, self.aligned))
+                pooled.append(roi_align(features, own, image, stride, resolution, self.sampling_ratio, self.aligned))
         regions = torch.cat(pooled)[order.argsort()]
         return self.stage(regions) if self.stage is not None else regions
 

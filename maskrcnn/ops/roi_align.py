@@ -3,9 +3,13 @@
 Letters: N images, C channels, R regions, S bins along a side.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from maskrcnn.structures.constants import constant
 
 CELLS_AT_ONCE = 1 << 22  # cells whose numbers and weights are alive together: 50 MB
 
@@ -92,13 +96,15 @@ def _cells_of_bins(
     return torch.stack([before, behind], dim=-1).int().flatten(2), weights.flatten(2)
 
 
-def crop_and_resize(features: Tensor, boxes: Tensor, image_idx: Tensor, extent: tuple[int, int], size: int) -> Tensor:
+def crop_and_resize(
+    features: Tensor, boxes: Tensor, num_of_image: Sequence[int], extent: tuple[int, int], size: int
+) -> Tensor:
     """TensorFlow's `crop_and_resize`: one bilinear sample a bin, the corners of the grid on the corners of the box.
 
     Args:
         features: (N, C, h, w).
-        boxes: (R, 4) on inclusive pixel indices (0..extent-1) of the padded frame.
-        image_idx: (R,) integers in 0..N-1.
+        boxes: (R, 4) on inclusive pixel indices (0..extent-1) of the padded frame, image after image.
+        num_of_image: how many of them each of the N images has.
         extent: (height, width) of the padded frame.
 
     Returns:
@@ -107,20 +113,18 @@ def crop_and_resize(features: Tensor, boxes: Tensor, image_idx: Tensor, extent: 
     dtype = torch.float32 if features.requires_grad else features.dtype
     height, width = features.shape[-2:]
     steps = torch.arange(size, dtype=torch.float32, device=boxes.device) / (size - 1)  # (S,)
-    scale = boxes.new_tensor([(width - 1) / (extent[1] - 1), (height - 1) / (extent[0] - 1)] * 2)
+    scale = constant(((width - 1) / (extent[1] - 1), (height - 1) / (extent[0] - 1)) * 2, boxes.device)
     x0, y0, x1, y1 = (boxes * scale).unbind(1)
     x = x0[:, None] + steps * (x1 - x0)[:, None]  # (R, S)
     y = y0[:, None] + steps * (y1 - y0)[:, None]
     inside_x, inside_y = (x >= 0) & (x <= width - 1), (y >= 0) & (y <= height - 1)
     grid_x = x / max(width - 1, 1) * 2 - 1
     grid_y = y / max(height - 1, 1) * 2 - 1
-    crops = features.new_zeros((len(boxes), features.shape[1], size, size), dtype=torch.float32)
-    for image in range(len(features)):
-        members = (image_idx == image).nonzero().squeeze(1)
+    crops = []
+    for image, (x, y) in enumerate(zip(grid_x.split(num_of_image), grid_y.split(num_of_image), strict=True)):
         # The regions of an image are stacked along the height of one sampling grid, so the map is not repeated.
-        gx = grid_x[members][:, None, :].expand(-1, size, -1)
-        gy = grid_y[members][:, :, None].expand(-1, -1, size)
+        gx, gy = x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)
         grid = torch.stack([gx, gy], dim=-1).reshape(1, -1, size, 2)
         sampled = F.grid_sample(features[image : image + 1].float(), grid, padding_mode="border", align_corners=True)
-        crops[members] = sampled[0].unflatten(1, (-1, size)).transpose(0, 1)
-    return (crops * (inside_y[:, :, None] & inside_x[:, None, :])[:, None]).to(dtype)
+        crops.append(sampled[0].unflatten(1, (len(x), size)).transpose(0, 1))
+    return (torch.cat(crops) * (inside_y[:, :, None] & inside_x[:, None, :])[:, None]).to(dtype)
