@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from maskrcnn.config.presets import PRESETS
+from maskrcnn.model.box_head import to_cpu
 from maskrcnn.model.mask_rcnn import MaskRCNN
 from maskrcnn.ops.nms import grouped_nms
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.targets import Targets
-from maskrcnn.structures.transfer import to_cpu
 from maskrcnn.training.averaging import WeightAverage
 from maskrcnn.training.schedule import load_optimizer
 from tests.conditioning import condition

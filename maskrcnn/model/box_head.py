@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from maskrcnn.model.layers import FrozenBatchNorm, Norm, conv_stack
 from maskrcnn.model.losses import smooth_l1
-from maskrcnn.model.roi_pooler import RoIPooler
+from maskrcnn.model.roi_pooler import RoIPooler, count_each
 from maskrcnn.model.roi_targets import RoITargets, SamplingRules, sample_rois
 from maskrcnn.model.rpn import Limit, Proposals
 from maskrcnn.ops.box_deltas import Clamp, Weights, decode_deltas, encode_deltas
-from maskrcnn.ops.counting import count_each
 from maskrcnn.ops.nms import grouped_nms
 from maskrcnn.structures.boxes import is_nonempty
 from maskrcnn.structures.constants import constant
@@ -26,7 +25,9 @@ from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.losses import Losses
 from maskrcnn.structures.masks import PasteMode
 from maskrcnn.structures.targets import Targets
-from maskrcnn.structures.transfer import to_cpu
+
+ALIGNMENT = 8
+"""Bytes; of the widest numbers that results are made of."""
 
 
 @dataclass(frozen=True)
@@ -288,4 +289,21 @@ def to_instances(found: Detections, images: ImageBatch, class_names: tuple[str, 
             maps={name: of_images[i] for name, of_images in maps.items()},
         )
         for i, (boxes, labels, scores, mask_probs) in enumerate(of_images)
+    ]
+
+
+def to_cpu(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """`tensors`, of one device, on the CPU; those that are there already are given back.
+
+    In one copy, since with each the host would wait for all that was asked of the device before.
+    """
+    if all(tensor.device.type == "cpu" for tensor in tensors):
+        return list(tensors)
+    parts = [tensor.contiguous().flatten().view(torch.uint8) for tensor in tensors]
+    rooms = [-(-len(part) // ALIGNMENT) * ALIGNMENT for part in parts]
+    padded = [F.pad(part, (0, room - len(part))) for part, room in zip(parts, rooms, strict=True)]
+    here = torch.cat(padded).cpu().split(rooms)
+    return [
+        own[: len(part)].view(tensor.dtype).view(tensor.shape)
+        for own, part, tensor in zip(here, parts, tensors, strict=True)
     ]

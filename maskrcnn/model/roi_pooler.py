@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from maskrcnn.model.fpn import STRIDES
-from maskrcnn.ops.counting import count_each
 from maskrcnn.ops.roi_align import crop_and_resize, roi_align
 from maskrcnn.structures.image_batch import Size
 
@@ -67,32 +66,19 @@ class RoIPooler:
         counts = count_each(part_idx * num_places + place, num_parts * num_places)
         table = counts.view(num_parts, num_levels, num_images).tolist()  # the one synchronisation
         parts = (tensor.split(part_size) for tensor in (place, boxes, image_idx))
-        for of_place, part, of_image, num_of_image in zip(*parts, table, strict=True):
-            yield self._pooled(levels, of_place, part, of_image, num_of_image, padded_size, resolution)
-
-    def _pooled(
-        self,
-        levels: Sequence[Tensor],
-        place: Tensor,
-        boxes: Tensor,
-        image_idx: Tensor,
-        num_of_image: Sequence[Sequence[int]],
-        padded_size: Size,
-        resolution: int,
-    ) -> Tensor:
-        """`place` (R,) is the level and within it the image; `num_of_image` how many regions each has, by level."""
-        order = place.argsort(stable=True)
-        num_of_level = [sum(numbers) for numbers in num_of_image]
-        pooled = []
-        of_levels = zip(levels, self.strides, order.split(num_of_level), num_of_image, strict=False)
-        for features, stride, members, numbers in of_levels:
-            own, image = boxes[members], image_idx[members]
-            if self.operation == "crop_and_resize":
-                pooled.append(crop_and_resize(features, own, numbers, padded_size, resolution))
-            else:
-                pooled.append(roi_align(features, own, image, stride, resolution, self.sampling_ratio, self.aligned))
-        regions = torch.cat(pooled)[order.argsort()]
-        return self.stage(regions) if self.stage is not None else regions
+        for of_place, own, image, num_of_image in zip(*parts, table, strict=True):
+            order = of_place.argsort(stable=True)
+            members_of_level = order.split([sum(numbers) for numbers in num_of_image])
+            pooled = []
+            for i, members in enumerate(members_of_level):
+                features, of_level = levels[i], own[members]
+                if self.operation == "crop_and_resize":
+                    pooled.append(crop_and_resize(features, of_level, num_of_image[i], padded_size, resolution))
+                else:
+                    rules = self.strides[i], resolution, self.sampling_ratio, self.aligned
+                    pooled.append(roi_align(features, of_level, image[members], *rules))
+            regions = torch.cat(pooled)[order.argsort()]
+            yield self.stage(regions) if self.stage is not None else regions
 
     def level_of(self, boxes: Tensor, padded_size: Size) -> Tensor:
         """Index (R,) of the level that each box is read from, by its size: 0..3 into P2..P5."""
@@ -110,3 +96,11 @@ class RoIPooler:
         for stride in self.strides[1:]:
             level_idx += level >= math.log2(stride)
         return level_idx
+
+
+def count_each(numbers: Tensor, num: int) -> Tensor:
+    """How often each of 0..num-1 is in `numbers` (R,) int64: (num,) int64.
+
+    It makes (R, num) booleans, so `num` should be small; `bincount` would have a GPU tell the host the extremes first.
+    """
+    return (numbers[:, None] == torch.arange(num, device=numbers.device)).sum(dim=0)
