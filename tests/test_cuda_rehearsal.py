@@ -149,6 +149,7 @@ class TestTraining:
         ours = {line: num for line, num in rehearsal.waits.items() if not line.startswith("outside")}
         # Who may be drawn is looked at twice in each image, and for the positives and the negatives.
         assert sum(num for line, num in ours.items() if line.startswith("ops/sampling.py")) == 4 * 2
+        assert not any(line.startswith("ops/sampling.py") for line in rehearsal.uploads)  # drawn on the device
         # NMS, what of it is kept, and the levels that boxes and masks are read from.
         assert sum(num for line, num in ours.items() if not line.startswith("ops/sampling.py")) == 4
 

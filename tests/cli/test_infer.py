@@ -258,7 +258,10 @@ def test_bad_weights_and_options_are_one_sentence(tool: Tool, weights: Path, pic
         (("--score", "2"), "detection: score_threshold: "),
         (("--max-detections", "0"), "detection: max_detections: "),
         (("--batch", "0"), "--batch: expected at least 1, got 0"),
-        (("--device", "tpu"), "device: expected auto, cpu, cuda, cuda:N or the N of a CUDA device, got 'tpu'"),
+        (
+            ("--device", "tpu"),
+            "device: expected auto, cpu, cuda, cuda:N, the N of a CUDA device, mps, xpu or xpu:N, got 'tpu'",
+        ),
         (("--out", "a file"), "--out: expected a folder, a file is a file"),
     ):
         said = tool("infer", "scans", "--weights", weights, *options)

@@ -241,7 +241,10 @@ def test_settings_that_cannot_be(weights: Path) -> None:
         ({"resize": 0}, "resize"),
         ({"resize": -1.0}, "resize"),
         ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
-        ({"device": "gpu"}, "device: expected auto, cpu, cuda, cuda:N or the N of a CUDA device, got 'gpu'"),
+        (
+            {"device": "gpu"},
+            "device: expected auto, cpu, cuda, cuda:N, the N of a CUDA device, mps, xpu or xpu:N, got 'gpu'",
+        ),
         ({"device": "cuda:x"}, "device: expected auto"),
         ({"device": "cuda:99"}, "device cuda:99: this machine has"),
         ({"precision": "fp8"}, "precision: expected auto, fp32, bf16, fp16, got 'fp8'"),
