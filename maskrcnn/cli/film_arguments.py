@@ -18,7 +18,9 @@ from maskrcnn.data.pages import Reading
 from maskrcnn.data.pictures.finding import find_images
 from maskrcnn.data.regions import read_regions
 from maskrcnn.prediction.film_files import FILM_ENDING
-from maskrcnn.prediction.film_job import FilmSettings, FilmSummary, LineSpec, film_names, infer_film, write_film_counts
+from maskrcnn.prediction.film_job import infer_film, write_film_counts
+from maskrcnn.prediction.film_names import film_names
+from maskrcnn.prediction.film_settings import FilmSettings, FilmSummary, LineSpec
 from maskrcnn.prediction.job_results import describe
 from maskrcnn.prediction.tracks import FilmPredictor
 from maskrcnn.report.counts_table import CountRow

@@ -1,12 +1,11 @@
 """A film through a predictor: every object followed and counted once, whatever interrupts it; drawing and tables."""
 
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -17,11 +16,9 @@ from tqdm import tqdm
 from maskrcnn.data.films.frame import Choice, Film, FilmError, Frame, chosen_frames
 from maskrcnn.data.films.live import LiveFrames
 from maskrcnn.data.films.opening import FilmLike, is_address, open_film
-from maskrcnn.data.films.series import SERIES_RATE
-from maskrcnn.data.films.video import without_password
-from maskrcnn.data.pages import Reading
 from maskrcnn.files import clear_temporaries, folder_lock
 from maskrcnn.prediction.ahead import ahead
+from maskrcnn.prediction.file_state import state_of
 from maskrcnn.prediction.film_files import (
     ZONES,
     FilmFiles,
@@ -29,9 +26,11 @@ from maskrcnn.prediction.film_files import (
     unique_counts,
     write_zones,
 )
+from maskrcnn.prediction.film_names import OwnFiles, film_stem
 from maskrcnn.prediction.film_records import FilmRecords, found_in, record_of
+from maskrcnn.prediction.film_settings import FilmSettings, FilmSummary
 from maskrcnn.prediction.folder_job import RECORDS
-from maskrcnn.prediction.job_records import settings_key, state_of
+from maskrcnn.prediction.job_records import settings_key
 from maskrcnn.prediction.job_results import COUNTS
 from maskrcnn.prediction.tracks import (
     FRAMES_AHEAD,
@@ -46,81 +45,17 @@ from maskrcnn.prediction.tracks import (
 from maskrcnn.report.counts_table import CountRow, counts_csv
 from maskrcnn.report.draw_tracks import DrawnLine, DrawnZone, draw_tracks
 from maskrcnn.report.regions import centroids
-from maskrcnn.report.selection import Selection
-from maskrcnn.report.written import is_ours, write_json
 from maskrcnn.structures.instances import Instances
-from maskrcnn.tracking.lines import HYSTERESIS_PX, LineCounter
+from maskrcnn.tracking.lines import LineCounter
 from maskrcnn.tracking.tracker import Tracker, TrackingRules
 from maskrcnn.tracking.zones import ZoneCounter
-from maskrcnn.untrusted.names import printable, utf8
+from maskrcnn.untrusted.names import printable
 from maskrcnn.untrusted.spelling import did_you_mean
 
-OWN_FILES = "film_files.json"
-"""In the folder of records: what earlier jobs wrote, by name, with size and time."""
-TRAIL_FRAMES = 25
-"""For so long the way of an object is drawn."""
 MAX_DRAWN_AHEAD = 3
 """Frames that wait to be drawn and written."""
 USUAL_RATE = 25.0
 """Frames in a second of a film that does not say it."""
-
-
-@dataclass(frozen=True)
-class LineSpec:
-    """A line to count at: see `LineCounter`."""
-
-    name: str
-    start: tuple[float, float]
-    end: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class FilmSettings:
-    """How a film is done."""
-
-    choice: Choice = field(default_factory=Choice)
-    frame_rate: float = SERIES_RATE
-    """In a second, of pictures and pages without times."""
-    live: bool = False
-    confirm_frames: int = TrackingRules.confirm_frames
-    max_lost_frames: int = TrackingRules.max_lost_frames
-    lines: tuple[LineSpec, ...] = ()
-    hysteresis_px: float = HYSTERESIS_PX
-    zones: tuple = ()
-    """Regions, or (name, corners)."""
-    is_drawn: bool = True
-    trail_frames: int = TRAIL_FRAMES
-    redo: bool = False
-    overwrite: bool = False
-    reading: Reading = field(default_factory=Reading)
-    selection: Selection = field(default_factory=Selection)
-    classes: tuple[str, ...] | None = None
-    """Names to keep; None keeps all."""
-
-
-@dataclass(frozen=True)
-class FilmSummary:
-    """What came of a film."""
-
-    name: str
-    counts: dict[str, int]
-    """Different objects of each class."""
-    num_frames: int
-    num_dropped: int
-    notes: tuple[str, ...]
-    """What was wrong with the film, and limits that results reached."""
-    crossings: dict[str, dict[str, int]]
-    """By line the objects that went in and out."""
-    zones: dict[str, tuple[int, float]]
-    """By name: objects that ever were in it, and how long on the average, s."""
-    codec: str
-    seconds: dict[str, float]
-    """By stage; stages overlap."""
-    was_stopped: bool
-
-    @property
-    def status(self) -> str:
-        return "; ".join(self.notes) or "ok"
 
 
 def infer_film(
@@ -156,7 +91,7 @@ def infer_film(
         names = film_file_names(
             stem, is_drawn=settings.is_drawn, has_lines=bool(settings.lines), has_zones=bool(settings.zones)
         )
-        own = _OwnFiles(out)
+        own = OwnFiles(out)
         if not settings.overwrite:
             own.expect([*names, COUNTS])
         records = _records(predictor, where, film, out, settings)
@@ -393,70 +328,6 @@ class _Drawing:
     lines: list[DrawnLine]
     zones: list[DrawnZone]
     words: list[str]
-
-
-class _OwnFiles:
-    """Which files of a folder film jobs wrote, so that none of anybody else is replaced."""
-
-    def __init__(self, out: Path) -> None:
-        self._out, self._path = out, out / RECORDS / OWN_FILES
-        self._known: dict[str, list[int]] = {}
-        with suppress(OSError, ValueError):
-            known = json.loads(self._path.read_text(encoding="utf-8"))
-            self._known = known if isinstance(known, dict) else {}
-
-    def expect(self, names: Sequence[str]) -> None:
-        """Raises FileExistsError where one of these files is there and no job wrote it."""
-        others = [name for name in names if os.path.lexists(self._out / name) and not self._is_own(name)]
-        if others:
-            which = ", ".join(str(self._out / name) for name in others[:3])
-            what = "a file" if len(others) == 1 else f"{len(others)} files"
-            raise FileExistsError(f"{which}: {what} that no earlier job wrote would be overwritten")
-
-    def add(self, names: Sequence[str]) -> None:
-        states = {name: _state(self._out / name) for name in names if (self._out / name).exists()}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(self._path, self._known | states)
-
-    def _is_own(self, name: str) -> bool:
-        path = self._out / name
-        return is_ours(path) or (path.is_file() and self._known.get(name) == _state(path))
-
-
-def film_names(films: Sequence[FilmLike]) -> list[str]:
-    """What each film is called in counts.csv, and its folder where there are several."""
-    names: list[str] = []
-    for film in films:
-        if isinstance(film, int):
-            name = f"camera{film}"
-        elif isinstance(film, str) and is_address(film):
-            name = _plain(without_password(film).partition("://")[2])
-        elif isinstance(film, str | Path):
-            name = utf8(Path(film).name)
-        else:
-            name = utf8(Path(film[0]).absolute().parent.name) or "sequence"
-        number = sum(other == name or other.startswith(f"{name} (") for other in names)
-        names.append(f"{name} ({number + 1})" if number else name)
-    return names
-
-
-def film_stem(where: FilmLike, film: Film) -> str:
-    """What the files of a film are called after."""
-    if isinstance(where, int):
-        return f"camera{where}"
-    if is_address(where):
-        tail = film.name.rstrip("/").rpartition("/")[2]
-        return _plain(tail) or "stream"
-    return Path(film.name).stem[:100] or "film"
-
-
-def _plain(text: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in text)[:60]
-
-
-def _state(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _records(

@@ -13,8 +13,8 @@ from typing import IO
 import torch
 
 from maskrcnn.data.films.frame import Choice
+from maskrcnn.prediction.file_state import FileState
 from maskrcnn.prediction.job_parts import Strict, checked_line, text_of
-from maskrcnn.prediction.job_records import FileState
 from maskrcnn.structures.instances import Instances
 from maskrcnn.structures.rle import crop
 from maskrcnn.structures.runs import Runs

@@ -17,6 +17,7 @@ from maskrcnn.data.pages import Planes, Reading
 from maskrcnn.distributed import gather, is_first, rank, world_size
 from maskrcnn.files import clear_temporaries, folder_lock
 from maskrcnn.prediction.exporting import export_job
+from maskrcnn.prediction.file_state import FileState
 from maskrcnn.prediction.job_intervals import JobIntervals, facts_of_intervals, read_checked, with_intervals
 from maskrcnn.prediction.job_names import (
     common_folder,
@@ -30,7 +31,7 @@ from maskrcnn.prediction.job_names import (
 from maskrcnn.prediction.job_pages import num_pages, pages_of
 from maskrcnn.prediction.job_predictor import JobPredictor, finds_classes, info_of
 from maskrcnn.prediction.job_processes import expect_same_files, from_first, share_slides, wait_for_all
-from maskrcnn.prediction.job_records import FileState, JobPage, Records, settings_key
+from maskrcnn.prediction.job_records import JobPage, Records, settings_key
 from maskrcnn.prediction.job_report import REPORT, facts_of, write_report
 from maskrcnn.prediction.job_results import (
     CLASSES,

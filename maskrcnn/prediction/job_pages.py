@@ -9,7 +9,8 @@ from typing import NamedTuple
 from maskrcnn.data.pages import Page, PictureFile, Reading, Slide, open_pages
 from maskrcnn.data.pictures.limits import ImageError
 from maskrcnn.data.slides.source import ArraySource
-from maskrcnn.prediction.job_records import FileState, JobPage, state_of
+from maskrcnn.prediction.file_state import FileState, state_of
+from maskrcnn.prediction.job_records import JobPage
 from maskrcnn.untrusted.names import printable
 
 

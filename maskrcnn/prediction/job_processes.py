@@ -8,8 +8,9 @@ from typing import Any
 
 from maskrcnn.data.pages import Reading
 from maskrcnn.distributed import gather, is_first
+from maskrcnn.prediction.file_state import FileState
 from maskrcnn.prediction.job_pages import PageReader
-from maskrcnn.prediction.job_records import FileState, JobPage
+from maskrcnn.prediction.job_records import JobPage
 from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.slide_job import share_tiles

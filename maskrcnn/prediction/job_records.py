@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import os
-import stat
 import tempfile
 import threading
 import uuid
@@ -23,6 +22,7 @@ from pydantic import Field
 import maskrcnn
 from maskrcnn.data.pages import Reading
 from maskrcnn.files import atomic_path
+from maskrcnn.prediction.file_state import FileState, is_current_state
 from maskrcnn.prediction.job_parts import (
     Annotation,
     PartsFile,
@@ -36,8 +36,6 @@ from maskrcnn.prediction.job_parts import (
 from maskrcnn.prediction.job_predictor import JobPredictor
 from maskrcnn.report.selection import Selection
 
-HASHED_BYTES = 64 << 20
-"""Of files up to this size the content is compared; larger ones count as changed when their inode was (ctime)."""
 IN_MEMORY_BYTES = 64 << 20
 """Records of a single image stay in memory up to this, and go to a temporary file beyond."""
 
@@ -55,21 +53,6 @@ class JobPage(NamedTuple):
 
     def __str__(self) -> str:
         return str(self.file) if self.number is None else f"{self.file} page {self.number}"
-
-
-class FileState(Strict):
-    """Where a file is, and what changes when it is written."""
-
-    path: str
-    """Without links."""
-    size: int
-    """Bytes."""
-    mtime: int
-    """ns."""
-    ctime: int
-    """ns; on POSIX also that of a change which set the other times back."""
-    content: str | None
-    """Hash; None for a file that is too large, or none with a content."""
 
 
 class _Record(Strict):
@@ -234,7 +217,7 @@ class Records:
                             offset += len(line)
                             continue
                         if (file, record.file) not in is_current:
-                            is_current[file, record.file] = _is_current(record.file, file)
+                            is_current[file, record.file] = is_current_state(record.file, file)
                         page = JobPage(file, record.page, record.pages)
                         if is_current[file, record.file] and _is_drawn(record, drawing_of(page)):
                             self.done[page] = _done(record, source, offset)
@@ -351,22 +334,6 @@ class Records:
         return [file for file in files if file.is_file()]  # a pipe would be waited for
 
 
-def state_of(file: Path) -> FileState:
-    """The state of a file that is there.
-
-    Raises:
-        OSError: a file that is not there, or cannot be read.
-    """
-    status = file.stat()
-    return FileState(
-        path=os.path.realpath(file),
-        size=status.st_size,
-        mtime=status.st_mtime_ns,
-        ctime=status.st_ctime_ns,
-        content=_content_hash(file, status),
-    )
-
-
 def settings_key(
     predictor: JobPredictor,
     labels: Sequence[int],
@@ -391,12 +358,6 @@ def settings_key(
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _content_hash(file: Path, status: os.stat_result) -> str | None:
-    if not stat.S_ISREG(status.st_mode) or status.st_size > HASHED_BYTES:
-        return None
-    return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
 
 
 def _drawing_state(drawing: Path) -> list[str | int]:
@@ -450,17 +411,5 @@ def _done(record: _Record, source: Path | IO[bytes], offset: int) -> Done:
 def _is_drawn(record: _Record, drawing: Path | None) -> bool:
     try:
         return drawing is None or record.drawing == _drawing_state(drawing)
-    except OSError:  # it is gone
-        return False
-
-
-def _is_current(then: FileState, file: Path) -> bool:
-    try:
-        status = file.stat()
-        if (status.st_size, status.st_mtime_ns) != (then.size, then.mtime):
-            return False
-        if status.st_ctime_ns == then.ctime and os.name != "nt":  # where it is the time of creation
-            return True
-        return then.content is not None and then.content == _content_hash(file, status)
     except OSError:  # it is gone
         return False

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from maskrcnn.files import atomic_path
-from maskrcnn.prediction.job_records import FileState
+from maskrcnn.prediction.file_state import FileState
 from maskrcnn.prediction.tiles import Grid
 from maskrcnn.structures.instances import Instances
 

@@ -19,10 +19,11 @@ from maskrcnn.distributed import is_first, num_cores
 from maskrcnn.prediction.ahead import ahead
 from maskrcnn.prediction.box_predictor import BoxPredictor
 from maskrcnn.prediction.exporting import rings_of
+from maskrcnn.prediction.file_state import FileState
 from maskrcnn.prediction.job_names import full_drawing
 from maskrcnn.prediction.job_pages import OpenSlide, PageReader
 from maskrcnn.prediction.job_predictor import JobPredictor
-from maskrcnn.prediction.job_records import FileState, JobPage, Records
+from maskrcnn.prediction.job_records import JobPage, Records
 from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.predictor import Predictor
 from maskrcnn.prediction.slide_job import (

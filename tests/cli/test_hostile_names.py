@@ -13,7 +13,7 @@ from PIL import Image
 from maskrcnn.config import DataSettings
 from maskrcnn.data.coco_records import read_categories, read_images
 from maskrcnn.data.reading import load_annotations
-from maskrcnn.prediction.job_records import FileState
+from maskrcnn.prediction.file_state import FileState
 from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.training.data import prepare_data
 from tests.cli.conftest import Tool

@@ -12,7 +12,9 @@ from pycocotools.coco import COCO
 
 from maskrcnn.data.films.frame import Choice, FilmError
 from maskrcnn.data.films.video import VideoFile
-from maskrcnn.prediction.film_job import FilmSettings, FilmSummary, LineSpec, film_names, infer_film
+from maskrcnn.prediction.film_job import infer_film
+from maskrcnn.prediction.film_names import film_names
+from maskrcnn.prediction.film_settings import FilmSettings, FilmSummary, LineSpec
 from maskrcnn.prediction.method_predictor import MethodPredictor
 from maskrcnn.structures.regions import Region
 

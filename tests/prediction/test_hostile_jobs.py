@@ -16,7 +16,7 @@ from PIL import Image
 
 import maskrcnn
 from maskrcnn.files import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, FolderInUseError, folder_lock
-from maskrcnn.prediction import job_records, pipeline
+from maskrcnn.prediction import file_state, job_records, pipeline
 from maskrcnn.prediction.folder_job import infer_files
 from maskrcnn.prediction.job_pages import PageReader
 from maskrcnn.prediction.job_records import JobPage
@@ -303,7 +303,7 @@ def test_a_file_replaced_with_equal_size_and_time_is_done_again(
     _, said = run(predictor, paths)
     assert said[0].startswith("done before: 1 of 2")  # written anew, the second one is what it was
     assert said[1].startswith(str(paths[0]))
-    monkeypatch.setattr(job_records, "HASHED_BYTES", 10)  # too large to compare: done again
+    monkeypatch.setattr(file_state, "HASHED_BYTES", 10)  # too large to compare: done again
     os.utime(paths[1], ns=(before.st_atime_ns, before.st_mtime_ns))
     assert run(predictor, paths)[1][0].startswith("done before: 1 of 2")
 

@@ -17,11 +17,12 @@ from PIL import Image
 import maskrcnn
 from maskrcnn.data.pages import Page, Reading
 from maskrcnn.prediction import folder_job, pipeline
+from maskrcnn.prediction.file_state import FileState, state_of
 from maskrcnn.prediction.folder_job import infer_files
 from maskrcnn.prediction.job_pages import PageReader
 from maskrcnn.prediction.job_parts import PartsFile
 from maskrcnn.prediction.job_predictor import info_of
-from maskrcnn.prediction.job_records import FileState, JobPage, Records, state_of
+from maskrcnn.prediction.job_records import JobPage, Records
 from maskrcnn.prediction.job_results import JobSummary
 from maskrcnn.report.count import add_counts
 from maskrcnn.report.export.coco import coco_dict

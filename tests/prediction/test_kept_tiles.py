@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 import maskrcnn
+from maskrcnn.prediction.file_state import state_of
 from maskrcnn.prediction.folder_job import infer_files
-from maskrcnn.prediction.job_records import state_of
 from maskrcnn.prediction.kept_tiles import TileFiles
 from maskrcnn.prediction.tiles import Grid
 from maskrcnn.structures.instances import Instances

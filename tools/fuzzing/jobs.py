@@ -16,7 +16,8 @@ from fuzzing.children import SilentDifferenceError, Target
 from fuzzing.mutations import damaged_bytes, damaged_tree
 from maskrcnn.config import Config, model_settings, validate
 from maskrcnn.data.reading import load_annotations
-from maskrcnn.prediction.job_records import Records, state_of
+from maskrcnn.prediction.file_state import state_of
+from maskrcnn.prediction.job_records import Records
 from maskrcnn.training.trainer import Trainer
 
 
