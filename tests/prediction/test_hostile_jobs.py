@@ -148,7 +148,7 @@ def test_a_full_disk_stops_with_a_sentence_and_nothing_is_lost(
 ) -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise full
 
     if where == "record":
