@@ -145,7 +145,7 @@ def time_loading(trainer: Trainer) -> list[Row]:
     }
     paste = CopyPaste(settings.augment.copy_paste, settings.augment.min_visible_px)
     batches = training_batches(
-        trainer.train_data, transforms, 1, settings.seed, 0, WARM_UP + NUM_SAMPLES, 0, copy_paste=paste
+        trainer.task.train_data, transforms, 1, settings.seed, 0, WARM_UP + NUM_SAMPLES, 0, copy_paste=paste
     )
     watch, rows, threads = Stopwatch(torch.device("cpu")), [], torch.get_num_threads()
     torch.set_num_threads(1)

@@ -180,7 +180,7 @@ def rois() -> dict[str, bytes]:
     points = np.array(SQUARE).reshape(-1, 2)
     kinds = roifile.ROI_TYPE
     path = [value for k, point in enumerate(points.tolist()) for value in (float(k > 0), *point)] + [4.0]
-    edges = {"left": 5, "top": 5, "right": 20, "bottom": 20}
+    edges: dict[str, Any] = {"left": 5, "top": 5, "right": 20, "bottom": 20}
     made = {
         "square": roifile.ImagejRoi.frompoints(points.astype(np.int32)),
         "fine": roifile.ImagejRoi.frompoints((points + 0.5).astype(np.float32), name="fine"),
