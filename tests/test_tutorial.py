@@ -146,7 +146,9 @@ def test_the_tutorial_from_start_to_end(
     assert run_tool(*counting) == 0
     with Path("found/counts.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [list(row) for row in rows] == [["file", "page", "date", "fig", "total", "status"]] * NUM_NEW
+    ends = [f"{name}_{end}" for name in ("date", "fig", "total") for end in ("low", "high")]
+    columns = ["file", "page", "date", "fig", "total", *ends, "check_order", "status"]
+    assert [list(row) for row in rows] == [columns] * NUM_NEW
     assert Path("found/instances.json").is_file()
     assert len(list(Path("found").glob("*_instances.png"))) == NUM_NEW
 

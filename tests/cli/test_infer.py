@@ -408,7 +408,7 @@ def test_large_pictures_are_done_in_tiles(tool: Tool, weights: Path) -> None:
     Image.fromarray(picture).save("slide.png")
     said = tool("infer", "slide.png", "--weights", weights, "--tile", 96, "--overlap", 16)
     assert (said.status, said.err) == (0, "")
-    assert "slide.png: done in 9 tiles of 75 x 75 px, which overlap by 16 px or more" in said.out
+    assert "slide.png: done in 9 tiles of 96 x 96 px, which overlap by 16 px or more" in said.out
     assert not Path("out/.done").exists()
     for options, sentence in (
         (("--tile", 8), "tile: expected auto, off or at least 32 px, got 8"),

@@ -146,7 +146,7 @@ def test_mistakes_are_one_sentence(tool: Tool, coco: Path) -> None:
     write_coco(coco, "other", VAL_SCENES, class_names=("square", "circle"))
     for args, sentence in (
         (("--config", "gone.yaml", *data), "no configuration file gone.yaml"),
-        (("--config", "notes.txt", *data), "notes.txt: not valid YAML: "),
+        (("--config", "notes.txt", *data), "notes.txt: not valid YAML in line 1: "),
         (("--config", config, "--out", "run"), "expected annotations to train on"),
         (("--config", config, *data, "--train", "data/gone.json"), "data/gone.json: there is no such file or folder"),
         (("--config", config, *data, "--train", "config.yaml"), "config.yaml is no annotation format that is known"),

@@ -40,7 +40,7 @@ def test_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1] == f"downloads are kept in {tmp_path / 'home' / 'weights'} (set MASKRCNN_HOME to change this)"
     assert not (tmp_path / "home").exists()
     assert "https://" not in "".join(lines)
-    assert max(map(len, lines)) <= 120
+    assert max(map(len, lines[:-1])) <= 120  # the folder of the last one may have any length
 
 
 def test_what_is_in_the_cache(capsys: pytest.CaptureFixture[str]) -> None:
