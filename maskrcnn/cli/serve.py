@@ -6,7 +6,7 @@ import socket
 import sys
 import threading
 import webbrowser
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -127,10 +127,9 @@ def execute(args: argparse.Namespace) -> int:
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
         if not args.no_browser:
             threading.Thread(target=webbrowser.open, args=(opened,), daemon=True).start()
-        try:
+        with suppress(KeyboardInterrupt):  # raised again after the end, unless whoever started this ignores it
             uvicorn.Server(config).run(sockets=[listening])
-        except KeyboardInterrupt:
-            print("stopped")
+        print("stopped")
     return 0
 
 
