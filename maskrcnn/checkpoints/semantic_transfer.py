@@ -10,7 +10,7 @@ from maskrcnn.checkpoints.semantic_weights import SemanticCheckpoint
 from maskrcnn.config import SemanticSettings
 from maskrcnn.model.backbone import Backbone
 from maskrcnn.model.resnet import ResNet
-from maskrcnn.model.state import part_of
+from maskrcnn.model.state import counts_by_part
 from maskrcnn.semantic.network import SemanticNetwork
 from maskrcnn.semantic.unet import UNet
 
@@ -27,13 +27,7 @@ class SemanticTransfer:
 
     def table(self) -> str:
         """Numbers for every part of the network, and the classes."""
-        columns = (self.loaded, self.by_class, self.fresh)
-        parts = list(dict.fromkeys(part_of(name) for column in columns for name in column))
-        width = max((len(part) for part in parts), default=4)
-        lines = [f"{'part':{width}}  loaded  by class  fresh"]
-        for part in parts:
-            nums = [sum(part_of(name) == part for name in column) for column in columns]
-            lines.append(f"{part:{width}}  {nums[0]:6}  {nums[1]:8}  {nums[2]:5}")
+        lines = counts_by_part({"loaded": self.loaded, "by class": self.by_class, "fresh": self.fresh})
         return "\n".join([*lines, f"classes kept: {', '.join(self.kept_classes) or 'none'}"])
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from maskrcnn.checkpoints.checkpoint import Checkpoint
 from maskrcnn.config import Config, ModelSettings, overlay, validate
 from maskrcnn.model.mask_rcnn import MaskRCNN
-from maskrcnn.model.state import part_of
+from maskrcnn.model.state import counts_by_part
 
 ROWS_OF_A_CLASS = {"box_head.class_logits": 1, "box_head.deltas": 4, "mask_head.logits": 1}
 """Modules whose outputs belong to classes."""
@@ -43,13 +43,8 @@ class Transfer:
 
     def table(self) -> str:
         """Numbers for every part of the network, and the classes."""
-        columns = (self.loaded, self.fitted, self.reinitialised, self.unused)
-        parts = list(dict.fromkeys(part_of(name) for column in columns for name in column))
-        width = max((len(part) for part in parts), default=4)
-        lines = [f"{'part':{width}}  loaded  by class  re-initialised  unused"]
-        for part in parts:
-            nums = [sum(part_of(name) == part for name in column) for column in columns]
-            lines.append(f"{part:{width}}  {nums[0]:6}  {nums[1]:8}  {nums[2]:14}  {nums[3]:6}")
+        kinds = {"loaded": self.loaded, "by class": self.fitted, "re-initialised": self.reinitialised}
+        lines = counts_by_part(kinds | {"unused": self.unused})
         line = f"classes kept: {_some(self.kept_classes)}; new: {_some(self.new_classes)}"
         if self.unkept_classes:
             heads = ", ".join(_fresh_heads(self.reinitialised))

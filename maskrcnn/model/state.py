@@ -1,6 +1,6 @@
 """Which tensors of a file fit a model, and which do not."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -27,13 +27,8 @@ class StateFit:
 
     def table(self) -> str:
         """Numbers for every part of the network, then the names of what did not match."""
-        kinds = (self.matched, self.missing, self.unexpected, self.misshapen)
-        parts = list(dict.fromkeys(part_of(entry) for kind in kinds for entry in kind))
-        width = max((len(part) for part in parts), default=4)
-        lines = [f"{'part':{width}}  matched  missing  unexpected  other shape"]
-        for part in parts:
-            nums = [sum(part_of(entry) == part for entry in kind) for kind in kinds]
-            lines.append(f"{part:{width}}  {nums[0]:7}  {nums[1]:7}  {nums[2]:10}  {nums[3]:11}")
+        kinds = {"matched": self.matched, "missing": self.missing, "unexpected": self.unexpected}
+        lines = counts_by_part(kinds | {"other shape": self.misshapen})
         for title, entries in (("missing", self.missing), ("unexpected", self.unexpected), ("shape", self.misshapen)):
             lines += [f"{title}: {entry}" for entry in entries[:MOST_NAMED]]
             if len(entries) > MOST_NAMED:
@@ -68,6 +63,17 @@ def load_state(model: nn.Module, tensors: Mapping[str, Tensor], *, is_partial: b
         raise ValueError(f"the weights do not fit the model\n{fit.table()}")
     model.load_state_dict({name: tensors[name] for name in fit.matched}, strict=False)
     return fit
+
+
+def counts_by_part(kinds: Mapping[str, Sequence[str]]) -> list[str]:
+    """Lines of a table: how many entries of each kind every part of a network has."""
+    parts = list(dict.fromkeys(part_of(entry) for entries in kinds.values() for entry in entries))
+    width = max((len(part) for part in parts), default=4)
+    lines = ["  ".join([f"{'part':{width}}", *kinds])]
+    for part in parts:
+        nums = [f"{sum(part_of(e) == part for e in entries):{len(kind)}}" for kind, entries in kinds.items()]
+        lines.append("  ".join([f"{part:{width}}", *nums]))
+    return lines
 
 
 def part_of(entry: str) -> str:

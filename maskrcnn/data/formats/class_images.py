@@ -70,23 +70,17 @@ def _part(folder: Path) -> _Part | None:
     if images is None and masks is None:
         masks = finding.subfolder(folder.absolute().parent, [f"{folder.name}{ending}" for ending in SIBLINGS])
         images = folder
-    if images is None or masks is None or not finding.by_stem(images).keys() & _by_picture(masks).keys():
+    if (
+        images is None
+        or masks is None
+        or not finding.by_stem(images).keys() & finding.masks_by_stem(masks, MASK_ENDINGS).keys()
+    ):
         return None
     return _Part(images, masks)
 
 
-def _by_picture(folder: Path) -> dict[str, list[Path]]:
-    """Class images by the stem of the picture that they can belong to."""
-    result: dict[str, list[Path]] = {}
-    for stem, file in finding.by_stem(folder).items():
-        ending = next((ending for ending in MASK_ENDINGS if stem.endswith(ending)), "")
-        for possible in {stem, stem.removesuffix(ending)}:
-            result.setdefault(possible, []).append(file)
-    return result
-
-
 def _pairs(images: Path, masks: Path) -> Pairs:
-    pictures, candidates = finding.by_stem(images), _by_picture(masks)
+    pictures, candidates = finding.by_stem(images), finding.masks_by_stem(masks, MASK_ENDINGS)
     problems: list[Problem] = []
     files = []
     for stem, picture in pictures.items():

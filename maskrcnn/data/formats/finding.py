@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -194,6 +194,16 @@ def by_stem(folder: Path) -> dict[str, Path]:
     except (ValueError, FileNotFoundError):  # none
         return {}
     return {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
+
+
+def masks_by_stem(folder: Path, endings: Sequence[str]) -> dict[str, list[Path]]:
+    """Masks by the stem of the picture they can belong to: their own, or that without one of `endings`."""
+    result: dict[str, list[Path]] = {}
+    for stem, file in by_stem(folder).items():
+        ending = next((ending for ending in endings if stem.endswith(ending)), "")
+        for possible in {stem, stem.removesuffix(ending)}:
+            result.setdefault(possible, []).append(file)
+    return result
 
 
 def is_image(path: Path) -> bool:

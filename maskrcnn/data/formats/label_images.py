@@ -40,21 +40,11 @@ def _has_pairs(part: Path) -> bool:
     images, masks = finding.subfolder(part, PICTURE_FOLDERS), finding.subfolder(part, MASK_FOLDERS)
     if images is None or masks is None:
         return False
-    return bool(finding.by_stem(images).keys() & _masks_by_stem(masks).keys())
-
-
-def _masks_by_stem(folder: Path) -> dict[str, list[Path]]:
-    """Masks by the stem of the picture they can belong to, which may be a part of their own."""
-    result: dict[str, list[Path]] = {}
-    for stem, file in finding.by_stem(folder).items():
-        ending = next((ending for ending in MASK_ENDINGS if stem.endswith(ending)), "")
-        for possible in {stem, stem.removesuffix(ending)}:
-            result.setdefault(possible, []).append(file)
-    return result
+    return bool(finding.by_stem(images).keys() & finding.masks_by_stem(masks, MASK_ENDINGS).keys())
 
 
 def _read_split(images: Path, masks: Path) -> Reading:
-    pictures, candidates = finding.by_stem(images), _masks_by_stem(masks)
+    pictures, candidates = finding.by_stem(images), finding.masks_by_stem(masks, MASK_ENDINGS)
     sizes, problems = finding.sizes_of(path for stem, path in pictures.items() if stem in candidates)
     reading = Reading([], problems)
     for stem, path in pictures.items():
